@@ -1,0 +1,96 @@
+package scopes
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+)
+
+// TenantID identifies a tenant. A struct field of this type is the model's tenant column, whatever
+// the column is called: see [Tenanted] for the ready-made mixin. Valid values are 1 and above.
+type TenantID int64
+
+// Placement says where a tenant's rows live. An empty field means the connection's own.
+type Placement struct {
+	Database string
+	Schema   string
+}
+
+// String returns the placement as "database.schema".
+func (p Placement) String() string { return p.Database + "." + p.Schema }
+
+// Tenant is who a statement works for, and where that tenant's rows are.
+type Tenant struct {
+	ID   TenantID
+	Slug string
+	Placement
+}
+
+// String returns the tenant as people know it: its slug if there is one, and its id.
+func (t Tenant) String() string {
+	if t.Slug == "" {
+		return fmt.Sprintf("tenant %d", t.ID)
+	}
+	return fmt.Sprintf("tenant %d (%s)", t.ID, t.Slug)
+}
+
+// identity is what a context carries: one tenant, or all of them for a stated reason.
+type identity struct {
+	tenant Tenant
+	reason string // why all tenants; empty for one tenant
+}
+
+type identityKey struct{}
+
+// WithTenant returns a context in which every statement works for tenant t. It replaces a tenant that
+// ctx already carries, and ends cross-tenant work begun by [AllTenants].
+//
+// A tenant whose ID is not above zero counts as none: the statements that follow fail as if no tenant
+// had been given.
+func WithTenant(ctx context.Context, t Tenant) context.Context {
+	return context.WithValue(ctx, identityKey{}, identity{tenant: t})
+}
+
+// AllTenants returns a context for deliberate work across tenants: the scope adds no condition, and
+// scopes/registry sends its statements to the owner's read-only connections. The reason is logged, as
+// a warning, and must say why; AllTenants panics without one.
+func AllTenants(ctx context.Context, reason string) context.Context {
+	if reason == "" {
+		panic("scopes: AllTenants needs a reason")
+	}
+	slog.WarnContext(ctx, "cross-tenant work", "reason", reason)
+	return context.WithValue(ctx, identityKey{}, identity{reason: reason})
+}
+
+// FromContext returns the tenant that ctx carries. Without a valid one, and in cross-tenant work, it
+// returns a [*TenantMissingError].
+func FromContext(ctx context.Context) (Tenant, error) {
+	if id, ok := lookup(ctx); ok && id.reason == "" {
+		return id.tenant, nil
+	}
+	return Tenant{}, &TenantMissingError{}
+}
+
+// MustFromContext is [FromContext], but panics with the error.
+func MustFromContext(ctx context.Context) Tenant {
+	t, err := FromContext(ctx)
+	if err != nil {
+		panic(err)
+	}
+	return t
+}
+
+// IsAllTenants reports whether ctx comes from [AllTenants].
+func IsAllTenants(ctx context.Context) bool {
+	id, ok := lookup(ctx)
+	return ok && id.reason != ""
+}
+
+// lookup returns what ctx carries; ok is false when that is nothing valid. A nil context carries nothing.
+func lookup(ctx context.Context) (id identity, ok bool) {
+	if ctx == nil {
+		return identity{}, false
+	}
+	id, ok = ctx.Value(identityKey{}).(identity)
+	return id, ok && (id.reason != "" || id.tenant.ID > 0)
+}
