@@ -1,6 +1,13 @@
 package scopes
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrUnavailable is in the chain of an error that says the tenant's database cannot be reached now. The
+// same statement may succeed later.
+var ErrUnavailable = errors.New("database unavailable")
 
 // TenantMissingError says that a statement had no tenant in its context. By default the plugin panics
 // with it.
@@ -29,4 +36,23 @@ type TenantMismatchError struct {
 func (e *TenantMismatchError) Error() string {
 	return fmt.Sprintf("%s of tenant %d used while working for tenant %d: load it again under the right tenant's context",
 		e.Model, e.Value, e.Want)
+}
+
+// TenantUnknownError says that no tenant bears a slug.
+type TenantUnknownError struct {
+	Slug string
+}
+
+func (e *TenantUnknownError) Error() string {
+	return fmt.Sprintf("no tenant is called %q", e.Slug)
+}
+
+// TenantUnavailableError says that a tenant is there but not served now.
+type TenantUnavailableError struct {
+	Slug  string
+	State string // why: "creating", "suspended" or "dropping"
+}
+
+func (e *TenantUnavailableError) Error() string {
+	return fmt.Sprintf("tenant %q is not served now: it is in state %q", e.Slug, e.State)
 }
