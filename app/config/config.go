@@ -1,0 +1,153 @@
+// Package config turns the environment into a validated Config.
+//
+// The environment is what the process was given, and below it the file .env of the working directory:
+// the real environment wins. An empty variable counts as unset. Load either returns a Config whose
+// parts fit together or an [*Error] of one line that names the variable, its value and what to do.
+//
+// Passwords are reachable only through the connection settings that [Config.Runtime] and
+// [Config.OwnerConn] return: printing or logging a Config shows none.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/joho/godotenv"
+)
+
+// Config is the application's settings. The zero value is not usable: see [Load].
+type Config struct {
+	// Strategy says where each tenant's rows live: DJANGO_CONFIGURATION. Default: SingleSchema.
+	Strategy Strategy
+	// MultiDBCount is how many tenants MultipleDb has databases for: MULTIDB_COUNT. Default: 5.
+	MultiDBCount int
+	// Database is the default database, which holds the directory: PGDATABASE. Default: one of the
+	// strategy's own, so that switching just works.
+	Database string
+	// User is the runtime role, which serves: PGUSER. Default: tenanted.
+	User string
+	// Owner is the role that owns the tables: PGOWNER. Default: tenanted_owner on the private server,
+	// none (empty) on a server of the user's own.
+	Owner string
+	// AllowedHosts are the base domains under which tenants are served, in lower case, none below
+	// another: ALLOWED_HOSTS. Default: localhost.
+	AllowedHosts []string
+	// Location is the time zone that days begin in: TZ. Default: UTC.
+	Location *time.Location
+	// MaxConns bounds the runtime role's connections over all databases: DB_MAX_CONNS. Default: 40.
+	MaxConns int
+	// MaxIdleTime closes connections that were idle for longer: DB_MAX_IDLE_TIME. Default: 5 minutes.
+	MaxIdleTime time.Duration
+	// LocalDir is the private server's directory: LOCALPG_DIR. Default: one of the user's own (empty).
+	LocalDir string
+	// LocalBinDir is where PostgreSQL's programs are: LOCALPG_BINDIR. Default: found (empty).
+	LocalBinDir string
+
+	conn *connection
+}
+
+// Error is a setting that cannot be used. Its text is one line without passwords.
+type Error struct {
+	Variable string // the environment variable, or the file
+	Value    string // as given; empty where it is a secret or there is none
+	Reason   string // what is wrong and what to do
+}
+
+func (e *Error) Error() string {
+	if e.Value == "" {
+		return fmt.Sprintf("%s: %s", e.Variable, e.Reason)
+	}
+	return fmt.Sprintf("%s=%s: %s", e.Variable, e.Value, e.Reason)
+}
+
+// Load reads the settings from environ, as os.Environ gives it, and from the file .env in dir, if there
+// is one. Every error is an [*Error].
+func Load(environ []string, dir string) (Config, error) {
+	vars, err := merge(environ, dir)
+	if err != nil {
+		return Config{}, err
+	}
+	raw, err := parse(vars)
+	if err != nil {
+		return Config{}, err
+	}
+	return raw.config(vars)
+}
+
+// Private reports whether the private PostgreSQL is to be used: neither PGHOST nor PGSERVICE is set.
+func (c Config) Private() bool { return c.conn.private }
+
+// At returns c with the private server's address filled in.
+func (c Config) At(host string, port int) (Config, error) {
+	return c.connect(c.conn.at(host, port))
+}
+
+// Server returns the server's address for people, as "db.example.com:5432" or a socket's directory.
+func (c Config) Server() string { return c.conn.address() }
+
+// Runtime returns the runtime role's connection to the default database, a copy at each call. On the
+// private server it panics before [Config.At] has said where that is.
+func (c Config) Runtime() *pgx.ConnConfig { return c.conn.runtime.Copy() }
+
+// OwnerConn returns the owner's connection to the default database, a copy at each call, or nil if there is no
+// owner.
+func (c Config) OwnerConn() *pgx.ConnConfig {
+	if c.conn.owner == nil {
+		return nil
+	}
+	return c.conn.owner.Copy()
+}
+
+// Environ returns the environment for a libpq program such as psql, as the runtime role or the owner.
+func (c Config) Environ(asOwner bool) []string { return c.conn.environ(asOwner) }
+
+// String returns the settings that matter in one line, without passwords.
+func (c Config) String() string {
+	return fmt.Sprintf("%s, database %s on %s, runtime role %s, owner %q",
+		c.Strategy, c.Database, c.Server(), c.User, c.Owner)
+}
+
+// GoString returns [Config.String], so that %#v shows no password either.
+func (c Config) GoString() string { return c.String() }
+
+// LogValue returns [Config.String] for log/slog.
+func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// merge returns the variables of .env in dir with environ's on top, without the empty ones.
+func merge(environ []string, dir string) (map[string]string, error) {
+	vars, err := readDotEnv(filepath.Join(dir, ".env"))
+	if err != nil {
+		return nil, err
+	}
+	for _, line := range environ {
+		if name, value, ok := strings.Cut(line, "="); ok {
+			vars[name] = value
+		}
+	}
+	maps.DeleteFunc(vars, func(_, value string) bool { return value == "" })
+	return vars, nil
+}
+
+// readDotEnv never passes on the parser's message: it quotes the lines, which hold passwords.
+func readDotEnv(path string) (map[string]string, error) {
+	vars, err := godotenv.Read(path)
+	var pathError *os.PathError
+	switch {
+	case err == nil:
+		return vars, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return map[string]string{}, nil
+	case errors.As(err, &pathError):
+		return nil, &Error{Variable: ".env", Reason: "cannot be read: " + pathError.Err.Error()}
+	default:
+		return nil, &Error{Variable: ".env", Reason: "is malformed: write one NAME=value a line, with ' around a value that has spaces, # or $"}
+	}
+}

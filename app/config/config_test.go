@@ -1,0 +1,256 @@
+package config_test
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"tenanted/app/config"
+	"tenanted/scopes"
+)
+
+func load(t *testing.T, environ ...string) config.Config {
+	t.Helper()
+	cfg, err := config.Load(environ, t.TempDir())
+	require.NoError(t, err)
+	return cfg
+}
+
+func TestDefaults(t *testing.T) {
+	t.Parallel()
+	for name, database := range map[string]string{
+		"":                "tenanted",
+		"SingleSchema":    "tenanted",
+		"MultipleDb":      "tenanted_multipledb",
+		"MultipleSchemas": "tenanted_multipleschemas",
+	} {
+		cfg := load(t, "DJANGO_CONFIGURATION="+name)
+		require.Equal(t, database, cfg.Database)
+		require.Equal(t, "tenanted", cfg.User)
+		require.Equal(t, "tenanted_owner", cfg.Owner)
+		require.Equal(t, 5, cfg.MultiDBCount)
+		require.Equal(t, []string{"localhost"}, cfg.AllowedHosts)
+		require.Equal(t, time.UTC, cfg.Location)
+		require.Equal(t, 40, cfg.MaxConns)
+		require.Equal(t, 5*time.Minute, cfg.MaxIdleTime)
+		require.True(t, cfg.Private())
+	}
+}
+
+func TestInvalidSettingsNameVariableAndValueInOneLine(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 64)
+	for _, test := range []struct{ environ, want string }{
+		{"DJANGO_CONFIGURATION=Single", "DJANGO_CONFIGURATION=Single: is unknown: choose SingleSchema, MultipleDb or MultipleSchemas"},
+		{"DJANGO_CONFIGURATION=singleschema", "choose SingleSchema, MultipleDb or MultipleSchemas"},
+		{"MULTIDB_COUNT=many", "MULTIDB_COUNT=many: is not a whole number"},
+		{"MULTIDB_COUNT=0", "MULTIDB_COUNT=0: must be from 1 to 10000"},
+		{"MULTIDB_COUNT=-3", "MULTIDB_COUNT=-3: must be"},
+		{"DB_MAX_CONNS=1", "DB_MAX_CONNS=1: must be at least 2"},
+		{"DB_MAX_IDLE_TIME=5", "DB_MAX_IDLE_TIME=5: is not a duration"},
+		{"DB_MAX_IDLE_TIME=-5s", "DB_MAX_IDLE_TIME=-5s: must be above zero"},
+		{"TZ=Mars/Olympus", "TZ=Mars/Olympus: is not a known time zone"},
+		{"PGPORT=http", "PGPORT=http: must be from 1 to 65535"},
+		{"PGPORT=65536", "PGPORT=65536: must be"},
+		{"PGDATABASE=" + long, "PGDATABASE=" + long + ": has 64 bytes"},
+		{"PGUSER=tenanted_owner", "PGOWNER=tenanted_owner: is PGUSER too"},
+		{"PGSERVICE=main", "PGSERVICE=main: the service file"},
+		{"ALLOWED_HOSTS=*", `ALLOWED_HOSTS=*: "*" is not a domain`},
+		{"ALLOWED_HOSTS=localhost:8080", "is not a domain"},
+		{"ALLOWED_HOSTS=127.0.0.1", "is not a domain"},
+		{"ALLOWED_HOSTS=localhost,", "is not a domain"},
+		{"ALLOWED_HOSTS=example.com,app.example.com", "app.example.com is below example.com"},
+		{"PGHOST=localhost PGSSLMODE=loud", "PG* variables: "},
+	} {
+		_, err := config.Load(strings.Fields(test.environ), t.TempDir())
+		var failed *config.Error
+		require.ErrorAs(t, err, &failed, test.environ)
+		require.Contains(t, err.Error(), test.want)
+		require.NotContains(t, err.Error(), "\n")
+	}
+}
+
+func TestMultipleDbRefusesNamesThatPostgreSQLWouldCutOff(t *testing.T) {
+	t.Parallel()
+	name := strings.Repeat("x", 54) // with "_tenant-4" 63 bytes, with "_tenant-10" one too many
+	environ := []string{"DJANGO_CONFIGURATION=MultipleDb", "PGDATABASE=" + name}
+	load(t, environ...)
+	_, err := config.Load(append(environ, "MULTIDB_COUNT=11"), t.TempDir())
+	require.ErrorContains(t, err, "PGDATABASE="+name)
+}
+
+func TestPlacements(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		strategy string
+		fixed    int
+		tenant3  scopes.Placement
+	}{
+		{"SingleSchema", 1, scopes.Placement{Database: "app", Schema: "public"}},
+		{"MultipleDb", 5, scopes.Placement{Database: "app_tenant-3", Schema: "public"}},
+		{"MultipleSchemas", 0, scopes.Placement{Database: "app", Schema: "tenant-3"}},
+	} {
+		cfg := load(t, "PGDATABASE=app", "DJANGO_CONFIGURATION="+test.strategy)
+		placement, err := cfg.PlacementFor("tenant-3")
+		require.NoError(t, err)
+		require.Equal(t, test.tenant3, placement)
+		require.Len(t, cfg.Placements(), test.fixed)
+		limit, limited := cfg.TenantLimit()
+		require.Equal(t, test.strategy == "MultipleDb", limited)
+		require.Equal(t, 5, limit)
+		require.Equal(t, test.strategy == "SingleSchema", cfg.ListsAllTenants())
+	}
+}
+
+func TestMultipleSchemasKeepsItsOwnSchemas(t *testing.T) {
+	t.Parallel()
+	cfg := load(t, "DJANGO_CONFIGURATION=MultipleSchemas")
+	for _, slug := range []string{"public", "control"} {
+		_, err := cfg.PlacementFor(slug)
+		require.ErrorContains(t, err, slug)
+	}
+}
+
+func TestDotEnvBelowTheRealEnvironment(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	content := "MULTIDB_COUNT=7\nPGDATABASE=fromfile\nPGUSER=\nPGPASSWORD='p$w #1'\nPGHOST=db.example.com\n"
+	require.NoError(t, os.WriteFile(filepath.Join(dir, ".env"), []byte(content), 0o600))
+	cfg, err := config.Load([]string{"PGDATABASE=real", "PGUSER="}, dir)
+	require.NoError(t, err)
+	require.Equal(t, 7, cfg.MultiDBCount)
+	require.Equal(t, "real", cfg.Database)
+	require.Equal(t, "tenanted", cfg.User)
+	require.False(t, cfg.Private())
+	require.Equal(t, "db.example.com:5432", cfg.Server())
+	require.Equal(t, "p$w #1", cfg.Runtime().Password)
+}
+
+func TestMalformedDotEnvIsNotQuoted(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, ".env"), []byte("PGPASSWORD hunter2\n"), 0o600))
+	_, err := config.Load(nil, dir)
+	require.ErrorContains(t, err, ".env: is malformed")
+	require.NotContains(t, err.Error(), "hunter2")
+}
+
+func TestRolesHaveTheirOwnPasswords(t *testing.T) {
+	t.Parallel()
+	cfg := load(t, "PGHOST=h", "PGUSER=app", "PGPASSWORD=it's\\1", "PGOWNER=boss")
+	require.Equal(t, "it's\\1", cfg.Runtime().Password)
+	require.Equal(t, "boss", cfg.OwnerConn().User)
+	require.Empty(t, cfg.OwnerConn().Password, "the runtime role's password must not be tried as the owner's")
+
+	cfg = load(t, "PGHOST=h", "PGPASSWORD=one", "PGOWNER=boss", "PGOWNERPASSWORD=two")
+	require.Equal(t, "two", cfg.OwnerConn().Password)
+	require.Nil(t, load(t, "PGHOST=h").OwnerConn(), "no owner on a user's server unless one is named")
+}
+
+func TestPasswordFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	passfile := filepath.Join(dir, "pgpass")
+	require.NoError(t, os.WriteFile(passfile, []byte("h:5432:*:boss:two\nh:5432:*:app:one\n"), 0o600))
+	cfg, err := config.Load([]string{"PGHOST=h", "PGUSER=app", "PGOWNER=boss", "PGPASSFILE=" + passfile}, dir)
+	require.NoError(t, err)
+	require.Equal(t, "one", cfg.Runtime().Password)
+	require.Equal(t, "two", cfg.OwnerConn().Password)
+}
+
+func TestServiceFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "services")
+	require.NoError(t, os.WriteFile(file, []byte("[main]\nhost=svc.example.com\nport=6543\nuser=svc\npassword=sesame\n"), 0o600))
+	environ := []string{"PGSERVICE=main", "PGSERVICEFILE=" + file, "PGHOST=ignored", "PGOWNER=boss"}
+	cfg, err := config.Load(environ, dir)
+	require.NoError(t, err)
+	require.False(t, cfg.Private())
+	require.Equal(t, "svc.example.com:6543", cfg.Server())
+	require.Equal(t, "svc", cfg.User)
+	require.Equal(t, "tenanted", cfg.Database, "the service names no database: the strategy's default")
+	require.Equal(t, "sesame", cfg.Runtime().Password)
+	require.Empty(t, cfg.OwnerConn().Password)
+
+	_, err = config.Load([]string{"PGSERVICE=other", "PGSERVICEFILE=" + file}, dir)
+	require.ErrorContains(t, err, "no section [other]")
+}
+
+func TestAtLeadsToThePrivateServer(t *testing.T) {
+	t.Parallel()
+	cfg, err := load(t).At("/tmp/socket's dir", 5433)
+	require.NoError(t, err)
+	require.Equal(t, "/tmp/socket's dir", cfg.Runtime().Host)
+	require.EqualValues(t, 5433, cfg.OwnerConn().Port)
+	require.Nil(t, cfg.Runtime().TLSConfig)
+	require.True(t, cfg.Private())
+}
+
+func TestEnvironForPsql(t *testing.T) {
+	t.Parallel()
+	cfg := load(t, "HOME=/home/me", "PGHOST=h", "PGPASSWORD=one", "PGOWNER=boss", "PGOWNERPASSWORD=two", "PGSSLMODE=require")
+	runtime, owner := cfg.Environ(false), cfg.Environ(true)
+	for _, want := range []string{"HOME=/home/me", "PGHOST=h", "PGPORT=5432", "PGDATABASE=tenanted", "PGSSLMODE=require"} {
+		require.Contains(t, runtime, want)
+		require.Contains(t, owner, want)
+	}
+	require.Contains(t, runtime, "PGUSER=tenanted")
+	require.Contains(t, runtime, "PGPASSWORD=one")
+	require.Contains(t, owner, "PGUSER=boss")
+	require.Contains(t, owner, "PGPASSWORD=two")
+	require.NotContains(t, strings.Join(runtime, "\n"), "two", "the runtime shell must not know the owner's password")
+}
+
+func TestNothingPrintsAPassword(t *testing.T) {
+	t.Parallel()
+	cfg := load(t, "PGHOST=h", "PGPASSWORD=hunter2", "PGOWNER=boss", "PGOWNERPASSWORD=hunter2", "PGSSLPASSWORD=hunter2")
+	type wrapper struct{ hidden config.Config }
+	var log strings.Builder
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("start", "config", cfg)
+	for _, printed := range []string{
+		log.String(), cfg.String(), fmt.Sprintf("%v %+v %#v %s", cfg, cfg, cfg, cfg),
+		fmt.Sprintf("%v %+v %#v", wrapper{cfg}, wrapper{cfg}, wrapper{cfg}),
+	} {
+		require.NotContains(t, printed, "hunter2")
+	}
+	require.Contains(t, log.String(), "runtime role tenanted")
+}
+
+func TestSettingErrorsHideThePassword(t *testing.T) {
+	t.Parallel()
+	_, err := config.Load([]string{"PGHOST=h", "PGPASSWORD=hunter2", "PGSSLMODE=verify-full", "PGSSLROOTCERT=/does/not/exist", "PGSSLPASSWORD=hunter2"}, t.TempDir())
+	require.ErrorContains(t, err, "/does/not/exist")
+	require.NotContains(t, err.Error(), "hunter2")
+}
+
+// Taking every # off .env.example must give the defaults: the file is the settings' documentation.
+func TestEnvExampleShowsTheDefaults(t *testing.T) {
+	t.Parallel()
+	content, err := os.ReadFile("../../.env.example")
+	require.NoError(t, err)
+	dir := t.TempDir()
+	var settings []string
+	for line := range strings.Lines(string(content)) {
+		if name, ok := strings.CutPrefix(line, "#"); ok && !strings.HasPrefix(name, " ") && strings.Contains(name, "=") {
+			settings = append(settings, name)
+		}
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(dir, ".env"), []byte(strings.Join(settings, "")), 0o600))
+	documented, err := config.Load(nil, dir)
+	require.NoError(t, err)
+	defaults := load(t)
+	require.Equal(t, defaults.String(), documented.String())
+	require.Equal(t, []any{defaults.MultiDBCount, defaults.AllowedHosts, defaults.Location, defaults.MaxConns, defaults.MaxIdleTime},
+		[]any{documented.MultiDBCount, documented.AllowedHosts, documented.Location, documented.MaxConns, documented.MaxIdleTime})
+	for _, name := range []string{"DJANGO_CONFIGURATION", "MULTIDB_COUNT", "PGHOST", "PGPORT", "PGDATABASE", "PGUSER", "PGPASSWORD", "PGOWNER",
+		"PGOWNERPASSWORD", "DB_MAX_CONNS", "DB_MAX_IDLE_TIME", "LOCALPG_DIR", "LOCALPG_BINDIR", "ALLOWED_HOSTS", "TZ"} {
+		require.Contains(t, strings.Join(settings, ""), name+"=")
+	}
+}

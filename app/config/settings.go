@@ -1,0 +1,138 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	_ "time/tzdata" // so that TZ means the same on a machine without a zone database
+
+	"github.com/caarlos0/env/v11"
+)
+
+// settings are the variables as they are written; config checks them against each other.
+type settings struct {
+	Strategy     Strategy      `env:"DJANGO_CONFIGURATION" envDefault:"SingleSchema"`
+	MultiDBCount int           `env:"MULTIDB_COUNT" envDefault:"5"`
+	Owner        string        `env:"PGOWNER"`
+	AllowedHosts []string      `env:"ALLOWED_HOSTS" envDefault:"localhost"`
+	TimeZone     string        `env:"TZ" envDefault:"UTC"`
+	MaxConns     int           `env:"DB_MAX_CONNS" envDefault:"40"`
+	MaxIdleTime  time.Duration `env:"DB_MAX_IDLE_TIME" envDefault:"5m"`
+	LocalDir     string        `env:"LOCALPG_DIR"`
+	LocalBinDir  string        `env:"LOCALPG_BINDIR"`
+}
+
+func parse(vars map[string]string) (settings, error) {
+	raw, err := env.ParseAsWithOptions[settings](env.Options{Environment: vars})
+	var failed env.ParseError
+	if errors.As(err, &failed) {
+		return raw, notParsed(failed, vars)
+	}
+	if err != nil {
+		return raw, &Error{Variable: "environment", Reason: err.Error()}
+	}
+	return raw, raw.validate(vars)
+}
+
+// notParsed names the variable instead of our struct's field.
+func notParsed(failed env.ParseError, vars map[string]string) error {
+	field, _ := reflect.TypeFor[settings]().FieldByName(failed.Name)
+	want := "a whole number"
+	if failed.Type == reflect.TypeFor[time.Duration]() {
+		want = "a duration such as 90s or 5m"
+	}
+	name := field.Tag.Get("env")
+	return &Error{Variable: name, Value: vars[name], Reason: "is not " + want}
+}
+
+func (s settings) validate(vars map[string]string) error {
+	invalid := func(name, reason string, args ...any) error {
+		return &Error{Variable: name, Value: vars[name], Reason: fmt.Sprintf(reason, args...)}
+	}
+	switch {
+	case !slices.Contains(Strategies(), s.Strategy):
+		return invalid("DJANGO_CONFIGURATION", "is unknown: choose SingleSchema, MultipleDb or MultipleSchemas")
+	case s.MultiDBCount < 1 || s.MultiDBCount > 10_000:
+		return invalid("MULTIDB_COUNT", "must be from 1 to 10000")
+	case s.MaxConns < 2:
+		return invalid("DB_MAX_CONNS", "must be at least 2")
+	case s.MaxIdleTime <= 0:
+		return invalid("DB_MAX_IDLE_TIME", "must be above zero")
+	}
+	return nil
+}
+
+// config completes the settings: what depends on several of them is decided here.
+func (s settings) config(vars map[string]string) (Config, error) {
+	hosts, err := baseDomains(s.AllowedHosts)
+	if err != nil {
+		return Config{}, err
+	}
+	location, err := time.LoadLocation(strings.TrimPrefix(s.TimeZone, ":"))
+	if err != nil {
+		return Config{}, &Error{"TZ", s.TimeZone, "is not a known time zone: use a name such as UTC or Europe/Berlin"}
+	}
+	conn, err := newConnection(vars, s.Strategy.defaultDatabase(), s.Owner)
+	if err != nil {
+		return Config{}, err
+	}
+	c := Config{
+		Strategy: s.Strategy, MultiDBCount: s.MultiDBCount, AllowedHosts: hosts, Location: location,
+		MaxConns: s.MaxConns, MaxIdleTime: s.MaxIdleTime, LocalDir: s.LocalDir, LocalBinDir: s.LocalBinDir,
+		Database: conn.settings["dbname"], User: conn.settings["user"], Owner: conn.ownerName,
+	}
+	if err := c.checkNames(); err != nil {
+		return Config{}, err
+	}
+	return c.connect(conn)
+}
+
+// checkNames refuses names that PostgreSQL would cut off, and one role in both parts.
+func (c Config) checkNames() error {
+	named := []Error{{Variable: "PGDATABASE", Value: c.Database}, {Variable: "PGUSER", Value: c.User}, {Variable: "PGOWNER", Value: c.Owner}}
+	for _, name := range named {
+		if len(name.Value) > maxIdentifier {
+			name.Reason = fmt.Sprintf("has %d bytes, above PostgreSQL's %d", len(name.Value), maxIdentifier)
+			return &name
+		}
+	}
+	if c.User == c.Owner {
+		return &Error{"PGOWNER", c.Owner, "is PGUSER too: the role that serves must not own the tables, or row-level security does not bind it"}
+	}
+	if c.Strategy == MultipleDb {
+		if _, err := c.databaseFor(fmt.Sprintf("tenant-%d", c.MultiDBCount-1)); err != nil {
+			return &Error{"PGDATABASE", c.Database, err.Error()}
+		}
+	}
+	return nil
+}
+
+var domain = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$`)
+
+// baseDomains understands Django's way of writing, ".example.com" for a domain and all below it, which
+// is what every base domain means here.
+func baseDomains(written []string) ([]string, error) {
+	var hosts []string
+	for _, host := range written {
+		name := strings.Trim(strings.ToLower(strings.TrimSpace(host)), ".")
+		if !domain.MatchString(name) || len(name) > 253 || net.ParseIP(name) != nil {
+			return nil, &Error{"ALLOWED_HOSTS", strings.Join(written, ","), fmt.Sprintf("%q is not a domain: list base domains, such as localhost,example.com", host)}
+		}
+		if !slices.Contains(hosts, name) {
+			hosts = append(hosts, name)
+		}
+	}
+	for _, lower := range hosts {
+		for _, upper := range hosts {
+			if strings.HasSuffix(lower, "."+upper) {
+				return nil, &Error{"ALLOWED_HOSTS", strings.Join(written, ","), fmt.Sprintf("%s is below %s, where it would be a tenant's host: list one of them", lower, upper)}
+			}
+		}
+	}
+	return hosts, nil
+}

@@ -1,0 +1,91 @@
+package config
+
+import (
+	"fmt"
+
+	"tenanted/scopes"
+)
+
+// Strategy is one of the three ways to keep tenants apart. They differ in the placements they hand out
+// and in nothing else.
+type Strategy string
+
+// The strategies, as DJANGO_CONFIGURATION names them.
+const (
+	SingleSchema    Strategy = "SingleSchema"    // every tenant in the same tables
+	MultipleDb      Strategy = "MultipleDb"      // a database for each tenant
+	MultipleSchemas Strategy = "MultipleSchemas" // a schema for each tenant
+)
+
+// Strategies returns all strategies, the default one first.
+func Strategies() []Strategy { return []Strategy{SingleSchema, MultipleDb, MultipleSchemas} }
+
+// ControlSchema holds the directory, in the default database.
+const ControlSchema = "control"
+
+const (
+	publicSchema  = "public"
+	maxIdentifier = 63 // bytes; PostgreSQL cuts longer names off, which would give two tenants one place
+)
+
+// defaultDatabase is the name of the default database when PGDATABASE is unset.
+func (s Strategy) defaultDatabase() string {
+	switch s {
+	case MultipleDb:
+		return "tenanted_multipledb"
+	case MultipleSchemas:
+		return "tenanted_multipleschemas"
+	default:
+		return "tenanted"
+	}
+}
+
+// PlacementFor returns where the rows of the tenant with that slug belong. It returns an error if the
+// slug's name cannot be had there. The slug must be valid, or the placement is not.
+func (c Config) PlacementFor(slug string) (scopes.Placement, error) {
+	switch c.Strategy {
+	case MultipleDb:
+		return c.databaseFor(slug)
+	case MultipleSchemas:
+		if slug == publicSchema || slug == ControlSchema {
+			return scopes.Placement{}, fmt.Errorf("a tenant cannot be called %q in %s: the schema of that name is taken", slug, c.Strategy)
+		}
+		return scopes.Placement{Database: c.Database, Schema: slug}, nil
+	default:
+		return scopes.Placement{Database: c.Database, Schema: publicSchema}, nil
+	}
+}
+
+func (c Config) databaseFor(slug string) (scopes.Placement, error) {
+	name := c.Database + "_" + slug
+	if len(name) > maxIdentifier {
+		return scopes.Placement{}, fmt.Errorf("the database %q has %d bytes, above PostgreSQL's %d: choose a shorter PGDATABASE", name, len(name), maxIdentifier)
+	}
+	return scopes.Placement{Database: name, Schema: publicSchema}, nil
+}
+
+// Placements returns the placements that exist before any tenant does: the shared one, one for each of
+// MULTIDB_COUNT tenants, or none.
+func (c Config) Placements() []scopes.Placement {
+	switch c.Strategy {
+	case MultipleDb:
+		all := make([]scopes.Placement, c.MultiDBCount)
+		for i := range all {
+			all[i] = scopes.Placement{Database: fmt.Sprintf("%s_tenant-%d", c.Database, i), Schema: publicSchema}
+		}
+		return all
+	case MultipleSchemas:
+		return nil
+	default:
+		return []scopes.Placement{{Database: c.Database, Schema: publicSchema}}
+	}
+}
+
+// TenantLimit returns how many tenants there may be; limited is false where there is no bound.
+func (c Config) TenantLimit() (limit int, limited bool) {
+	return c.MultiDBCount, c.Strategy == MultipleDb
+}
+
+// ListsAllTenants reports whether the rows of all tenants can be read in one query: they are in the
+// same tables, and there is an owner who may see them all.
+func (c Config) ListsAllTenants() bool { return c.Strategy == SingleSchema && c.Owner != "" }
