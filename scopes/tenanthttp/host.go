@@ -1,0 +1,106 @@
+package tenanthttp
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+const (
+	maxHostLength = 253 // of a host name, RFC 1035
+	maxSlugLength = 63  // of a label
+)
+
+// HostError says that a request's Host header is malformed, or names a host we do not serve.
+type HostError struct {
+	Host   string   // as it was sent
+	Served []string // the base domains
+	Reason string   // what is wrong with it
+}
+
+func (e *HostError) Error() string {
+	return fmt.Sprintf("host %q %s: use %s or a tenant's subdomain of it", e.Host, e.Reason, strings.Join(e.Served, " or "))
+}
+
+// ValidSlug reports whether s can be a tenant's slug: one lower-case DNS label.
+func ValidSlug(s string) bool {
+	if s == "" || len(s) > maxSlugLength || s[0] == '-' || s[len(s)-1] == '-' {
+		return false
+	}
+	for i := range len(s) {
+		if !isLabelByte(s[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// SplitHost splits what a Host header says into the host name, in lower case and without a trailing dot,
+// and the port, "" when there is none. An IPv6 address keeps its brackets. ok is false when it is not
+// a host name or address with at most a numeric port: user names, underscores, blanks, letters
+// beyond ASCII and empty labels are all refused, since a host is never a place for cleverness.
+func SplitHost(header string) (host, port string, ok bool) {
+	host, port, ok = cutPort(header)
+	if !ok {
+		return "", "", false
+	}
+	host = lower(host)
+	if strings.HasPrefix(host, "[") {
+		return host, port, isIPv6(host)
+	}
+	host = strings.TrimSuffix(host, ".")
+	return host, port, isHostName(host)
+}
+
+// cutPort takes ":digits" off the end.
+func cutPort(header string) (host, port string, ok bool) {
+	i := strings.LastIndexByte(header, ':')
+	if i < 0 || strings.HasSuffix(header, "]") {
+		return header, "", true
+	}
+	host, port = header[:i], header[i+1:]
+	if port == "" || len(port) > len("65535") || strings.Trim(port, "0123456789") != "" {
+		return "", "", false
+	}
+	return host, port, true
+}
+
+func isIPv6(bracketed string) bool {
+	inner, closed := strings.CutSuffix(bracketed[1:], "]")
+	if !closed || strings.Contains(inner, "%") {
+		return false
+	}
+	addr, err := netip.ParseAddr(inner)
+	return err == nil && addr.Is6()
+}
+
+func isHostName(host string) bool {
+	if host == "" || len(host) > maxHostLength {
+		return false
+	}
+	for label := range strings.SplitSeq(host, ".") {
+		if label == "" {
+			return false
+		}
+		for i := range len(label) {
+			if !isLabelByte(label[i]) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// lower lowers ASCII letters only: strings.ToLower makes an ASCII k of the Kelvin sign.
+func lower(s string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r + ('a' - 'A')
+		}
+		return r
+	}, s)
+}
+
+func isLabelByte(c byte) bool {
+	return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-'
+}
