@@ -37,7 +37,16 @@ func (t Tenant) String() string {
 // identity is what a context carries: one tenant, or all of them for a stated reason.
 type identity struct {
 	tenant Tenant
-	reason string // why all tenants; empty for one tenant
+	reason string   // why all tenants; empty for one tenant
+	only   TenantID // narrows cross-tenant work to one tenant
+}
+
+// confines returns the tenant whose rows alone may be seen, or zero where all may.
+func (id identity) confines() TenantID {
+	if id.reason != "" {
+		return id.only
+	}
+	return id.tenant.ID
 }
 
 type identityKey struct{}

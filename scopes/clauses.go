@@ -1,0 +1,279 @@
+package scopes
+
+import (
+	"reflect"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+	"gorm.io/gorm/schema"
+)
+
+// GORM asks a field's type for the clauses of its model, which is how gorm.DeletedAt works.
+var (
+	_ schema.QueryClausesInterface  = TenantID(0)
+	_ schema.CreateClausesInterface = TenantID(0)
+	_ schema.UpdateClausesInterface = TenantID(0)
+	_ schema.DeleteClausesInterface = TenantID(0)
+)
+
+// QueryClauses implements GORM's interface: the condition on the tenant, also where the model is joined.
+func (TenantID) QueryClauses(f *schema.Field) []clause.Interface {
+	return []clause.Interface{confineClause{modifier{f}}}
+}
+
+// CreateClauses implements GORM's interface.
+func (TenantID) CreateClauses(f *schema.Field) []clause.Interface {
+	return []clause.Interface{pluginClause{modifier{f}}}
+}
+
+// UpdateClauses implements GORM's interface.
+func (TenantID) UpdateClauses(f *schema.Field) []clause.Interface {
+	return []clause.Interface{pluginClause{modifier{f}}}
+}
+
+// DeleteClauses implements GORM's interface.
+func (TenantID) DeleteClauses(f *schema.Field) []clause.Interface {
+	return []clause.Interface{pluginClause{modifier{f}}}
+}
+
+// modifier is a clause that builds nothing and only modifies the statement it is added to.
+type modifier struct{ field *schema.Field }
+
+func (modifier) Name() string               { return "" }
+func (modifier) Build(clause.Builder)       {}
+func (modifier) MergeClause(*clause.Clause) {}
+
+// confineClause adds the condition on the tenant. GORM adds it to each query on the model (where the plugin
+// has been before, and it finds nothing left to do) and to the ON of each join to it, a statement of its own
+// that has no context.
+type confineClause struct{ modifier }
+
+func (c confineClause) ModifyStatement(stmt *gorm.Statement) {
+	if !guarded(stmt) {
+		return
+	}
+	if id := confinedTo(stmt.DB.Statement); id != 0 {
+		addCondition(stmt, c.field, id)
+	}
+}
+
+// pluginClause makes writes fail on a *gorm.DB that the plugin does not guard.
+type pluginClause struct{ modifier }
+
+func (pluginClause) ModifyStatement(stmt *gorm.Statement) { guarded(stmt) }
+
+func guarded(stmt *gorm.Statement) bool {
+	_, ok := stmt.DB.Plugins[pluginName]
+	if !ok {
+		_ = stmt.DB.AddError(errNoPlugin)
+	}
+	return ok
+}
+
+// statement is what the plugin needs to know of a statement on a tenanted model.
+type statement struct {
+	*gorm.Statement
+	field *schema.Field // the tenant column
+	id    TenantID      // the tenant the statement is confined to, or zero for cross-tenant work
+}
+
+// examine returns what is known of a statement; ok is false when its model is not tenanted, or nothing is
+// known of it.
+func examine(stmt *gorm.Statement) (s statement, ok bool) {
+	if stmt.Schema == nil {
+		return statement{}, false
+	}
+	f := tenantField(stmt.Schema)
+	if f == nil {
+		return statement{}, false
+	}
+	id, known := lookup(stmt.Context)
+	return statement{Statement: stmt, field: f, id: id.confines()}, known
+}
+
+// tenantField returns the model's tenant column, or nil. It looks among the clauses, of which there are one
+// or two, and not among the fields.
+func tenantField(s *schema.Schema) *schema.Field {
+	for _, c := range s.QueryClauses {
+		if c, ok := c.(confineClause); ok {
+			return c.field
+		}
+	}
+	return nil
+}
+
+func confinedTo(stmt *gorm.Statement) TenantID {
+	id, _ := lookup(stmt.Context)
+	return id.confines()
+}
+
+// confine restricts the statement to its tenant's rows.
+func confine(_ *gorm.DB, s statement) {
+	if s.id == 0 || s.SQL.Len() > 0 {
+		return
+	}
+	addCondition(s.Statement, s.field, s.id)
+}
+
+// addCondition puts the condition on the tenant before all others, and the others into parentheses of their
+// own, so that no OR among them reaches around it. Doing it again changes nothing, unless conditions
+// were added in between. A statement that carries another tenant's condition was built under that tenant: it
+// fails.
+func addCondition(stmt *gorm.Statement, f *schema.Field, id TenantID) {
+	c := stmt.Clauses["WHERE"]
+	if c.Builder != nil {
+		fail(stmt.DB, errUnknownWhere)
+		return
+	}
+	var rest []clause.Expression
+	if where, ok := c.Expression.(clause.Where); ok {
+		rest = where.Exprs
+	} else if c.Expression != nil {
+		rest = []clause.Expression{c.Expression}
+	}
+	if named, found := otherTenant(rest, f, id); found {
+		fail(stmt.DB, &TenantMismatchError{Model: f.Schema.Name, Value: named, Want: id})
+		return
+	}
+	if len(rest) > 0 {
+		if _, ok := rest[0].(condition); ok {
+			rest = rest[1:]
+		}
+	}
+	exprs := []clause.Expression{condition{f, id}}
+	if len(rest) > 0 {
+		exprs = append(exprs, group(rest))
+	}
+	c.Name, c.Expression = "WHERE", clause.Where{Exprs: exprs}
+	stmt.Clauses["WHERE"] = c
+}
+
+// condition is "column = tenant", on the statement's table or its alias.
+type condition struct {
+	field *schema.Field
+	id    TenantID
+}
+
+func (c condition) Build(b clause.Builder) {
+	b.WriteQuoted(clause.Column{Table: clause.CurrentTable, Name: c.field.DBName})
+	_, _ = b.WriteString(" = ")
+	b.AddVar(b, int64(c.id))
+}
+
+// group returns conditions as one that is always in parentheses. It keeps GORM's own types, since
+// FirstOrCreate reads the values of a new row from them.
+func group(exprs []clause.Expression) clause.Expression {
+	if len(exprs) > 1 {
+		return clause.AndConditions{Exprs: exprs}
+	}
+	switch e := exprs[0].(type) {
+	case clause.Eq, clause.IN, parenthesised:
+		return e
+	case clause.AndConditions:
+		return group(e.Exprs)
+	default:
+		return parenthesised{e}
+	}
+}
+
+// parenthesised writes its expression in parentheses. GORM does so only where it finds " OR " in the text,
+// which a line break around the word defeats.
+type parenthesised struct{ clause.Expression }
+
+func (p parenthesised) Build(b clause.Builder) {
+	_ = b.WriteByte('(')
+	clause.Where{Exprs: []clause.Expression{p.Expression}}.Build(b)
+	_ = b.WriteByte(')')
+}
+
+// groupJoinConditions puts the caller's conditions of each joined relation into parentheses. GORM writes them
+// behind the condition on the tenant, where an OR would reach around it.
+func groupJoinConditions(stmt *gorm.Statement) {
+	for i := range stmt.Joins {
+		if on := stmt.Joins[i].On; on != nil && len(on.Exprs) > 0 {
+			stmt.Joins[i].On = &clause.Where{Exprs: []clause.Expression{group(on.Exprs)}}
+		}
+	}
+}
+
+// otherTenant looks for a condition that demands another tenant than id: one left from an earlier use of the
+// statement, or an equality of the caller's, also within a composite key.
+func otherTenant(exprs []clause.Expression, f *schema.Field, id TenantID) (named TenantID, found bool) {
+	for _, e := range exprs {
+		switch e := e.(type) {
+		case condition:
+			if e.field.Schema == f.Schema && e.id != id {
+				return e.id, true
+			}
+		case clause.AndConditions:
+			named, found = otherTenant(e.Exprs, f, id)
+		case parenthesised:
+			named, found = otherTenant([]clause.Expression{e.Expression}, f, id)
+		case clause.Eq:
+			if isTenantColumn(e.Column, f) {
+				named, found = differs(e.Value, id)
+			}
+		case clause.IN:
+			named, found = otherTenantIn(e, f, id)
+		}
+		if found {
+			return named, true
+		}
+	}
+	return 0, false
+}
+
+// otherTenantIn is otherTenant for "column IN (…)" and "(column, …) IN ((…), …)". It is a demand for another
+// tenant when no value names id.
+func otherTenantIn(in clause.IN, f *schema.Field, id TenantID) (named TenantID, found bool) {
+	columns, composite := in.Column.([]clause.Column)
+	at := -1
+	for i, c := range columns {
+		if isTenantColumn(c, f) {
+			at = i
+		}
+	}
+	if composite && at < 0 || !composite && !isTenantColumn(in.Column, f) {
+		return 0, false
+	}
+	for _, v := range in.Values {
+		if tuple, ok := v.([]any); ok && at >= 0 && at < len(tuple) {
+			v = tuple[at]
+		}
+		n, other := differs(v, id)
+		if !other {
+			return 0, false
+		}
+		named, found = n, true
+	}
+	return named, found
+}
+
+// isTenantColumn reports whether a condition's column is the tenant column of the field's own table.
+func isTenantColumn(column any, f *schema.Field) bool {
+	switch c := column.(type) {
+	case string:
+		return c == f.DBName || c == f.Schema.Table+"."+f.DBName
+	case clause.Column:
+		return c.Name == f.DBName && (c.Table == "" || c.Table == clause.CurrentTable || c.Table == f.Schema.Table)
+	default:
+		return false
+	}
+}
+
+// differs reports whether v is a number other than id. What is no number (a subquery, an expression, a
+// column) cannot be judged here; the condition on the tenant stands beside it.
+func differs(v any, id TenantID) (TenantID, bool) {
+	rv := reflect.ValueOf(v)
+	for rv.Kind() == reflect.Pointer {
+		rv = rv.Elem()
+	}
+	switch {
+	case rv.CanInt():
+		return TenantID(rv.Int()), TenantID(rv.Int()) != id
+	case rv.CanUint():
+		return TenantID(rv.Uint()), TenantID(rv.Uint()) != id
+	default:
+		return 0, false
+	}
+}

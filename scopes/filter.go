@@ -1,0 +1,35 @@
+package scopes
+
+import (
+	"context"
+
+	"gorm.io/gorm"
+)
+
+// FilterTenant returns a scope, for gorm.DB.Scopes, that confines a statement to tenant id. Where the context
+// carries a tenant it must be that one: a filter that contradicts the context panics with a
+// [*TenantMismatchError]. In cross-tenant work it narrows the statement to one tenant. Without a tenant in the
+// context it stands in for one; scopes/registry, which must know the placement too, refuses that.
+func FilterTenant(id TenantID) func(*gorm.DB) *gorm.DB {
+	return func(db *gorm.DB) *gorm.DB {
+		stmt := db.Statement
+		who, known := lookup(stmt.Context)
+		switch {
+		case known && who.reason != "":
+			who.only = id
+		case known && who.tenant.ID != id:
+			panic(&TenantMismatchError{Model: describe(stmt), Value: id, Want: who.tenant.ID})
+		case !known:
+			who = identity{tenant: Tenant{ID: id}}
+		}
+		stmt.Context = context.WithValue(stmt.Context, identityKey{}, who)
+		return db
+	}
+}
+
+// FilterCurrentTenant is a scope, for gorm.DB.Scopes, that says what holds anyway: the statement sees the
+// context's tenant only. It panics with a [*TenantMissingError] when there is none, cross-tenant work included.
+func FilterCurrentTenant(db *gorm.DB) *gorm.DB {
+	MustFromContext(db.Statement.Context)
+	return db
+}

@@ -1,0 +1,162 @@
+package scopes
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+
+	"gorm.io/gorm"
+)
+
+// Missing says what happens to a statement without a tenant in its context.
+type Missing int
+
+const (
+	// Panic panics with a [*TenantMissingError], after rolling back the transaction the statement is in.
+	Panic Missing = iota
+	// Error makes the statement fail with a [*TenantMissingError].
+	Error
+	// Warn logs the [*TenantMissingError] and lets the statement go, unconfined: for a program that takes
+	// tenants up step by step, and only then.
+	Warn
+)
+
+// Config configures the [Plugin].
+type Config struct {
+	// Missing is what happens without a tenant. Default: Panic.
+	Missing Missing
+	// Logger receives the warnings. Default: slog.Default().
+	Logger *slog.Logger
+}
+
+// Plugin is the gorm.Plugin that guards and confines every statement. Use it on the root *gorm.DB:
+//
+//	db.Use(scopes.NewPlugin(scopes.Config{}))
+type Plugin struct {
+	config Config
+}
+
+var _ gorm.Plugin = (*Plugin)(nil)
+
+// NewPlugin returns a plugin that works as config says.
+func NewPlugin(config Config) *Plugin {
+	if config.Logger == nil {
+		config.Logger = slog.Default()
+	}
+	return &Plugin{config: config}
+}
+
+const pluginName = "scopes"
+
+// errNoPlugin is what a tenanted model's statement gets on a *gorm.DB that the plugin does not guard.
+var errNoPlugin = errors.New("scopes: a tenanted model needs the plugin: db.Use(scopes.NewPlugin(scopes.Config{}))")
+
+// Name implements gorm.Plugin.
+func (*Plugin) Name() string { return pluginName }
+
+// Initialize implements gorm.Plugin. Two callbacks stand in each processor. The guard comes before all
+// others, above all before gorm:begin_transaction: a panic after that one would leak the connection. The
+// second comes last before GORM builds the statement, so that no hook of a model runs after it.
+func (p *Plugin) Initialize(db *gorm.DB) error {
+	c := db.Callback()
+	return errors.Join(
+		c.Create().Before("*").Register("scopes:guard", p.guard("create", checkCreate)),
+		c.Create().Before("gorm:create").Register("scopes:confine", unlessFailed(confineCreate)),
+
+		c.Query().Before("*").Register("scopes:guard", p.guard("query", nil)),
+		c.Query().Before("gorm:query").Register("scopes:confine", unlessFailed(confine)),
+
+		c.Update().Before("*").Register("scopes:guard", p.guard("update", checkUpdate)),
+		c.Update().Before("gorm:update").Register("scopes:confine", unlessFailed(confineUpdate)),
+
+		c.Delete().Before("*").Register("scopes:guard", p.guard("delete", checkDelete)),
+		c.Delete().Before("gorm:delete").Register("scopes:confine", unlessFailed(confine)),
+
+		c.Row().Before("*").Register("scopes:guard", p.guard("row", nil)),
+		c.Row().Before("gorm:row").Register("scopes:confine", unlessFailed(confine)),
+
+		c.Raw().Before("*").Register("scopes:guard", p.guard("raw", nil)),
+	)
+}
+
+// guard returns the callback that refuses a statement without a tenant, and otherwise has check look at
+// what a statement on a tenanted model brings along.
+func (p *Plugin) guard(operation string, check func(*gorm.DB, statement)) func(*gorm.DB) {
+	return func(db *gorm.DB) {
+		if _, ok := lookup(db.Statement.Context); !ok {
+			if needsTenant(db.Statement) {
+				p.missing(db, operation)
+			}
+			return
+		}
+		groupJoinConditions(db.Statement)
+		if check == nil || db.Error != nil {
+			return
+		}
+		if s, ok := examine(db.Statement); ok {
+			check(db, s)
+		}
+	}
+}
+
+// missing does what the configuration says about a statement without a tenant.
+func (p *Plugin) missing(db *gorm.DB, operation string) {
+	err := &TenantMissingError{Operation: operation, Model: describe(db.Statement)}
+	switch p.config.Missing {
+	case Warn:
+		p.config.Logger.WarnContext(db.Statement.Context, "statement without a tenant", "error", err)
+	case Error:
+		fail(db, err)
+	default:
+		// GORM's own callbacks do not recover: a tenanted child saved inside the transaction of an untenanted
+		// parent would leave that transaction, and its connection, open for ever.
+		if tx, ok := db.Statement.ConnPool.(gorm.TxCommitter); ok && tx != nil {
+			_ = tx.Rollback()
+		}
+		panic(err)
+	}
+}
+
+// unlessFailed returns the callback that applies confine to a statement on a tenanted model which has a tenant.
+func unlessFailed(confine func(*gorm.DB, statement)) func(*gorm.DB) {
+	return func(db *gorm.DB) {
+		if db.Error != nil {
+			return
+		}
+		if s, ok := examine(db.Statement); ok {
+			confine(db, s)
+		}
+	}
+}
+
+// needsTenant reports whether a statement may touch tenanted rows: all may, but for those plainly on one
+// untenanted model.
+func needsTenant(stmt *gorm.Statement) bool {
+	if stmt.Schema == nil || stmt.SQL.Len() > 0 || stmt.TableExpr != nil || stmt.Table != stmt.Schema.Table {
+		return true
+	}
+	for i := range stmt.Joins {
+		rel, ok := stmt.Schema.Relationships.Relations[stmt.Joins[i].Name]
+		if !ok || tenantField(rel.FieldSchema) != nil {
+			return true
+		}
+	}
+	return tenantField(stmt.Schema) != nil
+}
+
+// describe names what a statement is about, for a person.
+func describe(stmt *gorm.Statement) string {
+	switch {
+	case stmt.Schema != nil:
+		return stmt.Schema.Name
+	case stmt.Model != nil: // not parsed yet
+		return reflect.Indirect(reflect.ValueOf(stmt.Model)).Type().Name()
+	case stmt.SQL.Len() > 0:
+		return "raw SQL"
+	case stmt.Table != "":
+		return fmt.Sprintf("table %q", stmt.Table)
+	default:
+		return "an unknown table"
+	}
+}

@@ -1,0 +1,14 @@
+// Package registry finds the tenant's database: one *sql.DB, and so one *gorm.DB, serves every database that
+// tenants live in.
+//
+// A statement or transaction is routed by the tenant in its context to a connection to that tenant's database;
+// one with a context from scopes.AllTenants goes to the owner's database, read-only. There is no default: without a
+// tenant, or with one whose placement names no database, it fails. Since to database/sql it is all one pool,
+// everything that GORM and database/sql do is routed alike: Transaction, nested ones, Preload, Session,
+// Connection, prepared statements (which database/sql prepares anew on each connection they meet).
+//
+// Connections are opened when first needed. One bound holds over all databases: when it is reached, the
+// connection that has been idle longest, to whichever database, makes room; when all are in use, callers
+// wait. Idle connections are closed after a time. Every connection is one of scopes/session and so carries the
+// tenant; one that has been left in a transaction, or is broken, is closed and not used again.
+package registry

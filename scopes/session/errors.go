@@ -1,0 +1,40 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"tenanted/scopes"
+)
+
+// explain puts scopes.ErrUnavailable into the chain of an error that says the server cannot be reached, is
+// starting or stopping, or has no connection to spare.
+func explain(err error) error {
+	if err == nil || errors.Is(err, scopes.ErrUnavailable) || !unavailable(err) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", scopes.ErrUnavailable, err)
+}
+
+func unavailable(err error) bool {
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) {
+		switch pgErr.Code {
+		case "57P01", "57P02", "57P03", "57P05", "53300":
+			return true // shut down, crashed, starting, idle too long, too many connections
+		}
+		return strings.HasPrefix(pgErr.Code, "08")
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return false
+	}
+	var connectErr *pgconn.ConnectError
+	var netErr net.Error
+	return errors.As(err, &connectErr) || errors.As(err, &netErr) || errors.Is(err, io.ErrUnexpectedEOF)
+}

@@ -1,0 +1,167 @@
+package session
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// run executes one statement in one pipeline. Outside a transaction the carry goes first: up to its end a
+// pipeline is one implicit transaction, so what is set there holds for the statement and no longer.
+func (c *Conn) run(ctx context.Context, query string, named []driver.NamedValue) (*rows, error) {
+	if c.pg.IsClosed() {
+		return nil, driver.ErrBadConn
+	}
+	y, err := c.carryFor(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if c.tx != nil && *c.tx != y {
+		return nil, fmt.Errorf("statement for %v inside a transaction of %v: use the transaction's own context", y, *c.tx)
+	}
+	args := make([]any, len(named))
+	for i, v := range named {
+		args[i] = v.Value
+	}
+	sd, err := c.describe(ctx, y, query, len(args))
+	if err != nil {
+		return nil, err
+	}
+	if err := c.build.Build(c.Conn.Conn().TypeMap(), sd, args); err != nil {
+		return nil, fmt.Errorf("arguments of %q: %w", query, err)
+	}
+	r, err := c.send(ctx, y, query, sd)
+	if err != nil {
+		c.forget(query, err)
+	}
+	return r, err
+}
+
+// send sends the statement, behind the carry where there is need of it, and reads up to its first row.
+func (c *Conn) send(ctx context.Context, y carry, query string, sd *pgconn.StatementDescription) (*rows, error) {
+	p := c.pg.StartPipeline(ctx)
+	c.sendCarry(p, y)
+	if sd != nil {
+		p.SendQueryStatement(sd, c.build.ParamValues, c.build.ParamFormats, c.build.ResultFormats)
+	} else {
+		p.SendQueryParams(query, c.build.ParamValues, nil, c.build.ParamFormats, c.build.ResultFormats)
+	}
+	if err := c.receiveCarry(p); err != nil {
+		return nil, err
+	}
+	result, err := p.GetResults()
+	if err != nil {
+		_ = p.Close()
+		return nil, explain(err)
+	}
+	reader, ok := result.(*pgconn.ResultReader)
+	if !ok {
+		_ = p.Close()
+		return nil, fmt.Errorf("BUG: pgx answered a statement with %T", result)
+	}
+	return &rows{conn: c, pipeline: p, reader: reader, fields: reader.FieldDescriptions()}, nil
+}
+
+// sendCarry puts the carry at the head of a pipeline, unless the open transaction has brought it.
+func (c *Conn) sendCarry(p *pgconn.Pipeline, y carry) {
+	if c.tx != nil {
+		return
+	}
+	if sd, ok := c.cached(y.sql()); ok {
+		p.SendQueryStatement(sd, y.values(), nil, nil)
+	} else {
+		p.SendQueryParams(y.sql(), y.values(), nil, nil, nil)
+	}
+}
+
+// receiveCarry ends the sending of a pipeline and reads what answers the carry. An error leaves the pipeline
+// closed; if it came before the first answer, nothing has been executed, and the statement may be tried again on another connection.
+func (c *Conn) receiveCarry(p *pgconn.Pipeline) error {
+	err := p.Sync()
+	if err == nil && c.tx == nil {
+		var result any
+		if result, err = p.GetResults(); err == nil {
+			if reader, ok := result.(*pgconn.ResultReader); ok {
+				_, err = reader.Close()
+			}
+		}
+	}
+	if err != nil {
+		_ = p.Close()
+		return c.retryable(explain(err))
+	}
+	return nil
+}
+
+// describe returns the prepared statement for query, and prepares it the first time, one more round trip.
+// The carry goes along, since the search_path decides what a table's name means. The carry's own statement is
+// prepared beside it. For a statement that is not to be prepared describe returns nil.
+func (c *Conn) describe(ctx context.Context, y carry, query string, args int) (*pgconn.StatementDescription, error) {
+	// Without arguments it is a literal that is not likely to come again: BEGIN's kin, DDL, reports.
+	if !c.prepares || args == 0 {
+		return nil, nil
+	}
+	if sd, ok := c.cached(query); ok {
+		return sd, nil
+	}
+	p := c.pg.StartPipeline(ctx)
+	c.sendCarry(p, y)
+	for _, name := range c.evicted {
+		p.SendDeallocate(name)
+	}
+	wanted := []string{query}
+	if c.tx == nil && !c.statements.Contains(y.sql()) {
+		wanted = []string{y.sql(), query}
+	}
+	names := make([]string, len(wanted))
+	for i, sql := range wanted {
+		c.prepared++
+		names[i] = "session_" + strconv.Itoa(c.prepared)
+		p.SendPrepare(names[i], sql, nil)
+	}
+	if err := c.receiveCarry(p); err != nil {
+		return nil, err
+	}
+	return c.receivePrepared(p, wanted, names)
+}
+
+// receivePrepared reads the descriptions and puts them into the cache; the last one is returned.
+func (c *Conn) receivePrepared(p *pgconn.Pipeline, wanted, names []string) (sd *pgconn.StatementDescription, err error) {
+	c.evicted = c.evicted[:0]
+	for len(wanted) > 0 {
+		result, err := p.GetResults()
+		if err != nil {
+			_ = p.Close()
+			return nil, explain(err)
+		}
+		description, ok := result.(*pgconn.StatementDescription)
+		if !ok {
+			continue // the answer to a deallocation
+		}
+		sd = description
+		sd.Name, sd.SQL = names[0], wanted[0]
+		c.statements.Add(sd.SQL, sd)
+		wanted, names = wanted[1:], names[1:]
+	}
+	return sd, p.Close()
+}
+
+func (c *Conn) cached(sql string) (*pgconn.StatementDescription, bool) {
+	if !c.prepares {
+		return nil, false
+	}
+	return c.statements.Get(sql)
+}
+
+// forget drops a prepared statement that the server can no longer execute: a migration changed its result
+// (0A000), or somebody deallocated it (26000).
+func (c *Conn) forget(query string, err error) {
+	var pgErr *pgconn.PgError
+	if c.prepares && errors.As(err, &pgErr) && (pgErr.Code == "0A000" || pgErr.Code == "26000") {
+		c.statements.Purge()
+	}
+}
