@@ -19,9 +19,12 @@ var ErrTenantChange = errors.New("the tenant of a row never changes")
 
 var errUnknownWhere = errors.New("scopes: a WHERE clause with a builder of its own cannot be confined to a tenant")
 
-// fail makes the statement end with err. Row has no way to return an error but through the *sql.Row.
+// fail makes the statement end with err, unless it has failed before. Row has no way to return an error but
+// through the *sql.Row.
 func fail(db *gorm.DB, err error) {
-	_ = db.AddError(err)
+	if db.Error == nil {
+		_ = db.AddError(err)
+	}
 	if rows, ok := db.Get("rows"); ok && rows == false {
 		db.Statement.Dest = failedRow(err)
 	}
@@ -125,8 +128,13 @@ func checkDelete(db *gorm.DB, s statement) {
 		fail(db, gorm.ErrMissingWhereClause)
 		return
 	}
+	onlyDest := reflect.TypeOf(s.Model) == reflect.TypeOf(s.Dest) && s.ReflectValue.Kind() == reflect.Struct && !s.ReflectValue.CanAddr()
 	s.Dest = s.withTenant(s.Dest)
 	s.ReflectValue = reflect.Indirect(reflect.ValueOf(s.Dest))
+	if onlyDest {
+		s.Model = s.Dest // as GORM does: it looks at a model beside a Dest that is a pointer only
+		return
+	}
 	s.Model = s.withTenant(s.Model)
 }
 
