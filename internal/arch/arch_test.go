@@ -1,0 +1,66 @@
+package arch
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// rules say, for the packages below a prefix, which packages of the project (by prefix) and which
+// dependencies they must not import. The longest prefix that fits a package decides.
+var rules = []struct {
+	below   string
+	project []string // allowed
+	never   []string // forbidden, of other modules
+}{
+	{below: "tenanted", project: []string{"tenanted/app/cli"}},
+	{below: "tenanted/app/cli", project: []string{"tenanted/app", "tenanted/seed", "tenanted/migrations", "tenanted/internal/localpg", "tenanted/models", "tenanted/scopes"}},
+	{below: "tenanted/app/config", project: []string{"tenanted/scopes"}},
+	{below: "tenanted/app/tenancy", project: []string{"tenanted/app/config", "tenanted/migrations", "tenanted/models", "tenanted/scopes"}},
+	{below: "tenanted/app/web", project: []string{"tenanted/app/web", "tenanted/models", "tenanted/scopes"}, never: []string{"github.com/jackc/pgx", "gorm.io/driver", "database/sql/driver"}},
+	{below: "tenanted/seed", project: []string{"tenanted/models", "tenanted/scopes"}},
+	{below: "tenanted/migrations", project: nil},
+	{below: "tenanted/models", project: []string{"tenanted/scopes"}, never: []string{"github.com/jackc/pgx"}},
+	{below: "tenanted/scopes", project: []string{"tenanted/scopes"}, never: []string{"github.com/gin-gonic"}},
+	{below: "tenanted/bench", project: []string{"tenanted"}},
+	{below: "tenanted/internal/localpg", project: []string{"tenanted/internal/localpg"}},
+	{below: "tenanted/internal/testpg", project: []string{"tenanted/internal"}},
+	{below: "tenanted/internal/arch", project: nil},
+}
+
+func TestImportArrows(t *testing.T) {
+	t.Parallel()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "tenanted/...").Output()
+	require.NoError(t, err)
+	for line := range strings.Lines(string(out)) {
+		words := strings.Fields(line)
+		checkPackage(t, words[0], words[1:])
+	}
+}
+
+func checkPackage(t *testing.T, pkg string, imports []string) {
+	rule := -1
+	for i, r := range rules {
+		if under(pkg, r.below) && (rule < 0 || len(r.below) > len(rules[rule].below)) {
+			rule = i
+		}
+	}
+	if pkg != "tenanted" && rules[rule].below == "tenanted" {
+		t.Errorf("%s has no rule: add one to rules, and the room to docs/architecture.md", pkg)
+		return
+	}
+	isUnder := func(imp string) func(string) bool { return func(prefix string) bool { return under(imp, prefix) } }
+	for _, imp := range imports {
+		if under(imp, "tenanted") && !slices.ContainsFunc(rules[rule].project, isUnder(imp)) {
+			t.Errorf("%s must not import %s", pkg, imp)
+		}
+		if slices.ContainsFunc(rules[rule].never, isUnder(imp)) {
+			t.Errorf("%s must not import %s", pkg, imp)
+		}
+	}
+}
+
+func under(path, prefix string) bool { return path == prefix || strings.HasPrefix(path, prefix+"/") }
