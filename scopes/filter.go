@@ -33,3 +33,16 @@ func FilterCurrentTenant(db *gorm.DB) *gorm.DB {
 	MustFromContext(db.Statement.Context)
 	return db
 }
+
+const requireRowsKey = "scopes:require_rows"
+
+// RequireRows is a scope, for gorm.DB.Scopes, that makes an update or delete fail with gorm.ErrRecordNotFound
+// when it touches no row. Whether the row is another tenant's or there is none, the answer is the same.
+func RequireRows(db *gorm.DB) *gorm.DB { return db.Set(requireRowsKey, true) }
+
+// requireRows is the callback that does what [RequireRows] asks for. It runs before the commit.
+func requireRows(db *gorm.DB) {
+	if _, asked := db.Get(requireRowsKey); asked && db.Error == nil && !db.DryRun && db.RowsAffected == 0 {
+		_ = db.AddError(gorm.ErrRecordNotFound)
+	}
+}

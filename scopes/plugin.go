@@ -55,9 +55,9 @@ var errNoPlugin = errors.New("scopes: a tenanted model needs the plugin: db.Use(
 // Name implements gorm.Plugin.
 func (*Plugin) Name() string { return pluginName }
 
-// Initialize implements gorm.Plugin. Two callbacks stand in each processor. The guard comes before all
+// Initialize implements gorm.Plugin. The guard comes before all
 // others, above all before gorm:begin_transaction: a panic after that one would leak the connection. The
-// second comes last before GORM builds the statement, so that no hook of a model runs after it.
+// other one comes last before GORM builds the statement, so that no hook of a model runs after it.
 func (p *Plugin) Initialize(db *gorm.DB) error {
 	c := db.Callback()
 	return errors.Join(
@@ -69,9 +69,11 @@ func (p *Plugin) Initialize(db *gorm.DB) error {
 
 		c.Update().Before("*").Register("scopes:guard", p.guard("update", checkUpdate)),
 		c.Update().Before("gorm:update").Register("scopes:confine", unlessFailed(confineUpdate)),
+		c.Update().After("gorm:update").Register("scopes:require_rows", requireRows),
 
 		c.Delete().Before("*").Register("scopes:guard", p.guard("delete", checkDelete)),
 		c.Delete().Before("gorm:delete").Register("scopes:confine", unlessFailed(confine)),
+		c.Delete().After("gorm:delete").Register("scopes:require_rows", requireRows),
 
 		c.Row().Before("*").Register("scopes:guard", p.guard("row", nil)),
 		c.Row().Before("gorm:row").Register("scopes:confine", unlessFailed(confine)),
