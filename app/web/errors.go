@@ -1,0 +1,131 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/gin-gonic/gin"
+	"gorm.io/gorm"
+
+	"tenanted/scopes"
+	"tenanted/scopes/tenanthttp"
+)
+
+// refusal is an answer other than success that the client brought about, with what to do about it.
+type refusal struct {
+	status int
+	detail string
+}
+
+func (e *refusal) Error() string { return fmt.Sprintf("%d: %s", e.status, e.detail) }
+
+// refuse returns an error that becomes an answer with this status and detail.
+func refuse(status int, format string, args ...any) error {
+	return &refusal{status, fmt.Sprintf(format, args...)}
+}
+
+// problem is an error as the client sees it, with the fields of RFC 9457.
+type problem struct {
+	Type      string `json:"type"`
+	Title     string `json:"title"`
+	Status    int    `json:"status"`
+	Detail    string `json:"detail"`
+	RequestID string `json:"request_id,omitempty"` // where the log knows more
+
+	retryAfter int // seconds; 0: nothing to wait for
+}
+
+// describe is the one table from error to answer.
+func describe(err error) problem {
+	p := problem{Type: "about:blank", Status: http.StatusInternalServerError,
+		Detail: "Something went wrong on our side. If it stays so, tell us the request's number."}
+	var (
+		refused  *refusal
+		host     *tenanthttp.HostError
+		unknown  *scopes.TenantUnknownError
+		resting  *scopes.TenantUnavailableError
+		tooLarge *http.MaxBytesError
+	)
+	switch {
+	case errors.As(err, &refused):
+		p.Status, p.Detail = refused.status, refused.detail
+	case errors.As(err, &host):
+		p.Status, p.Detail = tenanthttp.Status(err), "The "+host.Error()+"."
+	case errors.As(err, &unknown):
+		p.Status, p.Detail = tenanthttp.Status(err), fmt.Sprintf("No tenant is called “%s” here. Look at the address again.", unknown.Slug)
+	case errors.As(err, &resting):
+		p.Status, p.Detail, p.retryAfter = tenanthttp.Status(err), fmt.Sprintf("The tenant “%s” is not served now: it is in state “%s”.", resting.Slug, resting.State), 60
+	case errors.Is(err, scopes.ErrUnavailable):
+		p.Status, p.Detail, p.retryAfter = tenanthttp.Status(err), "The database is away. Try again in a moment.", 5
+	case errors.Is(err, errBusy):
+		p.Status, p.Detail, p.retryAfter = http.StatusServiceUnavailable, "There is too much to do at once. Try again in a moment.", 1
+	case errors.Is(err, errTimeout), errors.Is(err, context.DeadlineExceeded):
+		p.Status, p.Detail, p.retryAfter = http.StatusServiceUnavailable, "The answer took too long. Try again in a moment.", 5
+	case errors.Is(err, gorm.ErrRecordNotFound):
+		p.Status, p.Detail = http.StatusNotFound, "There is no such thing here."
+	case errors.As(err, &tooLarge):
+		p.Status, p.Detail = http.StatusRequestEntityTooLarge, fmt.Sprintf("The request's body is longer than %d bytes.", tooLarge.Limit)
+	}
+	p.Title = http.StatusText(p.Status)
+	return p
+}
+
+// statusClientGone is for the log: nobody is there to read an answer.
+const statusClientGone = 499
+
+// fail answers a request with the error's page or problem document, and ends it.
+func (s *site) fail(c *gin.Context, err error) {
+	c.Abort()
+	if cause := context.Cause(c.Request.Context()); cause != nil && errors.Is(cause, context.Canceled) {
+		c.Status(statusClientGone)
+		return
+	}
+	if c.Writer.Written() {
+		s.log(c, http.StatusInternalServerError, err) // too late for another answer
+		return
+	}
+	p := describe(s.withCause(c, err))
+	s.log(c, p.Status, err)
+	if p.Status != http.StatusMethodNotAllowed {
+		c.Writer.Header().Del("Allow") // the router has set it before it knew the host
+	}
+	if p.retryAfter > 0 {
+		c.Header("Retry-After", strconv.Itoa(p.retryAfter))
+	}
+	if p.Status >= http.StatusInternalServerError {
+		p.RequestID = c.GetString(requestIDHeader)
+	}
+	s.respond(c, answer{status: p.Status, template: "error", title: p.Title, body: p, json: p})
+}
+
+// withCause adds why the context ended, since a driver may report its own words for it.
+func (s *site) withCause(c *gin.Context, err error) error {
+	if cause := context.Cause(c.Request.Context()); cause != nil {
+		return errors.Join(err, cause)
+	}
+	return err
+}
+
+// log tells what a 500 or 503 hides from the client. A panic has been logged, with its stack.
+func (s *site) log(c *gin.Context, status int, err error) {
+	if errors.As(err, new(*scopes.TenantMissingError)) {
+		s.metrics.violation()
+	}
+	if errors.As(err, new(*panicError)) || status < http.StatusInternalServerError || errors.Is(err, errBusy) {
+		return
+	}
+	s.Logger.ErrorContext(c.Request.Context(), "request failed", "error", err, "status", status,
+		"path", c.Request.URL.Path, "request_id", c.GetString(requestIDHeader))
+}
+
+func (s *site) notFound(c *gin.Context) error {
+	return refuse(http.StatusNotFound, "There is no page at %s.", c.Request.URL.Path)
+}
+
+func (s *site) methodNotAllowed(c *gin.Context) error {
+	return refuse(http.StatusMethodNotAllowed, "%s is not possible here; this page takes %s.",
+		c.Request.Method, c.Writer.Header().Get("Allow"))
+}

@@ -1,0 +1,32 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+)
+
+// readyTimeout bounds the question whether we are ready: a probe does not wait long.
+const readyTimeout = 2 * time.Second
+
+// healthy says that the process lives. It asks nothing else, so a database that is away restarts nothing.
+func (s *site) healthy(c *gin.Context) {
+	c.String(http.StatusOK, "ok\n")
+}
+
+// ready says whether requests can be served now.
+func (s *site) ready(c *gin.Context) {
+	if s.Ready != nil {
+		ctx, cancel := context.WithTimeout(c.Request.Context(), readyTimeout)
+		defer cancel()
+		if err := s.Ready(ctx); err != nil {
+			s.Logger.WarnContext(ctx, "not ready", "error", err)
+			c.Header("Retry-After", "5")
+			c.String(http.StatusServiceUnavailable, "not ready\n")
+			return
+		}
+	}
+	c.String(http.StatusOK, "ready\n")
+}

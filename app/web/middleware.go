@@ -1,0 +1,150 @@
+package web
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"tenanted/scopes"
+)
+
+const (
+	requestIDHeader = "X-Request-ID"
+	maxRequestID    = 64
+	maxBody         = 64 << 10
+)
+
+// requestID gives every request an id, or keeps the one a proxy gave it, and tells it in the answer.
+func requestID(c *gin.Context) {
+	id := c.GetHeader(requestIDHeader)
+	if !validRequestID(id) {
+		id = rand.Text()
+	}
+	c.Set(requestIDHeader, id)
+	c.Header(requestIDHeader, id)
+}
+
+func validRequestID(id string) bool {
+	const chars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+	return id != "" && len(id) <= maxRequestID && strings.Trim(id, chars) == ""
+}
+
+// observe logs and counts a request once it is answered.
+func (s *site) observe(c *gin.Context) {
+	begin := time.Now()
+	defer func() {
+		took := time.Since(begin)
+		s.metrics.request(c.FullPath(), c.Request.Method, c.Writer.Status(), took)
+		if s.AccessLog != nil {
+			s.AccessLog.LogAttrs(c.Request.Context(), slog.LevelInfo, "request", accessAttrs(c, took)...)
+		}
+	}()
+	c.Next()
+}
+
+func accessAttrs(c *gin.Context, took time.Duration) []slog.Attr {
+	attrs := []slog.Attr{
+		slog.String("method", c.Request.Method),
+		slog.String("host", c.Request.Host),
+		slog.String("path", c.Request.URL.Path),
+		slog.Int("status", c.Writer.Status()),
+		slog.Int("bytes", max(c.Writer.Size(), 0)),
+		slog.Duration("took", took),
+		slog.String("request_id", c.GetString(requestIDHeader)),
+	}
+	if tenant, err := scopes.FromContext(c.Request.Context()); err == nil {
+		attrs = append(attrs, slog.String("tenant", tenant.Slug))
+	}
+	return attrs
+}
+
+// recover turns a panic into a 500 page, and logs it with its stack. A statement without a tenant is
+// such a panic: a mistake of ours, that showed nobody anything.
+func (s *site) recover(c *gin.Context) {
+	defer func() {
+		value := recover()
+		if value == nil {
+			return
+		}
+		if value == http.ErrAbortHandler {
+			panic(value)
+		}
+		err, ok := value.(error)
+		if !ok {
+			err = fmt.Errorf("panic: %v", value)
+		}
+		s.Logger.ErrorContext(c.Request.Context(), "panic", "error", err, "request_id", c.GetString(requestIDHeader),
+			"path", c.Request.URL.Path, "stack", string(debug.Stack()))
+		s.fail(c, &panicError{err})
+	}()
+	c.Next()
+}
+
+// panicError is an error that has been logged with its stack already.
+type panicError struct{ error }
+
+func (e *panicError) Unwrap() error { return e.error }
+
+// headers are on every answer. No page has a script, so none is allowed.
+func headers(c *gin.Context) {
+	c.Header("X-Frame-Options", "DENY")
+	c.Header("X-Content-Type-Options", "nosniff")
+	c.Header("Referrer-Policy", "same-origin")
+	c.Header("Cross-Origin-Opener-Policy", "same-origin")
+	c.Header("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self' data:; "+
+		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+}
+
+// tenant puts the tenant into the request's context. On the bare domain there is none.
+func (s *site) tenant(c *gin.Context) {
+	r, err := s.resolve.Resolve(c.Request)
+	if err != nil {
+		s.fail(c, err)
+		return
+	}
+	c.Request = r
+}
+
+// sameOrigin refuses what another site's page makes a browser send.
+func (s *site) sameOrigin(c *gin.Context) {
+	if err := s.crossOrigin.Check(c.Request); err != nil {
+		s.fail(c, refuse(http.StatusForbidden, "This request came from a page of another site. Open the list here and try again."))
+	}
+}
+
+// withTimeout bounds the work on the request and the size of its body, until end is called.
+func (s *site) withTimeout(c *gin.Context) (end func()) {
+	unbound := c.Request
+	ctx, cancel := context.WithTimeoutCause(unbound.Context(), s.Timeout, errTimeout)
+	c.Request = unbound.WithContext(ctx)
+	c.Request.Body = http.MaxBytesReader(c.Writer, unbound.Body, maxBody)
+	return func() {
+		cancel()
+		c.Request = unbound // whoever answers after a panic has a context that is not ended
+	}
+}
+
+// handle lets a handler return its error.
+func (s *site) handle(h func(*gin.Context) error) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		if err := h(c); err != nil {
+			s.fail(c, err)
+		}
+	}
+}
+
+// onBareDomain reports whether the request names no tenant.
+func onBareDomain(c *gin.Context) bool {
+	_, err := scopes.FromContext(c.Request.Context())
+	return err != nil
+}
+
+var errTimeout = errors.New("the request took too long")

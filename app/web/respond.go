@@ -1,0 +1,179 @@
+package web
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"tenanted/scopes"
+)
+
+// answer is what a handler has to say, as a page and as JSON.
+type answer struct {
+	status   int // 0: 200
+	template string
+	title    string
+	flash    *flash
+	body     any // for the template
+	json     any // for programs
+}
+
+// pageData is what the layout sees.
+type pageData struct {
+	Title  string
+	Tenant string // its slug; empty on the bare domain
+	Nav    []navItem
+	Flash  *flash
+	Body   any
+}
+
+type navItem struct {
+	Text, URL string
+	Current   bool
+}
+
+// respond writes the answer in the form that the client prefers. It is written whole or, when the
+// template fails, not at all.
+func (s *site) respond(c *gin.Context, a answer) {
+	if a.status == 0 {
+		a.status = http.StatusOK
+	}
+	body, contentType, err := s.encode(c, a)
+	if err != nil {
+		panic(err) // a template and its data do not fit: ours to mend
+	}
+	h := c.Writer.Header()
+	h.Set("Content-Type", contentType)
+	h.Add("Vary", "Accept")
+	if a.status == http.StatusOK && notModified(c, body) {
+		c.Status(http.StatusNotModified)
+		return
+	}
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	c.Status(a.status)
+	if c.Request.Method == http.MethodHead {
+		c.Writer.WriteHeaderNow()
+		return
+	}
+	_, _ = c.Writer.Write(body) // an error means that the client has gone
+}
+
+func (s *site) encode(c *gin.Context, a answer) (body []byte, contentType string, err error) {
+	if !wantsJSON(c.Request) {
+		body, err = render(a.template, pageData{a.title, slug(c), s.nav(c), a.flash, a.body})
+		return body, "text/html; charset=utf-8", err
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetIndent("", "  ")
+	err = e.Encode(a.json)
+	if a.status >= http.StatusBadRequest {
+		return b.Bytes(), "application/problem+json", err
+	}
+	return b.Bytes(), "application/json", err
+}
+
+// notModified sets the page's ETag and reports whether the client has this very page already. The tag
+// is weak, for it means the same page compressed and plain. A page is never kept without asking.
+func notModified(c *gin.Context, body []byte) bool {
+	sum := sha256.Sum256(body)
+	tag := `W/"` + base64.RawURLEncoding.EncodeToString(sum[:15]) + `"`
+	c.Header("ETag", tag)
+	c.Header("Cache-Control", "private, no-cache")
+	for have := range strings.SplitSeq(c.GetHeader("If-None-Match"), ",") {
+		if strings.TrimSpace(have) == tag {
+			return true
+		}
+	}
+	return false
+}
+
+// wantsJSON reports whether the client asked for JSON: by the path's ending, or because it prefers JSON
+// to HTML.
+func wantsJSON(r *http.Request) bool {
+	if strings.HasSuffix(r.URL.Path, ".json") {
+		return true
+	}
+	json, html := 0.0, 0.0
+	for part := range strings.SplitSeq(strings.Join(r.Header.Values("Accept"), ","), ",") {
+		kind, params, err := mime.ParseMediaType(part)
+		if err != nil {
+			continue
+		}
+		q, err := strconv.ParseFloat(params["q"], 64)
+		if err != nil {
+			q = 1
+		}
+		switch kind {
+		case "application/json", "application/problem+json":
+			json = max(json, q)
+		case "text/html", "application/xhtml+xml", "text/*", "*/*":
+			html = max(html, q)
+		}
+	}
+	return json > html
+}
+
+// nav returns the links to the other pages of this host.
+func (s *site) nav(c *gin.Context) []navItem {
+	var items []navItem
+	add := func(text, url string) {
+		items = append(items, navItem{text, url, strings.HasPrefix(c.FullPath(), strings.TrimSuffix(url, "/"))})
+	}
+	switch {
+	case !s.ours(c):
+		return nil
+	case !onBareDomain(c):
+		add("Subtasks", "/subtasks/")
+		add("Projects", "/projects/")
+	default:
+		add("Tenants", "/tenants/")
+		if s.AllTenants {
+			add("All subtasks", "/subtasks/")
+		}
+	}
+	return items
+}
+
+// ours reports whether the host is the bare domain or a tenant's: one that has the pages of the menu.
+func (s *site) ours(c *gin.Context) bool {
+	if !onBareDomain(c) {
+		return true
+	}
+	name, _, err := s.resolve.Source(c.Request)
+	return err == nil && name == ""
+}
+
+func slug(c *gin.Context) string {
+	tenant, err := scopes.FromContext(c.Request.Context())
+	if err != nil {
+		return ""
+	}
+	return tenant.Slug
+}
+
+// addSlash sends a path on to the same with a slash at its end, and keeps the query.
+func addSlash(c *gin.Context) error {
+	target := c.Request.URL.EscapedPath() + "/"
+	if c.Request.URL.RawQuery != "" {
+		target += "?" + c.Request.URL.RawQuery
+	}
+	redirect(c, http.StatusMovedPermanently, target)
+	return nil
+}
+
+// redirect sends the client to a path of this host.
+func redirect(c *gin.Context, status int, path string) {
+	if !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") || strings.Contains(path, `\`) {
+		panic(fmt.Sprintf("redirect to %q, which is no path of this host", path))
+	}
+	http.Redirect(c.Writer, c.Request, path, status)
+}

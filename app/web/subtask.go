@@ -1,0 +1,172 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+	"gorm.io/gorm"
+
+	"tenanted/models"
+	"tenanted/scopes"
+)
+
+// home leads from / to the first page of this host.
+func (s *site) home(c *gin.Context) error {
+	if onBareDomain(c) && !s.AllTenants {
+		redirect(c, http.StatusFound, "/tenants/")
+		return nil
+	}
+	redirect(c, http.StatusFound, "/subtasks/")
+	return nil
+}
+
+// subtaskPage is what the template shows.
+type subtaskPage struct {
+	View     subtaskView
+	Rows     []subtaskRow
+	Pages    pagination
+	Projects []choice
+}
+
+// subtaskRow is a subtask with the links that it has in this view.
+type subtaskRow struct {
+	models.Subtask
+	AccountURL string // the tenant's own list; empty within it
+	ToggleURL  string // empty where the list is read-only
+}
+
+// subtasks shows a page of the list: a tenant's, or everybody's on the bare domain.
+func (s *site) subtasks(c *gin.Context) error {
+	all := onBareDomain(c)
+	if all && !s.AllTenants {
+		redirect(c, http.StatusFound, "/tenants/")
+		return nil
+	}
+	view, err := readSubtaskView(c, all)
+	if err != nil {
+		return err
+	}
+	page, err := s.loadSubtasks(subtaskContext(c, all), view)
+	if err != nil {
+		return err
+	}
+	for i := range page.Rows {
+		page.Rows[i].link(c, view)
+	}
+	s.respond(c, answer{template: "subtasks", title: "Subtasks", body: page, json: page.Pages.json(subtasksJSON(page.Rows))})
+	return nil
+}
+
+// subtasksPageWithoutSlash serves /subtasks/2.json, and sends /subtasks/2 on to /subtasks/2/.
+func (s *site) subtasksPageWithoutSlash(c *gin.Context) error {
+	if strings.HasSuffix(c.Param("page"), ".json") {
+		return s.subtasks(c)
+	}
+	if _, err := parsePage(c.Param("page"), ""); err != nil {
+		return err
+	}
+	return addSlash(c)
+}
+
+// subtaskContext is the request's; on the bare domain it is for all tenants.
+func subtaskContext(c *gin.Context, all bool) context.Context {
+	if all {
+		return scopes.AllTenants(c.Request.Context(), "the list of subtasks over all tenants, on the bare domain")
+	}
+	return c.Request.Context()
+}
+
+// loadSubtasks counts the rows of the view and reads one page of them, with the names of what they
+// belong to.
+func (s *site) loadSubtasks(ctx context.Context, v subtaskView) (subtaskPage, error) {
+	db := s.DB.WithContext(ctx)
+	var count int64
+	if err := v.filter(db, db.Model(&models.Subtask{})).Count(&count).Error; err != nil {
+		return subtaskPage{}, err
+	}
+	pages, err := paginate(v.Page, v.Size, count, v.url)
+	if err != nil {
+		return subtaskPage{}, err
+	}
+	v.Page = pages.Page
+	var rows []models.Subtask
+	if count > 0 {
+		err = v.filter(db, db.Joins("Task.Project.Account")).Order(v.order()).
+			Limit(pages.Size).Offset(pages.Offset()).Find(&rows).Error
+	}
+	page := subtaskPage{View: v, Pages: pages, Rows: make([]subtaskRow, len(rows))}
+	for i, row := range rows {
+		page.Rows[i].Subtask = row
+	}
+	return page, err
+}
+
+// filter adds the view's conditions. They are on the subtask's own columns, so that counting joins
+// nothing.
+func (v subtaskView) filter(db, query *gorm.DB) *gorm.DB {
+	if v.Status != "" {
+		query = query.Where("subtasks.complete = ?", v.Status == "done")
+	}
+	if v.Search != "" {
+		query = query.Where("subtasks.name ILIKE ?", contains(v.Search))
+	}
+	if v.Project != 0 {
+		tasks := db.Model(&models.Task{}).Select("id").Where("project_id = ?", v.Project)
+		query = query.Where("subtasks.task_id IN (?)", tasks)
+	}
+	return query
+}
+
+// order is by the view's key, and then by what makes it one order only.
+func (v subtaskView) order() string {
+	switch {
+	case v.Sort == "task":
+		return "subtasks.account_id, subtasks.task_id, subtasks.id"
+	case v.Sort == "newest":
+		return "subtasks.id DESC, subtasks.account_id"
+	case v.All:
+		return "subtasks.name, subtasks.account_id, subtasks.id"
+	}
+	return "subtasks.name, subtasks.id"
+}
+
+func (r *subtaskRow) link(c *gin.Context, v subtaskView) {
+	if v.All {
+		r.AccountURL = tenantURL(c, r.Task.Project.Account.Slug)
+	}
+}
+
+// subtaskJSON is a subtask for programs.
+type subtaskJSON struct {
+	ID       int64     `json:"id"`
+	Label    string    `json:"label"`
+	Name     string    `json:"name"`
+	Complete bool      `json:"complete"`
+	Details  string    `json:"details"`
+	Account  labelJSON `json:"account"`
+	Project  labelJSON `json:"project"`
+	Task     labelJSON `json:"task"`
+}
+
+// labelJSON is what a subtask belongs to.
+type labelJSON struct {
+	ID    int64  `json:"id"`
+	Label string `json:"label"`
+	Name  string `json:"name"`
+}
+
+func subtasksJSON(rows []subtaskRow) []subtaskJSON {
+	out := make([]subtaskJSON, len(rows))
+	for i, r := range rows {
+		task, project, account := r.Task, r.Task.Project, r.Task.Project.Account
+		out[i] = subtaskJSON{
+			ID: r.ID, Label: r.Label(), Name: r.Name, Complete: r.Complete, Details: r.Details,
+			Account: labelJSON{int64(account.ID), account.Label(), account.Name},
+			Project: labelJSON{project.ID, project.Label(), project.Name},
+			Task:    labelJSON{task.ID, task.Label(), task.Name},
+		}
+	}
+	return out
+}

@@ -1,0 +1,182 @@
+// Package web serves the task tracker over HTTP: the list of subtasks, the projects' progress and the
+// tenants, as pages and as JSON.
+//
+// # The way of a request
+//
+// Middleware finds the tenant by the host name (scopes/tenanthttp) and puts it into the request's
+// context; handlers hand that context to GORM and know nothing else of tenants: db.WithContext(ctx) is
+// the only way they reach data. So the same handlers serve every configuration, and one that forgot
+// the context would be refused by the scope.
+//
+// # How it fails
+//
+// Every answer but the health checks goes through one table from error to status (errors.go) and one
+// writer (respond.go). A host that is not ours is a 400, an unknown tenant a 404, a database that is
+// away a 503 with Retry-After, whatever else a 500 whose details are in the log only, under the
+// request's id. Panics count as the last. A client that sends too much at once gets a 503 before it
+// can take what other tenants need (limit.go).
+package web
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/klauspost/compress/gzhttp"
+	"github.com/prometheus/client_golang/prometheus"
+	"gorm.io/gorm"
+
+	"tenanted/scopes"
+	"tenanted/scopes/tenanthttp"
+)
+
+// Options say what New serves. DB and Directory are needed; the rest has defaults.
+type Options struct {
+	// DB is routed by the tenant in the context.
+	DB *gorm.DB
+	// Directory knows which tenant bears a slug.
+	Directory tenanthttp.Directory
+	// List returns every tenant, in any order; the page /tenants/ shows them. Nil: there is no owner's
+	// connection to list them with, and the page says so.
+	List func(context.Context) ([]TenantEntry, error)
+	// AllTenants shows the list of subtasks over all tenants on the bare domain, read-only. It needs a DB
+	// that serves scopes.AllTenants. Off, the bare domain leads to /tenants/.
+	AllTenants bool
+	// Ready says whether requests can be served now, for /readyz. Nil: always.
+	Ready func(context.Context) error
+
+	// Hosts are the base domains; a tenant is at its slug + "." + one of them. Default: localhost.
+	Hosts []string
+
+	// Logger gets what goes wrong. Default: slog.Default().
+	Logger *slog.Logger
+	// AccessLog gets one line a request. Nil: none.
+	AccessLog *slog.Logger
+	// Metrics, when not nil, gets this package's metrics, and /metrics on the bare domain shows all that
+	// is in it.
+	Metrics *prometheus.Registry
+
+	// MaxRequests bounds the requests under way, waiting ones included; the next is refused with a 503.
+	// Default: 512.
+	MaxRequests int
+	// MaxPerTenant bounds the requests of one tenant that are worked on at once; more of them wait, for
+	// MaxWait at most. Default: 16.
+	MaxPerTenant int
+	// MaxWait is how long a request waits for its tenant's turn before it is refused with a 503.
+	// Default: 2 s.
+	MaxWait time.Duration
+	// Timeout ends the work on a request. Default: 10 s.
+	Timeout time.Duration
+}
+
+// TenantEntry is one tenant in the directory's list.
+type TenantEntry struct {
+	scopes.Tenant
+	Name  string
+	State string // "active", or why the tenant is not served: "creating", "suspended", "dropping"
+}
+
+func (o Options) withDefaults() Options {
+	if len(o.Hosts) == 0 {
+		o.Hosts = []string{"localhost"}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	o.MaxRequests = cmp.Or(o.MaxRequests, 512)
+	o.MaxPerTenant = cmp.Or(o.MaxPerTenant, 16)
+	o.MaxWait = cmp.Or(o.MaxWait, 2*time.Second)
+	o.Timeout = cmp.Or(o.Timeout, 10*time.Second)
+	return o
+}
+
+func (o Options) validate() error {
+	switch {
+	case o.DB == nil:
+		return fmt.Errorf("web: no DB")
+	case o.Directory == nil:
+		return fmt.Errorf("web: no Directory")
+	case o.MaxRequests < 1 || o.MaxPerTenant < 1 || o.MaxWait < 0 || o.Timeout < 0:
+		return fmt.Errorf("web: negative limit")
+	}
+	return nil
+}
+
+// site is what the handlers share.
+type site struct {
+	Options
+	resolve     tenanthttp.Middleware
+	crossOrigin *http.CrossOriginProtection
+	gates       *gates
+	metrics     *metrics
+}
+
+// New returns the handler of the whole site. Errors say which option is wrong.
+func New(options Options) (http.Handler, error) {
+	o := options.withDefaults()
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	source, err := tenanthttp.Subdomain(o.Hosts...)
+	if err != nil {
+		return nil, fmt.Errorf("allowed hosts: %w", err)
+	}
+	m, err := newMetrics(o.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	s := &site{
+		Options:     o,
+		resolve:     tenanthttp.Middleware{Source: source, Directory: o.Directory, Optional: true},
+		crossOrigin: http.NewCrossOriginProtection(),
+		gates:       newGates(o.MaxRequests, o.MaxPerTenant, o.MaxWait),
+		metrics:     m,
+	}
+	return gzhttp.GzipHandler(s.router()), nil
+}
+
+// router says what is served where. Health and static files come before the host is looked at: a probe
+// asks by address, and the page that refuses a host needs its style.
+func (s *site) router() *gin.Engine {
+	gin.SetMode(gin.ReleaseMode)
+	r := gin.New()
+	r.RedirectTrailingSlash = false // ours keeps to GET and to pages that exist
+	r.HandleMethodNotAllowed = true
+	r.Use(requestID, s.observe, s.recover, headers)
+	get(r, "/healthz", s.healthy)
+	get(r, "/readyz", s.ready)
+	get(r, staticPrefix+":name", s.static)
+
+	inside := []gin.HandlerFunc{s.limit, s.tenant, s.sameOrigin, s.takeTurn}
+	r.NoRoute(append(inside, s.handle(s.notFound))...)
+	r.NoMethod(append(inside, s.handle(s.methodNotAllowed))...)
+	s.pages(r.Group("", inside...))
+	return r
+}
+
+func (s *site) pages(r *gin.RouterGroup) {
+	get(r, "/", s.handle(s.home))
+	get(r, "/subtasks", s.handle(addSlash))
+	get(r, "/subtasks/", s.handle(s.subtasks))
+	get(r, "/subtasks.json", s.handle(s.subtasks))
+	get(r, "/subtasks/:page", s.handle(s.subtasksPageWithoutSlash))
+	get(r, "/subtasks/:page/", s.handle(s.subtasks))
+}
+
+// get registers a handler for GET and HEAD, and lets OPTIONS say so.
+func get(r gin.IRoutes, path string, handler gin.HandlerFunc) {
+	r.GET(path, handler)
+	r.HEAD(path, handler)
+	r.OPTIONS(path, options("GET, HEAD, OPTIONS"))
+}
+
+func options(allow string) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		c.Header("Allow", allow)
+		c.Status(http.StatusOK)
+	}
+}
