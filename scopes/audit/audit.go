@@ -1,0 +1,177 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"regexp"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"gorm.io/gorm/schema"
+)
+
+// Config says what a database is measured against.
+type Config struct {
+	// Models are the program's models: pointers to structs, tenanted or not. Models they are related to, and
+	// their join tables, are added.
+	Models []any
+	// Runtime is the role the program works as. Default: the role that the connection logged in as.
+	Runtime string
+	// Owner is the role that should own the tables; it appears in mending SQL only. Default: the one that owns
+	// the first of them, else the owner of the database.
+	Owner string
+	// Setting is the parameter that carries the tenant. Default: "app.tenant_id".
+	Setting string
+	// Namer is the program's GORM naming strategy. Default: GORM's own.
+	Namer schema.Namer
+	// Allow names tables, views and functions that somebody has judged, as "schema.name" with * and ? as
+	// wildcards: where they would be a defect they are a note. Default: none.
+	Allow []string
+}
+
+// WithDefaults returns a copy with the defaults that need no connection filled in.
+func (c Config) WithDefaults() Config {
+	if c.Setting == "" {
+		c.Setting = "app.tenant_id"
+	}
+	if c.Namer == nil {
+		c.Namer = schema.NamingStrategy{IdentifierMaxLength: 64}
+	}
+	return c
+}
+
+var settingName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)+$`)
+
+func (c Config) validate() error {
+	if len(c.Models) == 0 {
+		return errors.New("audit: Config.Models is empty: name the program's models")
+	}
+	if !settingName.MatchString(c.Setting) {
+		return fmt.Errorf("audit: Config.Setting %q is no name of a custom parameter: write it as app.tenant_id", c.Setting)
+	}
+	for _, pattern := range c.Allow {
+		if _, err := path.Match(pattern, ""); err != nil {
+			return fmt.Errorf("audit: Config.Allow has the malformed pattern %q: write it as schema.name, with * and ? as wildcards", pattern)
+		}
+	}
+	return nil
+}
+
+// Status is how a rule stands for one object.
+type Status string
+
+// A Note is worth knowing, or says what could not be checked; it does not mean that a layer is open.
+const (
+	OK     Status = "ok"
+	Defect Status = "defect"
+	Note   Status = "note"
+)
+
+// Check is the judgement of one rule about one object.
+type Check struct {
+	ID        string `json:"id"` // of the [Rule]
+	Layer     Layer  `json:"layer"`
+	Schema    string `json:"schema,omitempty"` // the placement's; empty: the whole database
+	Object    string `json:"object"`           // as "table public.tasks"
+	Status    Status `json:"status"`
+	Message   string `json:"message"`               // what was found
+	Risk      string `json:"risk,omitempty"`        // what could happen
+	Fix       string `json:"fix,omitempty"`         // the SQL that mends it
+	SafeToFix bool   `json:"safe_to_fix,omitempty"` // [Fix] applies it
+}
+
+// Report is what an audit of one database found.
+type Report struct {
+	Database string   `json:"database"`
+	Runtime  string   `json:"runtime_role"`
+	Schemas  []string `json:"schemas"` // the placements looked at
+	Checks   []Check  `json:"checks"`
+}
+
+// InForce reports whether no check found a defect.
+func (r Report) InForce() bool { return len(r.Defects()) == 0 }
+
+// Defects returns the checks that found one.
+func (r Report) Defects() []Check {
+	var defects []Check
+	for _, c := range r.Checks {
+		if c.Status == Defect {
+			defects = append(defects, c)
+		}
+	}
+	return defects
+}
+
+// Err returns nil when every layer is in force, and otherwise a [*DefectError].
+func (r Report) Err() error {
+	if defects := r.Defects(); len(defects) > 0 {
+		return &DefectError{Database: r.Database, Defects: defects}
+	}
+	return nil
+}
+
+// DefectError says that isolation is not in force in a database.
+type DefectError struct {
+	Database string
+	Defects  []Check // at least one
+}
+
+// Error returns one line: the first defect with the SQL that mends it, and how many more there are.
+func (e *DefectError) Error() string {
+	first := e.Defects[0]
+	text := fmt.Sprintf("isolation is not in force in database %q: %s: %s; mend it with: %s",
+		e.Database, first.Object, first.Message, strings.ReplaceAll(first.Fix, "\n", " "))
+	if more := len(e.Defects) - 1; more > 0 {
+		text += fmt.Sprintf(" (and %d more)", more)
+	}
+	return text
+}
+
+// Run judges every rule for the database of conn and for its placements. The schemas are all the placements
+// in that database: a table with a tenant column in any other schema is a defect.
+//
+// Any role that may connect sees the catalogs. That the policy yields an index condition is seen only as
+// the runtime role, so conn should be its, or a role's that may become it; otherwise that rule is a note. The
+// connection must be fresh, since settings it has are taken for the role's defaults.
+func Run(ctx context.Context, conn *pgx.Conn, cfg Config, schemas ...string) (Report, error) {
+	return audit(ctx, conn, cfg, schemas, (*state).readAll, everyRule)
+}
+
+// Startup judges what a program should insist on before it serves: the runtime role is subject to row-level
+// security, and each tenanted table has it enabled with the one expected policy. It costs two catalog
+// queries; conn may be the runtime role's.
+func Startup(ctx context.Context, conn *pgx.Conn, cfg Config, schemas ...string) (Report, error) {
+	return audit(ctx, conn, cfg, schemas, (*state).readRoles, startupRule)
+}
+
+// audit reads the state and judges the wanted rules, in a transaction of its own that changes nothing.
+func audit(ctx context.Context, conn *pgx.Conn, cfg Config, schemas []string,
+	read func(*state, context.Context, pgx.Tx) error, want func(*Rule) bool,
+) (Report, error) {
+	cfg = cfg.WithDefaults()
+	if err := cfg.validate(); err != nil {
+		return Report{}, err
+	}
+	if len(schemas) == 0 {
+		return Report{}, errors.New("audit: no schema given: name the placements of the database")
+	}
+	models, err := parseModels(cfg)
+	if err != nil {
+		return Report{}, err
+	}
+	s := &state{cfg: cfg, models: models, schemas: schemas}
+	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	err = pgx.BeginTxFunc(ctx, conn, options, func(tx pgx.Tx) error {
+		// Names are printed with their schema, and nobody's function hides a built-in one.
+		if _, err := tx.Exec(ctx, "set local search_path to pg_catalog, pg_temp"); err != nil {
+			return err
+		}
+		return read(s, ctx, tx)
+	})
+	if err != nil {
+		return Report{}, fmt.Errorf("audit database %q: %w", conn.Config().Database, err)
+	}
+	return s.judge(want), nil
+}

@@ -1,0 +1,28 @@
+// Package audit looks at a live PostgreSQL database and says which layers of tenant isolation are in force
+// there, measured against the program's GORM models.
+//
+// # Model
+//
+// A [Rule] is one thing that must hold. [Run] judges every rule for the database and for each tenanted table
+// in each of its placements (schemas), and returns a [Report] of [Check]s: "ok", "defect", or "note" for what
+// is worth knowing, or could not be seen over this connection, but does not open a hole. A defect says what was
+// found, what could happen, and the SQL that mends it. [Startup] judges the few rules without which
+// row-level security is not in force at all, in two catalog queries.
+//
+// # Guarantees
+//
+// Run and Startup read the catalogs in one read-only transaction, so the report describes one moment, and
+// change nothing. They fail closed: what cannot be read is an error, and a SECURITY DEFINER function that
+// cannot be judged is a defect until [Config].Allow names it. Expressions are compared as PostgreSQL prints
+// them with nothing but pg_catalog in the search path, so a function or operator of the same name in another
+// schema does not pass for the right one.
+//
+// [Fix] applies the mending SQL of the defects whose rule is safe to mend unseen: the SQL only takes away what
+// no correct program has, needs no look at the rows, and holds its locks for a moment. It is all or nothing.
+//
+// # Limits
+//
+// PostgreSQL 14 and above. The body of a function in a language other than SQL and PL/pgSQL is not read.
+// Extensions' own functions and tables are trusted. What a program does with a second connection of its own
+// (dblink, a foreign server with the owner's password) is seen only as a foreign table.
+package audit

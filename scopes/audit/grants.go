@@ -1,0 +1,234 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// grant is a right that the runtime role has by itself, by a role it is a member of, or by PUBLIC.
+type grant struct {
+	On        string // "relation", "column", "sequence", "schema", "database", "parameter" or "default"
+	OID       uint32 // of the object; a sequence's is its table's
+	Schema    string
+	Name      string
+	Grantee   uint32
+	Privilege string
+	Grantable bool
+}
+
+// rowRights are the rights that row-level security governs.
+var rowRights = []string{"SELECT", "INSERT", "UPDATE", "DELETE"}
+
+// excessRights are the rights on a table that it does not govern.
+var excessRights = []string{"TRUNCATE", "REFERENCES", "TRIGGER"}
+
+// readGrants leaves out what an owner has on its own objects, and the roles that row-level security does not
+// bind: being a member of one of those is a defect of its own.
+func (s *state) readGrants(ctx context.Context, tx pgx.Tx) error {
+	const query = `
+		select 'relation', c.oid, n.nspname, c.relname, a.grantee, a.privilege_type, a.is_grantable
+			from pg_class c join pg_namespace n on n.oid = c.relnamespace, aclexplode(c.relacl) a
+			where c.oid = any ($2) and a.grantee = any ($1) and a.grantee <> c.relowner
+		union all select 'column', c.oid, n.nspname, c.relname, a.grantee, a.privilege_type, a.is_grantable
+			from pg_attribute t join pg_class c on c.oid = t.attrelid join pg_namespace n on n.oid = c.relnamespace, aclexplode(t.attacl) a
+			where c.oid = any ($2) and a.grantee = any ($1) and a.grantee <> c.relowner
+		union all select 'sequence', d.refobjid, n.nspname, c.relname, a.grantee, a.privilege_type, a.is_grantable
+			from pg_class c join pg_namespace n on n.oid = c.relnamespace
+			join pg_depend d on d.classid = 'pg_class'::regclass and d.objid = c.oid and d.refobjid = any ($2) and d.deptype in ('a', 'i'),
+			aclexplode(c.relacl) a
+			where c.relkind = 'S' and a.grantee = any ($1) and a.grantee <> c.relowner
+		union all select 'schema', n.oid, n.nspname, n.nspname, a.grantee, a.privilege_type, a.is_grantable
+			from pg_namespace n, aclexplode(n.nspacl) a
+			where n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and a.grantee = any ($1) and a.grantee <> n.nspowner
+		union all select 'database', d.oid, '', d.datname, a.grantee, a.privilege_type, a.is_grantable
+			from pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
+			where d.datname = current_database() and a.grantee = any ($1) and a.grantee <> d.datdba
+		union all select 'default', d.oid, coalesce(n.nspname, ''), pg_get_userbyid(d.defaclrole), a.grantee, a.privilege_type, a.is_grantable
+			from pg_default_acl d left join pg_namespace n on n.oid = d.defaclnamespace, aclexplode(d.defaclacl) a
+			where d.defaclobjtype = 'r' and a.grantee = any ($1) and a.grantee <> d.defaclrole`
+	const parameters = `
+		union all select 'parameter', p.oid, '', p.parname, a.grantee, a.privilege_type, a.is_grantable
+			from pg_parameter_acl p, aclexplode(p.paracl) a where a.grantee = any ($1)`
+	sql := query
+	if s.server.version >= 150000 {
+		sql += parameters
+	}
+	var err error
+	s.grants, err = collect[grant](ctx, tx, "grants", sql+" order by 1, 3, 4, 5, 6", s.grantees(), s.oids())
+	return err
+}
+
+// grantees are PUBLIC, the runtime role, and the roles whose rights it has.
+func (s *state) grantees() []uint32 {
+	list := []uint32{public}
+	if s.roles.runtime != nil {
+		list = append(list, s.roles.runtime.OID)
+	}
+	for oid := range s.roles.via {
+		if s.danger(s.roles.byOID[oid]) == "" {
+			list = append(list, oid)
+		}
+	}
+	return list
+}
+
+// runtimeMay reports whether the runtime role has one of some rights on a relation, or on a column of it.
+func (s *state) runtimeMay(r *relation, privileges ...string) bool {
+	return s.roles.isRuntime(r.Owner) || slices.ContainsFunc(s.grants, func(g grant) bool {
+		return g.OID == r.OID && (g.On == "relation" || g.On == "column") && slices.Contains(privileges, g.Privilege)
+	})
+}
+
+// granted returns the grants on some kind of object that want accepts, merged into one finding for each object
+// and grantee. The statement's verb and preposition are those of revoke.
+func (s *state) granted(on string, want func(grant) bool, describe func(g grant, privileges string) finding) []finding {
+	var found []finding
+	var last *grant
+	var privileges []string
+	flush := func() {
+		if last != nil {
+			slices.Sort(privileges)
+			found = append(found, describe(*last, strings.Join(slices.Compact(privileges), ", ")))
+		}
+		last, privileges = nil, nil
+	}
+	for _, g := range s.grants {
+		if g.On != on || !want(g) {
+			continue
+		}
+		if last != nil && (last.OID != g.OID || last.Name != g.Name || last.Grantee != g.Grantee) {
+			flush()
+		}
+		last = &g
+		privileges = append(privileges, g.Privilege)
+	}
+	flush()
+	return found
+}
+
+// grantee names whom something is granted to, for SQL.
+func (s *state) grantee(g grant) string {
+	if g.Grantee == public {
+		return "public"
+	}
+	return ident(s.roles.name(g.Grantee))
+}
+
+func (s *state) has(g grant, privileges, on string) string {
+	return fmt.Sprintf("%s has %s%s", s.roles.name(g.Grantee), privileges, on)
+}
+
+// onTable returns what describe makes of the grants on a table, its columns, partitions and children.
+func (s *state) onTable(t *table, want func(grant) bool, revoke string) []finding {
+	var found []finding
+	for _, r := range append(slices.Clone(s.parts[t]), t.relation) {
+		for _, on := range []string{"relation", "column"} {
+			mine := func(g grant) bool { return g.OID == r.OID && want(g) }
+			found = append(found, s.granted(on, mine, func(g grant, privileges string) finding {
+				message := s.has(g, privileges, map[string]string{"column": " on a column"}[on])
+				return finding{
+					object: r.object(), message: message, unsafe: !s.roles.isRuntime(g.Grantee),
+					fix: fmt.Sprintf(revoke, privileges, r.sql(), s.grantee(g)),
+				}
+			})...)
+		}
+	}
+	return found
+}
+
+func judgeGrantMissing(s *state, t *table) []finding {
+	if s.roles.runtime == nil || s.runtimeMay(t.relation, "SELECT") || s.roles.runtime.Superuser {
+		return nil
+	}
+	return []finding{{
+		note: true, message: "the runtime role may not read it",
+		fix: fmt.Sprintf("grant select, insert, update, delete on %s to %s;", t.sql(), ident(s.cfg.Runtime)),
+	}}
+}
+
+func judgeExcess(s *state, t *table) []finding {
+	return s.onTable(t, func(g grant) bool {
+		return g.Grantee != public && slices.Contains(excessRights, g.Privilege)
+	}, "revoke %s on %s from %s;")
+}
+
+func judgeGrantOption(s *state, t *table) []finding {
+	return s.onTable(t, func(g grant) bool { return g.Grantee != public && g.Grantable },
+		"revoke grant option for %s on %s from %s cascade;")
+}
+
+func judgePublic(s *state, t *table) []finding {
+	found := s.onTable(t, func(g grant) bool { return g.Grantee == public }, "revoke %s on %s from %s;")
+	for i := range found {
+		found[i].fix += fmt.Sprintf("\ngrant select, insert, update, delete on %s to %s;", t.sql(), ident(s.cfg.Runtime))
+	}
+	return found
+}
+
+func judgeSequences(s *state, t *table) []finding {
+	setval := func(g grant) bool { return g.OID == t.OID && g.Privilege == "UPDATE" }
+	return s.granted("sequence", setval, func(g grant, privileges string) finding {
+		name := ident(g.Schema, g.Name)
+		return finding{
+			object: "sequence " + g.Schema + "." + g.Name, message: s.has(g, privileges, ""),
+			fix: fmt.Sprintf("revoke update on sequence %s from %s;", name, s.grantee(g)),
+		}
+	})
+}
+
+// judgeCreate returns the judge of CREATE on schemas, for PUBLIC or for the runtime role.
+func judgeCreate(forPublic bool) func(*state) []finding {
+	return func(s *state) []finding {
+		create := func(g grant) bool { return g.Privilege == "CREATE" && (g.Grantee == public) == forPublic }
+		return s.granted("schema", create, func(g grant, privileges string) finding {
+			return finding{
+				schema: s.placement(g.Schema), object: "schema " + g.Schema, message: s.has(g, privileges, ""), unsafe: !s.roles.isRuntime(g.Grantee),
+				fix: fmt.Sprintf("revoke create on schema %s from %s;", ident(g.Schema), s.grantee(g)),
+			}
+		})
+	}
+}
+
+func judgeCreateSchema(s *state) []finding { return s.onDatabase("CREATE", false) }
+
+// judgeTemporary notes PostgreSQL's own default.
+func judgeTemporary(s *state) []finding { return s.onDatabase("TEMPORARY", true) }
+
+func (s *state) onDatabase(privilege string, note bool) []finding {
+	return s.granted("database", func(g grant) bool { return g.Privilege == privilege }, func(g grant, privileges string) finding {
+		return finding{
+			note: note, object: "database " + g.Name, message: s.has(g, privileges, ""),
+			fix: fmt.Sprintf("revoke %s on database %s from %s;", strings.ToLower(privilege), ident(g.Name), s.grantee(g)),
+		}
+	})
+}
+
+func judgeParameters(s *state) []finding {
+	all := func(grant) bool { return true }
+	return s.granted("parameter", all, func(g grant, privileges string) finding {
+		return finding{
+			object: "parameter " + g.Name, message: s.has(g, privileges, ""),
+			fix: fmt.Sprintf("revoke %s on parameter %s from %s;", privileges, g.Name, s.grantee(g)),
+		}
+	})
+}
+
+// judgeDefaults lets default privileges on rows pass: a table to come still needs its policy, and is an
+// unknown table until it has a model.
+func judgeDefaults(s *state) []finding {
+	wide := func(g grant) bool { return g.Grantee == public || slices.Contains(excessRights, g.Privilege) }
+	return s.granted("default", wide, func(g grant, privileges string) finding {
+		in := ""
+		if g.Schema != "" {
+			in = " in schema " + ident(g.Schema)
+		}
+		return finding{
+			object: "default privileges of " + g.Name, message: s.has(g, privileges, " on tables to come"+in),
+			fix: fmt.Sprintf("alter default privileges for role %s%s revoke %s on tables from %s;", ident(g.Name), in, privileges, s.grantee(g)),
+		}
+	})
+}

@@ -1,0 +1,122 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// plan is what EXPLAIN said of reading a whole table as the runtime role.
+type plan struct {
+	unseen    string   // why there is none
+	unindexed []string // relations that are read without the tenant as an index condition
+}
+
+// node is a part of EXPLAIN (FORMAT JSON).
+type node struct {
+	Relation  string `json:"Relation Name"`
+	Condition string `json:"Index Cond"`
+	Plans     []node
+}
+
+// readPlans explains, as the runtime role, what the policy alone makes of a read of each table. Where that
+// says nothing, the plan says why.
+func (s *state) readPlans(ctx context.Context, tx pgx.Tx) error {
+	s.plans = map[uint32]plan{}
+	nested, err := tx.Begin(ctx) // so that the role and the settings end here
+	if err != nil {
+		return fmt.Errorf("read plans: %w", err)
+	}
+	defer nested.Rollback(ctx)
+	unseen, err := s.become(ctx, nested)
+	if err != nil {
+		return err
+	}
+	for _, t := range s.tables {
+		p := plan{unseen: unseen}
+		switch {
+		case s.runtimeBypasses(t) || !t.RLS:
+			p.unseen = "row-level security is not in force here"
+		case !t.holdsRows() || !s.runtimeMay(t.relation, "SELECT"):
+			p.unseen = "the runtime role may not read it"
+		case unseen == "":
+			if p, err = s.explain(ctx, nested, t); err != nil {
+				return fmt.Errorf("explain a read of %s: %w", t, err)
+			}
+		}
+		s.plans[t.OID] = p
+	}
+	return nil
+}
+
+// become makes the transaction work as the runtime role, for a tenant, with the planner set to prefer an index
+// where it can use one. It returns why it could not.
+func (s *state) become(ctx context.Context, tx pgx.Tx) (unseen string, err error) {
+	if s.roles.runtime == nil {
+		return "there is no runtime role", nil
+	}
+	if s.server.login != s.cfg.Runtime {
+		_, err = tx.Exec(ctx, "set local role "+ident(s.cfg.Runtime))
+	}
+	if denied := (*pgconn.PgError)(nil); errors.As(err, &denied) && denied.Code == "42501" {
+		return "this connection may not become the runtime role", nil
+	}
+	if err == nil {
+		_, err = tx.Exec(ctx, "set local enable_seqscan = off; set local enable_indexscan = on; set local enable_bitmapscan = on; "+
+			"set local row_security = on; set local "+quoteSetting(s.cfg.Setting)+" = '1'")
+	}
+	return "", err
+}
+
+func (s *state) explain(ctx context.Context, tx pgx.Tx, t *table) (plan, error) {
+	var explained []struct{ Plan node }
+	err := tx.QueryRow(ctx, "explain (format json) select * from "+t.sql()).Scan(&explained)
+	if err != nil {
+		return plan{}, err
+	}
+	return plan{unindexed: explained[0].Plan.unindexed(tenantOf(s.cfg.Setting))}, nil
+}
+
+// unindexed returns the relations that a plan reads without want in an index condition.
+func (n node) unindexed(want string) []string {
+	if n.Relation != "" {
+		if n.indexed(want) {
+			return nil
+		}
+		return []string{n.Relation}
+	}
+	var list []string
+	for _, child := range n.Plans {
+		list = append(list, child.unindexed(want)...)
+	}
+	return list
+}
+
+// indexed looks below too: a bitmap scan has its conditions there.
+func (n node) indexed(want string) bool {
+	if strings.Contains(n.Condition, want) {
+		return true
+	}
+	for _, child := range n.Plans {
+		if child.indexed(want) {
+			return true
+		}
+	}
+	return false
+}
+
+func judgePlan(s *state, t *table) []finding {
+	p := s.plans[t.OID]
+	if p.unseen != "" {
+		return []finding{{note: true, message: "not checked: " + p.unseen}}
+	}
+	if len(p.unindexed) == 0 {
+		return nil
+	}
+	return one("the policy makes no index condition on "+strings.Join(p.unindexed, ", "),
+		"-- bring the policy to the expected form (see policy-drift), and have an index that begins with "+t.tenant+" on each")
+}

@@ -1,0 +1,234 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+type policy struct {
+	Name       string
+	Command    string // pg_policy.polcmd; "*" is all
+	Permissive bool
+	Roles      []uint32
+	Using      *string
+	Check      *string
+}
+
+func (p policy) String() string {
+	text := fmt.Sprintf("policy %q", p.Name)
+	if commands := map[string]string{"r": "select", "a": "insert", "w": "update", "d": "delete"}; commands[p.Command] != "" {
+		text += " for " + commands[p.Command]
+	}
+	if p.Using != nil {
+		text += " using " + *p.Using
+	}
+	if p.Check != nil {
+		text += " with check " + *p.Check
+	}
+	return text
+}
+
+// tenantOf is the right side of the expected policy, as PostgreSQL prints it.
+func tenantOf(setting string) string {
+	return "(NULLIF(current_setting('" + setting + "'::text, true), ''::text))::bigint"
+}
+
+// isExpected reports whether an expression is the bare equality on the tenant column, as PostgreSQL prints it:
+// it quotes a name only where it must.
+func (s *state) isExpected(expression *string, column string) bool {
+	if expression == nil {
+		return false
+	}
+	right := " = " + tenantOf(s.cfg.Setting) + ")"
+	return *expression == "("+column+right || *expression == "("+ident(column)+right
+}
+
+// right reports whether a policy is the one that should be there: for all commands, for everybody or
+// for the runtime role, and with no other check on what is written than on what is read.
+func (s *state) right(p policy, column string) bool {
+	forRuntime := slices.ContainsFunc(p.Roles, func(r uint32) bool { return r == public || s.roles.isRuntime(r) })
+	return p.Permissive && p.Command == "*" && forRuntime &&
+		s.isExpected(p.Using, column) && (p.Check == nil || s.isExpected(p.Check, column))
+}
+
+// applies reports whether a policy lets the runtime role through, as itself or by SET ROLE.
+func (s *state) applies(p policy) bool {
+	return p.Permissive && slices.ContainsFunc(p.Roles, s.roles.concerns)
+}
+
+// permissive returns the policies that decide what the runtime role sees, and how many are the right one.
+func (s *state) permissive(r *relation, column string) (applying []policy, right int) {
+	for _, p := range r.Policies {
+		if s.applies(p) {
+			applying = append(applying, p)
+		}
+		if s.right(p, column) {
+			right++
+		}
+	}
+	return applying, right
+}
+
+func enable(r *relation) string { return "alter table " + r.sql() + " enable row level security;" }
+
+// createPolicy is the SQL of the expected policy, under a name that is free once those in drop are gone.
+func (s *state) createPolicy(r *relation, column string, drop ...policy) string {
+	name := "tenant"
+	taken := func(p policy) bool {
+		dropped := slices.ContainsFunc(drop, func(d policy) bool { return d.Name == p.Name })
+		return p.Name == name && !dropped
+	}
+	for slices.ContainsFunc(r.Policies, taken) {
+		name += "_isolation"
+	}
+	return fmt.Sprintf("create policy %s on %s using (%s = nullif(current_setting('%s', true), '')::bigint);",
+		ident(name), r.sql(), ident(column), s.cfg.Setting)
+}
+
+func dropPolicies(r *relation, list []policy) string {
+	var sql []string
+	for _, p := range list {
+		sql = append(sql, "drop policy "+ident(p.Name)+" on "+r.sql()+";")
+	}
+	return strings.Join(sql, "\n")
+}
+
+func judgeRLS(_ *state, t *table) []finding {
+	if t.RLS {
+		return nil
+	}
+	return one("row-level security is off", enable(t.relation))
+}
+
+func judgePolicyMissing(s *state, t *table) []finding {
+	if applying, _ := s.permissive(t.relation, t.tenant); len(applying) > 0 {
+		return nil
+	}
+	return one("no permissive policy applies to the runtime role", s.createPolicy(t.relation, t.tenant))
+}
+
+func judgePolicyDrift(s *state, t *table) []finding {
+	applying, right := s.permissive(t.relation, t.tenant)
+	if right > 0 || len(applying) == 0 {
+		return nil
+	}
+	var texts []string
+	for _, p := range applying {
+		texts = append(texts, p.String())
+	}
+	return one("instead of the tenant's there is "+strings.Join(texts, ", and "),
+		dropPolicies(t.relation, applying)+"\n"+s.createPolicy(t.relation, t.tenant, applying...))
+}
+
+// judgePolicyExtra spares one right policy; judgePolicyDrift speaks where there is none.
+func judgePolicyExtra(s *state, t *table) []finding {
+	applying, right := s.permissive(t.relation, t.tenant)
+	if right == 0 {
+		return nil
+	}
+	var found []finding
+	spared := false
+	for _, p := range applying {
+		if !spared && s.right(p, t.tenant) {
+			spared = true
+			continue
+		}
+		found = append(found, one("beside the tenant's there is "+p.String(), dropPolicies(t.relation, []policy{p}))...)
+	}
+	return found
+}
+
+// judgePolicyOther notes the policies that cannot show the runtime role more.
+func judgePolicyOther(s *state, t *table) []finding {
+	var found []finding
+	for _, p := range t.Policies {
+		switch {
+		case !p.Permissive:
+			found = append(found, finding{note: true, message: "restrictive " + p.String()})
+		case !s.applies(p):
+			found = append(found, finding{note: true, message: p.String() + " applies to other roles only"})
+		}
+	}
+	return found
+}
+
+func judgeForced(_ *state, t *table) []finding {
+	if !t.Forced {
+		return nil
+	}
+	return []finding{{
+		note: true, message: "row-level security is forced upon the owner too",
+		fix: "alter table " + t.sql() + " no force row level security;",
+	}}
+}
+
+func (s *state) readInheritance(ctx context.Context, tx pgx.Tx) error {
+	type edge struct{ Child, Parent uint32 }
+	edges, err := collect[edge](ctx, tx, "inheritance",
+		"select inhrelid, inhparent from pg_inherits where inhrelid = any ($1) order by inhrelid, inhseqno", s.oids())
+	s.parents = map[uint32][]uint32{}
+	for _, e := range edges {
+		s.parents[e.Child] = append(s.parents[e.Child], e.Parent)
+	}
+	s.parts = map[*table][]*relation{}
+	for _, r := range s.relations {
+		if t := s.ancestor(r.OID); t != nil && s.tenantTable(r.OID) == nil {
+			s.parts[t] = append(s.parts[t], r)
+		}
+	}
+	return err
+}
+
+// ancestor returns a tenanted table that a relation is a partition or child of, at any depth, or nil.
+func (s *state) ancestor(oid uint32) *table {
+	for _, parent := range s.parents[oid] {
+		if t := s.tenantTable(parent); t != nil {
+			return t
+		}
+		if t := s.ancestor(parent); t != nil {
+			return t
+		}
+	}
+	return nil
+}
+
+// judgePartitions spares a partition that the runtime role has no right on: through the parent, only the
+// parent's rights and policies count.
+func judgePartitions(s *state, t *table) []finding {
+	var found []finding
+	for _, r := range s.parts[t] {
+		applying, right := s.permissive(r, t.tenant)
+		if r.RLS && len(applying) == right && right <= 1 || !s.runtimeMay(r, append(rowRights, "TRUNCATE")...) {
+			continue
+		}
+		fix := []string{enable(r), dropPolicies(r, applying), s.createPolicy(r, t.tenant, applying...)}
+		if r.Kind == "f" {
+			fix = []string{"revoke all on " + r.sql() + " from " + ident(s.cfg.Runtime) + ";"}
+		}
+		found = append(found, finding{
+			object: r.object(), message: "is a part of " + t.String() + " with no such policy of its own, and the runtime role has rights on it",
+			fix: strings.Join(slices.DeleteFunc(fix, func(line string) bool { return line == "" }), "\n"),
+		})
+	}
+	return found
+}
+
+// judgeParents finds tables that show a tenanted table's rows as their own.
+func judgeParents(s *state, t *table) []finding {
+	var found []finding
+	for _, oid := range s.parents[t.OID] {
+		parent := s.relation(oid)
+		if parent == nil || s.tenantTable(oid) != nil {
+			continue
+		}
+		found = append(found, finding{
+			allow: t.String(), message: "is a child of " + parent.object() + ", whose policies decide when a statement names that one",
+			fix: "alter table " + t.sql() + " no inherit " + parent.sql() + ";",
+		})
+	}
+	return found
+}

@@ -1,0 +1,112 @@
+package audit
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+)
+
+// layers are all layers, in the order of a report.
+var layers = []Layer{
+	LayerRole, LayerSession, LayerGrants, LayerTables, LayerRLS, LayerKeys, LayerPlan, LayerBypass,
+}
+
+// WriteText writes reports for people: for each database and each of its placements a line per layer, then the
+// defects with what could happen and the SQL that mends them, then the notes. An error is w's.
+func WriteText(w io.Writer, reports ...Report) error {
+	var text strings.Builder
+	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "PLACEMENT\tLAYER\tIN FORCE\tCHECKS")
+	for _, r := range reports {
+		for _, schema := range append([]string{""}, r.Schemas...) {
+			r.writeLayers(table, schema)
+		}
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for _, r := range reports {
+		r.writeDetails(&text, Defect)
+		r.writeDetails(&text, Note)
+	}
+	_, err := io.WriteString(w, text.String())
+	return err
+}
+
+// writeLayers writes the lines of one placement, or, without a schema, those of the database.
+func (r Report) writeLayers(w io.Writer, schema string) {
+	place := r.Database
+	if schema != "" {
+		place += "." + schema
+	}
+	for _, layer := range layers {
+		count, total := map[Status]int{}, 0
+		for _, c := range r.Checks {
+			if c.Layer == layer && c.Schema == schema {
+				count[c.Status]++
+				total++
+			}
+		}
+		if total == 0 {
+			continue
+		}
+		inForce, tally := "yes", plural(total, "check")
+		if count[Defect] > 0 {
+			inForce = "NO"
+			tally += ", " + plural(count[Defect], "defect")
+		}
+		if count[Note] > 0 {
+			tally += ", " + plural(count[Note], "note")
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", place, layer, inForce, tally)
+	}
+}
+
+// writeDetails writes out the checks of one status.
+func (r Report) writeDetails(w io.Writer, status Status) {
+	for _, c := range r.Checks {
+		if c.Status != status {
+			continue
+		}
+		fmt.Fprintf(w, "\n%s %s: %s\n", strings.ToUpper(string(status)), c.ID, c.Object)
+		writeItem(w, "in", r.Database)
+		writeItem(w, "found", c.Message)
+		writeItem(w, "risk", c.Risk)
+		writeItem(w, "mend", c.Fix)
+		if c.SafeToFix {
+			writeItem(w, "", "(safe to apply unseen)")
+		}
+	}
+}
+
+func writeItem(w io.Writer, name, text string) {
+	if text == "" {
+		return
+	}
+	fmt.Fprintf(w, "  %-6s %s\n", name, strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", 9)))
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// WriteJSON writes reports for programs, as {"in_force": …, "databases": [reports]}, with the checks that
+// passed. An error is w's.
+func WriteJSON(w io.Writer, reports ...Report) error {
+	all := struct {
+		InForce   bool     `json:"in_force"`
+		Databases []Report `json:"databases"`
+	}{InForce: true, Databases: reports}
+	for _, r := range reports {
+		all.InForce = all.InForce && r.InForce()
+	}
+	out := json.NewEncoder(w)
+	out.SetEscapeHTML(false)
+	out.SetIndent("", "  ")
+	return out.Encode(all)
+}

@@ -1,0 +1,232 @@
+package audit
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+type role struct {
+	OID         uint32
+	Name        string
+	Superuser   bool
+	BypassRLS   bool
+	CreateRole  bool
+	CreateDB    bool
+	Replication bool
+	MemberOf    []uint32
+}
+
+// roles are the server's roles, seen from the runtime role.
+type roles struct {
+	byOID   map[uint32]*role
+	runtime *role             // nil when there is none of that name
+	via     map[uint32]uint32 // roles the runtime role is a member of, at any depth → its first step to them
+}
+
+// public is the oid that stands for PUBLIC in grants and policies.
+const public uint32 = 0
+
+func newRoles(list []*role, runtime string) roles {
+	rs := roles{byOID: map[uint32]*role{}}
+	for _, r := range list {
+		rs.byOID[r.OID] = r
+		if r.Name == runtime {
+			rs.runtime = r
+		}
+	}
+	if rs.runtime != nil {
+		rs.via = rs.reach(rs.runtime)
+	}
+	return rs
+}
+
+// reach returns every role that r is a member of, at any depth, with the first step to it. Whether a
+// membership is inherited does not matter: what is not inherited is reached by SET ROLE.
+func (rs roles) reach(r *role) map[uint32]uint32 {
+	via := map[uint32]uint32{}
+	for _, first := range r.MemberOf {
+		via[first] = first
+	}
+	for queue := slices.Clone(r.MemberOf); len(queue) > 0; queue = queue[1:] {
+		for _, next := range rs.byOID[queue[0]].MemberOf {
+			if _, seen := via[next]; !seen && next != r.OID {
+				via[next] = via[queue[0]]
+				queue = append(queue, next)
+			}
+		}
+	}
+	return via
+}
+
+func (rs roles) name(oid uint32) string {
+	if oid == public {
+		return "PUBLIC"
+	}
+	if r := rs.byOID[oid]; r != nil {
+		return r.Name
+	}
+	return fmt.Sprint(oid)
+}
+
+// isRuntime reports whether oid is the runtime role.
+func (rs roles) isRuntime(oid uint32) bool { return rs.runtime != nil && rs.runtime.OID == oid }
+
+// concerns reports whether what is granted to a role is the runtime role's too.
+func (rs roles) concerns(oid uint32) bool {
+	_, member := rs.via[oid]
+	return oid == public || member || rs.isRuntime(oid)
+}
+
+// filesAndPrograms are the predefined roles that reach the server's files, and so everything in it.
+var filesAndPrograms = []string{"pg_execute_server_program", "pg_read_server_files", "pg_write_server_files"}
+
+// everyTable are the predefined roles that hold rights on every table. They are bound by policies.
+var everyTable = []string{"pg_read_all_data", "pg_write_all_data"}
+
+// danger says why row-level security does not bind a role, or returns "".
+func (s *state) danger(r *role) string {
+	switch owned := s.owns(r.OID); {
+	case r.Superuser:
+		return "is a superuser"
+	case r.BypassRLS:
+		return "has BYPASSRLS"
+	case owned != "":
+		return "owns " + owned
+	case r.CreateRole:
+		return "may create roles"
+	case r.Replication:
+		return "may replicate the cluster"
+	case slices.Contains(filesAndPrograms, r.Name):
+		return "reaches the server's files"
+	}
+	return ""
+}
+
+// owns names one thing of the tenants' that a role owns: a table, its schema, or the database.
+func (s *state) owns(oid uint32) string {
+	for _, t := range s.tables {
+		if t.Owner == oid {
+			return "table " + t.String()
+		}
+	}
+	for _, name := range s.schemas {
+		if owner, ok := s.server.schemas[name]; ok && owner == oid {
+			return "schema " + name
+		}
+	}
+	if s.roles.name(oid) == s.server.owner {
+		return "database " + s.server.database
+	}
+	return ""
+}
+
+// bypasses reports whether a function that works with a role's rights gets round the policies: only
+// inherited ownership counts beside the role's own attributes.
+func (s *state) bypasses(oid uint32) bool {
+	r := s.roles.byOID[oid]
+	if r == nil || r.Superuser || r.BypassRLS {
+		return true
+	}
+	reach := s.roles.reach(r)
+	return slices.ContainsFunc(s.tables, func(t *table) bool {
+		_, member := reach[t.Owner]
+		return member || t.Owner == oid
+	})
+}
+
+// runtimeBypasses reports whether no policy binds the runtime role itself on a table.
+func (s *state) runtimeBypasses(t *table) bool {
+	r := s.roles.runtime
+	return r == nil || r.Superuser || r.BypassRLS || t.Owner == r.OID
+}
+
+func judgeRuntimeMissing(s *state) []finding {
+	if s.roles.runtime != nil {
+		return nil
+	}
+	return s.ofRole("there is no role "+s.cfg.Runtime, "create role %s login")
+}
+
+// attribute returns the judge of an attribute that the runtime role must not have.
+func attribute(name string, has func(*role) bool) func(*state) []finding {
+	return func(s *state) []finding {
+		if s.roles.runtime == nil || !has(s.roles.runtime) {
+			return nil
+		}
+		return s.ofRole("has "+strings.ToUpper(name), "alter role %s no"+name)
+	}
+}
+
+func judgeMember(s *state) []finding {
+	return s.memberships(func(r *role) string { return s.danger(r) })
+}
+
+func judgeReadsAll(s *state) []finding {
+	return s.memberships(func(r *role) string {
+		if slices.Contains(everyTable, r.Name) {
+			return "has rights on every table"
+		}
+		return ""
+	})
+}
+
+// memberships returns a finding for each role that the runtime role is a member of and why objects to.
+func (s *state) memberships(why func(*role) string) []finding {
+	var found []finding
+	for _, r := range s.roles.byOID {
+		first, member := s.roles.via[r.OID]
+		reason := why(r)
+		if !member || reason == "" {
+			continue
+		}
+		message := fmt.Sprintf("is a member of %s, which %s", r.Name, reason)
+		if first != r.OID {
+			message = fmt.Sprintf("is, through %s, a member of %s, which %s", s.roles.name(first), r.Name, reason)
+		}
+		found = append(found, s.ofRole(message, "revoke "+ident(s.roles.name(first))+" from %s")...)
+	}
+	slices.SortFunc(found, func(a, b finding) int { return strings.Compare(a.message, b.message) })
+	return found
+}
+
+// judgeOwner names one thing of the tenants'; judgeOwned names what else the role owns.
+func judgeOwner(s *state) []finding {
+	if s.roles.runtime == nil {
+		return nil
+	}
+	owned := s.owns(s.roles.runtime.OID)
+	if owned == "" {
+		return nil
+	}
+	return s.ofRole("owns "+owned, "reassign owned by %s to "+ident(s.ownerName()))
+}
+
+func judgeOwned(s *state) []finding {
+	var found []finding
+	for _, object := range s.owned {
+		found = append(found, s.ofRole("owns "+object, "reassign owned by %s to "+ident(s.ownerName()))...)
+	}
+	return found
+}
+
+// ofRole returns a finding about the runtime role. The fix has %s where the role's name belongs.
+func (s *state) ofRole(message, fix string) []finding {
+	return []finding{{object: "role " + s.cfg.Runtime, message: message, fix: fmt.Sprintf(fix, ident(s.cfg.Runtime)) + ";"}}
+}
+
+// ownerName returns the role that should own what the runtime role must not.
+func (s *state) ownerName() string {
+	if s.cfg.Owner != "" {
+		return s.cfg.Owner
+	}
+	for _, t := range s.tables {
+		if !s.roles.isRuntime(t.Owner) {
+			return s.roles.name(t.Owner)
+		}
+	}
+	if s.server.owner != s.cfg.Runtime {
+		return s.server.owner
+	}
+	return "OWNER" // for a person to fill in
+}

@@ -1,0 +1,176 @@
+package audit
+
+import "slices"
+
+// Layer is what a rule belongs to.
+type Layer string
+
+// The layers, in the order of a report.
+const (
+	LayerRole    Layer = "runtime role"
+	LayerSession Layer = "session defaults"
+	LayerGrants  Layer = "grants"
+	LayerTables  Layer = "tables and models"
+	LayerRLS     Layer = "row-level security"
+	LayerKeys    Layer = "keys"
+	LayerPlan    Layer = "query plan"
+	LayerBypass  Layer = "ways around"
+)
+
+// Rule is one thing that must hold.
+type Rule struct {
+	ID    string // stable, as "policy-drift"
+	Layer Layer
+	Holds string // what is true where it holds
+	Risk  string // what could happen where it does not
+	// Safe: the mending SQL may be applied unseen. It only takes away what no correct program has, needs no
+	// look at the rows, and holds its locks for a moment. New keys and indexes, ownership, roles and views do
+	// not qualify: they fail on rows that are there, lock for long, or break somebody else's program.
+	Safe bool
+
+	startup bool // [Startup] judges it
+}
+
+// Rules returns every rule of an audit, in the order of a report.
+func Rules() []Rule { return slices.Clone(catalogue) }
+
+func everyRule(*Rule) bool     { return true }
+func startupRule(r *Rule) bool { return r.startup }
+
+// ruleOf finds a rule by its ID. The lists of judges name rules by ID; a test sees to it that they agree.
+func ruleOf(id string) *Rule {
+	i := slices.IndexFunc(catalogue, func(r Rule) bool { return r.ID == id })
+	return &catalogue[i]
+}
+
+var catalogue = []Rule{
+	{ID: "runtime-missing", Layer: LayerRole, startup: true, Holds: "the runtime role exists",
+		Risk: "the program connects as a role that nobody audited, or not at all"},
+	{ID: "runtime-superuser", Layer: LayerRole, startup: true, Holds: "the runtime role is no superuser",
+		Risk: "row-level security does not apply to a superuser: one statement that the scope missed reads and changes every tenant's rows"},
+	{ID: "runtime-bypassrls", Layer: LayerRole, startup: true, Holds: "the runtime role has no BYPASSRLS",
+		Risk: "no policy applies to the role: one statement that the scope missed reads and changes every tenant's rows"},
+	{ID: "runtime-createrole", Layer: LayerRole, startup: true, Holds: "the runtime role cannot create roles",
+		Risk: "injected SQL makes the role a member of the tables' owner (any role that is no superuser, up to PostgreSQL 15), or a role that is"},
+	{ID: "runtime-replication", Layer: LayerRole, startup: true, Holds: "the runtime role cannot replicate",
+		Risk: "whoever has the role's password copies the whole cluster, every tenant's rows included"},
+	{ID: "runtime-createdb", Layer: LayerRole, Holds: "the runtime role cannot create databases",
+		Risk: "injected SQL fills the server with databases that the role owns, in which no layer is in force"},
+	{ID: "runtime-member", Layer: LayerRole, startup: true, Holds: "the runtime role is a member of no role that row-level security does not bind",
+		Risk: "by inheritance or SET ROLE a statement gets round every policy"},
+	{ID: "runtime-reads-all", Layer: LayerRole, Holds: "the runtime role is a member of no role that reads or writes every table",
+		Risk: "whatever has no row-level security is open to the role: the directory of tenants, copies, materialised views, tables to come"},
+	{ID: "runtime-owner", Layer: LayerRole, startup: true, Holds: "the runtime role owns no tenanted table, nor its schema or database",
+		Risk: "policies do not apply to a table's owner, and the owner may drop them"},
+	{ID: "runtime-owns", Layer: LayerRole, Holds: "the runtime role owns nothing in the database",
+		Risk: "injected SQL changes or drops the object, and with it what other tenants' statements do"},
+
+	{ID: "session-tenant", Layer: LayerSession, Holds: "no default sets a tenant",
+		Risk: "a statement that comes without a tenant works as that tenant instead of seeing nothing"},
+	{ID: "session-row-security", Layer: LayerSession, Holds: "row_security is on by default",
+		Risk: "every statement on a tenanted table fails with an error instead of being filtered"},
+	{ID: "session-role", Layer: LayerSession, Holds: "no default changes the role after login",
+		Risk: "the program works as another role than the one that was audited"},
+	{ID: "session-replication", Layer: LayerSession, Holds: "foreign keys are enforced for the runtime role",
+		Risk: "in replica mode neither foreign keys nor triggers fire: a child can point at another tenant's parent"},
+	{ID: "session-search-path", Layer: LayerSession, Holds: "the default search_path leads to no other placement",
+		Risk: "a statement that misses its placement lands in another tenant's tables instead of failing"},
+
+	{ID: "grant-missing", Layer: LayerGrants, Holds: "the runtime role may read the table",
+		Risk: "the program fails with a permission error"},
+	{ID: "grant-excess", Layer: LayerGrants, Safe: true, Holds: "the runtime role has no TRUNCATE, REFERENCES or TRIGGER",
+		Risk: "TRUNCATE empties the table for every tenant, REFERENCES tells whether another tenant's row exists, TRIGGER runs code in other tenants' statements: none of them is subject to row-level security"},
+	{ID: "grant-option", Layer: LayerGrants, Holds: "the runtime role cannot pass its rights on",
+		Risk: "injected SQL opens the table to other roles"},
+	{ID: "grant-public", Layer: LayerGrants, Holds: "nothing is granted to PUBLIC",
+		Risk: "every role of the server, those made for other programs too, can reach the rows"},
+	{ID: "grant-sequence", Layer: LayerGrants, Holds: "the runtime role cannot set the table's sequences",
+		Risk: "one tenant sets the counter back, and every tenant's inserts fail on keys that exist"},
+	{ID: "grant-create", Layer: LayerGrants, Safe: true, Holds: "the runtime role cannot create objects in a schema",
+		Risk: "injected SQL leaves a table, function or operator behind that later statements of other tenants meet first"},
+	{ID: "grant-create-public", Layer: LayerGrants, Holds: "PUBLIC cannot create objects in a schema",
+		Risk: "any role leaves a table, function or operator behind that later statements of any tenant meet first"},
+	{ID: "grant-database", Layer: LayerGrants, Holds: "the runtime role cannot create schemas",
+		Risk: "injected SQL makes a schema of its own, with tables in which no layer is in force"},
+	{ID: "grant-temporary", Layer: LayerGrants, Holds: "the runtime role cannot create temporary tables",
+		Risk: "a temporary table named as a tenanted one hides it from the next users of the pooled connection, whichever tenant they work for, unless pg_temp comes last in search_path"},
+	{ID: "grant-parameter", Layer: LayerGrants, Holds: "the runtime role may set no parameter that is reserved to superusers",
+		Risk: "session_replication_role and its like switch keys and triggers off"},
+	{ID: "grant-default", Layer: LayerGrants, Holds: "default privileges give the runtime role no more than rows, and PUBLIC nothing",
+		Risk: "each table to come is born with the grant"},
+
+	{ID: "schema-missing", Layer: LayerTables, startup: true, Holds: "the placement's schema exists",
+		Risk: "the tenant cannot be served"},
+	{ID: "table-missing", Layer: LayerTables, startup: true, Holds: "the model's table exists",
+		Risk: "statements on the model fail"},
+	{ID: "table-kind", Layer: LayerTables, startup: true, Holds: "the tenanted model has a table, not a view or a foreign table",
+		Risk: "row-level security does not exist there: the scope alone keeps tenants apart"},
+	{ID: "column-missing", Layer: LayerTables, Holds: "the table has the model's columns",
+		Risk: "statements on the model fail"},
+	{ID: "model-ambiguous", Layer: LayerTables, startup: true, Holds: "the model has one tenant column",
+		Risk: "a row belongs to two tenants: which one sees it is not defined"},
+	{ID: "model-untenanted", Layer: LayerTables, Holds: "every model of a table with a tenant column is tenanted",
+		Risk: "the scope does not confine the model: its queries show every row that the database lets through"},
+	{ID: "unknown-table", Layer: LayerTables, Holds: "every table with a tenant column has a model",
+		Risk: "no scope confines statements on it, and nobody checks its policy and keys"},
+
+	{ID: "rls-disabled", Layer: LayerRLS, startup: true, Safe: true, Holds: "row-level security is enabled",
+		Risk: "raw or injected SQL, psql and other programs see and change every tenant's rows"},
+	{ID: "policy-missing", Layer: LayerRLS, startup: true, Safe: true, Holds: "a policy applies to the runtime role",
+		Risk: "without one no tenant sees any row; whoever helps himself with a wider policy opens all of them"},
+	{ID: "policy-drift", Layer: LayerRLS, startup: true, Safe: true, Holds: "the policy is the expected one to the letter",
+		Risk: "the policy lets through what it should not, or cannot use the index"},
+	{ID: "policy-extra", Layer: LayerRLS, startup: true, Safe: true, Holds: "there is no second permissive policy",
+		Risk: "permissive policies are joined by OR: the widest one decides, and the index is of no use"},
+	{ID: "policy-other", Layer: LayerRLS, Holds: "no policy does anything else",
+		Risk: "a restrictive policy hides rows of the tenant's own; a policy for another role shows that role more"},
+	{ID: "rls-forced", Layer: LayerRLS, Holds: "the owner is not bound by the policy",
+		Risk: "pg_dump, COPY and the cross-tenant view of the owner see no rows: a backup that looks whole is empty"},
+	{ID: "partition-open", Layer: LayerRLS, Safe: true, Holds: "no partition or child table can be reached past the policy",
+		Risk: "a statement that names the partition is not subject to its parent's policy"},
+
+	{ID: "tenant-column-type", Layer: LayerKeys, Holds: "the tenant column exists and is an integer",
+		Risk: "the policy cannot compare it with the tenant, or cannot use the index"},
+	{ID: "tenant-column-null", Layer: LayerKeys, Holds: "the tenant column is NOT NULL",
+		Risk: "a row without a tenant escapes the foreign keys, and no tenant ever sees it again"},
+	{ID: "tenant-column-default", Layer: LayerKeys, Holds: "the tenant column has no fixed default",
+		Risk: "a row that the owner writes without a tenant silently becomes that tenant's"},
+	{ID: "pk-tenant", Layer: LayerKeys, Holds: "the primary key begins with the tenant column",
+		Risk: "no composite foreign key can point here, and a key that exists tells that another tenant has it"},
+	{ID: "unique-tenant", Layer: LayerKeys, Holds: "every unique key contains the tenant column",
+		Risk: "a value that is refused as a duplicate tells one tenant what another one has"},
+	{ID: "fk-tenant", Layer: LayerKeys, Holds: "every foreign key to a tenanted table contains the tenant on both sides",
+		Risk: "a child points at another tenant's parent: foreign keys are not subject to row-level security"},
+	{ID: "fk-action", Layer: LayerKeys, Holds: "no foreign key cascades",
+		Risk: "one delete or update changes rows beyond its own, past row-level security and every hook of the program"},
+	{ID: "fk-missing", Layer: LayerKeys, Holds: "every relation of the models has a foreign key",
+		Risk: "nothing stops a child from pointing at another tenant's parent"},
+	{ID: "fk-unenforced", Layer: LayerKeys, Holds: "the foreign keys are validated and enforced",
+		Risk: "there may be children that point at another tenant's parent"},
+	{ID: "index-tenant", Layer: LayerKeys, Holds: "an index begins with the tenant column",
+		Risk: "every statement of every tenant reads all tenants' rows to find its own"},
+
+	{ID: "plan-index", Layer: LayerPlan, Holds: "the policy alone yields an index condition",
+		Risk: "every statement of every tenant reads all tenants' rows to find its own"},
+
+	{ID: "view-definer", Layer: LayerBypass, Holds: "every view over tenanted tables is security_invoker",
+		Risk: "the view reads with its owner's rights: whoever may read it sees every tenant's rows"},
+	{ID: "matview", Layer: LayerBypass, Holds: "there is no materialised view over tenanted tables",
+		Risk: "it holds a copy of every tenant's rows, and row-level security does not exist for it"},
+	{ID: "rewrite-rule", Layer: LayerBypass, Holds: "no rewrite rule touches tenanted tables",
+		Risk: "what a rule adds runs with the table owner's rights, past row-level security"},
+	{ID: "foreign-table", Layer: LayerBypass, Holds: "there is no foreign table over tenanted rows",
+		Risk: "it reads through another connection with another role's rights, and row-level security does not exist for it"},
+	{ID: "inheritance-parent", Layer: LayerBypass, Holds: "no tenanted table is the child of another table",
+		Risk: "a statement on the parent reads the tenanted rows without their policy"},
+	{ID: "function-definer", Layer: LayerBypass, Holds: "no SECURITY DEFINER function that the runtime role may call reaches tenanted tables past row-level security",
+		Risk: "whoever calls it works with its owner's rights, past every policy"},
+	{ID: "trigger-definer", Layer: LayerBypass, Holds: "no trigger runs a SECURITY DEFINER function that reaches tenanted tables past row-level security",
+		Risk: "one tenant's write makes it work with its owner's rights on every tenant's rows"},
+	{ID: "function-tenant", Layer: LayerBypass, Holds: "no function brings a tenant of its own",
+		Risk: "whoever calls it works as that tenant"},
+	{ID: "function-leakproof", Layer: LayerBypass, Holds: "no function of the program's is marked LEAKPROOF",
+		Risk: "PostgreSQL may call it before the policy: one that tells its arguments, by an error say, shows other tenants' values"},
+	{ID: "publication", Layer: LayerBypass, Holds: "no publication sends tenanted tables elsewhere",
+		Risk: "subscribers get every tenant's rows; row-level security must be in force there too"},
+}

@@ -1,0 +1,148 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// state is the database as the audit found it, and what it is measured against.
+type state struct {
+	cfg     Config
+	models  models
+	schemas []string // the placements
+
+	server    server
+	roles     roles
+	relations []*relation
+	tables    []*table // the tenanted ones, in all placements
+	missing   []missing
+	parents   map[uint32][]uint32    // of partitions and inheritance children
+	parts     map[*table][]*relation // partitions and children, at any depth, that are no model's own
+
+	touching map[uint32]bool // relations through which tenanted rows are reached
+
+	byOID      map[uint32]*relation
+	tableByOID map[uint32]*table
+
+	grants       []grant
+	settings     []setting
+	owned        []string
+	rewrites     []rewrite
+	functions    []function
+	publications []publication
+	plans        map[uint32]plan
+}
+
+// missing is a model's table, or a whole schema when model is nil, that is not there.
+type missing struct {
+	schema string
+	model  *model
+}
+
+// server is what a connection says of itself and its database.
+type server struct {
+	database    string
+	login       string // role it logged in as
+	version     int    // as 150018
+	tenant      string // value of the tenant's setting; empty on a sound connection
+	rowSecurity string
+	owner       string            // of the database
+	schemas     map[string]uint32 // owners by schema
+}
+
+// readRoles reads what [Startup] judges: two queries.
+func (s *state) readRoles(ctx context.Context, tx pgx.Tx) error {
+	if err := s.readServer(ctx, tx); err != nil {
+		return err
+	}
+	if err := s.readRelations(ctx, tx, s.placementSchemas()); err != nil {
+		return err
+	}
+	s.findTables()
+	return nil
+}
+
+// readAll reads what [Run] judges.
+func (s *state) readAll(ctx context.Context, tx pgx.Tx) error {
+	if err := s.readServer(ctx, tx); err != nil {
+		return err
+	}
+	if err := s.readRelations(ctx, tx, nil); err != nil {
+		return err
+	}
+	s.findTables()
+	for _, read := range []func(context.Context, pgx.Tx) error{
+		s.readColumns, s.readInheritance, s.readIndexes, s.readForeignKeys, s.readGrants, s.readSettings,
+		s.readOwned, s.readRewrites, s.readFunctions, s.readPublications, s.readPlans,
+	} {
+		if err := read(ctx, tx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readServer reads the connection, the schemas and the roles in one query.
+func (s *state) readServer(ctx context.Context, tx pgx.Tx) error {
+	const query = `
+		select current_database(), session_user, current_setting('server_version_num')::int,
+			coalesce(current_setting($1, true), ''), current_setting('row_security'), pg_get_userbyid(d.datdba),
+			(select json_object_agg(n.nspname, n.nspowner::bigint) from pg_namespace n),
+			(select json_agg(json_build_object(
+				'oid', r.oid::bigint, 'name', r.rolname, 'superuser', r.rolsuper, 'bypassrls', r.rolbypassrls,
+				'createrole', r.rolcreaterole, 'createdb', r.rolcreatedb, 'replication', r.rolreplication,
+				'memberOf', array(select m.roleid::bigint from pg_auth_members m where m.member = r.oid)))
+			from pg_roles r)
+		from pg_database d where d.datname = current_database()`
+	var list []*role
+	v := &s.server
+	err := tx.QueryRow(ctx, query, s.cfg.Setting).Scan(
+		&v.database, &v.login, &v.version, &v.tenant, &v.rowSecurity, &v.owner, &v.schemas, &list)
+	if err != nil {
+		return fmt.Errorf("read roles: %w", err)
+	}
+	if s.cfg.Runtime == "" {
+		s.cfg.Runtime = v.login
+	}
+	s.roles = newRoles(list, s.cfg.Runtime)
+	return nil
+}
+
+// placementSchemas returns the placements, and the schemas that models name themselves.
+func (s *state) placementSchemas() []string {
+	list := slices.Clone(s.schemas)
+	for _, m := range s.models {
+		if m.schema != "" && !slices.Contains(list, m.schema) {
+			list = append(list, m.schema)
+		}
+	}
+	return list
+}
+
+// allowed reports whether the configuration names an object as judged.
+func (s *state) allowed(name string) bool {
+	return slices.ContainsFunc(s.cfg.Allow, func(pattern string) bool {
+		ok, err := path.Match(pattern, name)
+		return ok && err == nil
+	})
+}
+
+// collect reads all rows of a query into T, column by column.
+func collect[T any](ctx context.Context, tx pgx.Tx, what, query string, args ...any) ([]T, error) {
+	rows, err := tx.Query(ctx, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", what, err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[T])
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", what, err)
+	}
+	return list, nil
+}
+
+// ident quotes a name, with its schema, for SQL.
+func ident(parts ...string) string { return pgx.Identifier(parts).Sanitize() }
