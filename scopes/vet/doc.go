@@ -11,7 +11,7 @@
 //     within a package are followed. A subquery counts as a statement of its own, as it does for GORM.
 //   - A context without a tenant where one is needed: context.Background, context.TODO or a test's Context(), also when
 //     wrapped by context.WithTimeout and its like, that reaches WithContext, a method of gorm.G, or a statement on
-//     the *sql.DB of scopes/registry. scopes.WithTenant and scopes.AllTenants end the search.
+//     the *sql.DB of scopes/registry. scopes.WithTenant, scopes.AllTenants and scopes.FilterTenant end the search.
 //   - A goroutine whose statement is one of the above, or that uses a *gorm.DB bare which the function around it
 //     uses with its context.
 //   - A GORM model with a tenant column (flag -columns) that is not of type scopes.TenantID, in a package that

@@ -174,8 +174,8 @@ func fieldOf(t types.Type, i int) *types.Var {
 	return deref(t).Underlying().(*types.Struct).Field(i).Origin()
 }
 
-// variadic returns the values behind a call's last argument if that is a list made for the call, without the
-// conversion to any; else nil.
+// variadic returns the values behind a call's last argument if that is a list made for the call, without
+// their conversion to the list's type; else nil.
 func variadic(list ssa.Value) []ssa.Value {
 	slice, ok := list.(*ssa.Slice)
 	if !ok {
@@ -201,8 +201,12 @@ func variadic(list ssa.Value) []ssa.Value {
 }
 
 func unwrapped(v ssa.Value) ssa.Value {
-	if made, ok := v.(*ssa.MakeInterface); ok {
-		return made.X
+	switch v := v.(type) {
+	case *ssa.MakeInterface:
+		return v.X
+	case *ssa.ChangeType:
+		return v.X
+	default:
+		return v
 	}
-	return v
 }

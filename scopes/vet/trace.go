@@ -199,19 +199,32 @@ func (t *tracer) call(c *ssa.Call, i int, f *frame) {
 
 // gormCall follows a method of *gorm.DB: to its context if it sets one, else to its receiver.
 func (t *tracer) gormCall(method string, c *ssa.Call, f *frame) {
-	t.topic.note(method, c.Call.Args[1:])
+	args := c.Call.Args
+	t.topic.note(method, args[1:])
+	var ctx ssa.Value
 	switch method {
 	case "WithContext":
-		t.toContext(c, c.Call.Args[1], f)
+		ctx = args[1]
 	case "Session":
-		if ctx := sessionContext(c.Call.Args[1]); ctx != nil {
-			t.toContext(c, ctx, f)
-			return
-		}
-		t.follow(c.Call.Args[0], f)
-	default:
-		t.follow(c.Call.Args[0], f)
+		ctx = sessionContext(args[1])
 	}
+	switch {
+	case ctx != nil:
+		t.toContext(c, ctx, f)
+	case method == "Scopes" && namesTenant(args[1]):
+		t.found(source{kind: given})
+	default:
+		t.follow(args[0], f)
+	}
+}
+
+// namesTenant reports whether one of the arguments of Scopes is scopes.FilterTenant, which stands in for a tenant
+// in the context.
+func namesTenant(scopes ssa.Value) bool {
+	return slices.ContainsFunc(variadic(scopes), func(v ssa.Value) bool {
+		c, ok := v.(*ssa.Call)
+		return ok && isFunc(callee(c), scopesPath, "FilterTenant")
+	})
 }
 
 // toContext goes over from a *gorm.DB to the context it is given. Findings about the context are reported where

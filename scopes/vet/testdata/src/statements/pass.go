@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 	"noun"
+	"tenanted/scopes"
 )
 
 func (s *server) withContext(ctx context.Context, r *http.Request) {
@@ -101,6 +102,12 @@ func (s *server) forRequest(r *http.Request) handler {
 }
 
 func (h handler) list() { h.db.Find(&[]noun.Task{}) }
+
+func (s *server) filtered(id scopes.TenantID) {
+	s.db.Scopes(scopes.FilterTenant(id)).Find(&[]noun.Task{})
+	scopes.FilterTenant(id)(s.db).Find(&[]noun.Task{})
+	s.db.Scopes(scopes.FilterCurrentTenant).Find(&[]noun.Task{}) // want `Find of Task by field db`
+}
 
 type pool map[string]*gorm.DB
 
