@@ -1,0 +1,128 @@
+package testpg
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+)
+
+// DB is a database that belongs to one test.
+type DB struct {
+	// Name of the database. The test may create others whose names begin with
+	// it and an underscore; they are dropped with it.
+	Name string
+
+	cluster *cluster
+}
+
+// Database makes a database for the test, as a clone of the template that key
+// names, and drops it when the test ends. If there is no such template yet,
+// build fills an empty database, connected as Owner; it runs once per key over
+// all processes. The key must be 1 to 50 letters, digits, _ or -.
+//
+// When the test ends, no connection to the database may be in the middle of a
+// statement or transaction.
+func Database(t testing.TB, key string, build func(ctx context.Context, conn *pgx.Conn) error) *DB {
+	t.Helper()
+	require.NotNil(t, current, "the package needs func TestMain(m *testing.M) { testpg.Main(m) }")
+	ctx, cancel := context.WithTimeout(context.Background(), setupTimeout)
+	defer cancel()
+	template, err := current.template(ctx, key, build)
+	require.NoError(t, err, "build the template database %s", key)
+	db := &DB{Name: fmt.Sprintf("test_%08x_%d", current.run, current.made.Add(1)), cluster: current}
+	require.NoError(t, current.create(ctx, db.Name, template))
+	t.Cleanup(func() { db.finish(t) })
+	return db
+}
+
+func (db *DB) finish(t testing.TB) {
+	ctx, cancel := context.WithTimeout(context.Background(), setupTimeout)
+	defer cancel()
+	db.AssertQuiet(t)
+	if err := db.cluster.drop(ctx, db.Name); err != nil {
+		t.Errorf("drop the test's database: %v", err)
+	}
+	if err := db.cluster.dropAll(ctx, db.Name+"_"); err != nil {
+		t.Errorf("drop the test's databases: %v", err)
+	}
+}
+
+// DSN is a connection string for the database as role.
+func (db *DB) DSN(role string) string { return db.cluster.dsn(db.Name, role) }
+
+// Config is a new configuration for connecting to the database as role.
+func (db *DB) Config(role string) *pgx.ConnConfig {
+	config, err := pgx.ParseConfig(db.DSN(role))
+	if err != nil {
+		panic(err) // a DSN of our own making
+	}
+	return config
+}
+
+// Connect opens a connection as role, which is closed when the test ends.
+func (db *DB) Connect(t testing.TB, role string) *pgx.Conn {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), setupTimeout)
+	defer cancel()
+	conn, err := pgx.ConnectConfig(ctx, db.Config(role))
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+// Exec runs SQL as role: one statement with arguments, or several without.
+func (db *DB) Exec(t testing.TB, role, sql string, args ...any) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), setupTimeout)
+	defer cancel()
+	conn, err := pgx.ConnectConfig(ctx, db.Config(role))
+	require.NoError(t, err)
+	defer conn.Close(ctx)
+	_, err = conn.Exec(ctx, sql, args...)
+	require.NoError(t, err)
+}
+
+// AssertQuiet fails the test if a connection to the database stays in the
+// middle of a statement or transaction. The server learns of a cancelled query
+// or closed connection a little later than the client, so it looks again for
+// a while.
+func (db *DB) AssertQuiet(t testing.TB) {
+	t.Helper()
+	var busy []string
+	for end := time.Now().Add(2 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		var err error
+		if busy, err = db.busy(); err != nil {
+			t.Errorf("look for busy connections: %v", err)
+			return
+		}
+		if len(busy) == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			break
+		}
+	}
+	t.Errorf("connections left in the middle of something:\n%s", strings.Join(busy, "\n"))
+}
+
+func (db *DB) busy() ([]string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), setupTimeout)
+	defer cancel()
+	rows, err := db.cluster.admin.Query(ctx, `
+		select format('%s (process %s) is %s: %s', usename, pid, state, query) from pg_stat_activity
+		where datname = $1 and backend_type = 'client backend' and state <> 'idle'`, db.Name)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+// quote quotes a value of a keyword/value connection string.
+func quote(value string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(value) + "'"
+}

@@ -1,0 +1,103 @@
+// Package testpg gives every test a PostgreSQL database of its own, within
+// milliseconds, from one private server that all test processes share.
+//
+// A test package calls Main from its TestMain, and its tests call Database. A
+// database is a clone of a template, which is built once for all processes and
+// kept between runs: the key must change when the result of the build would.
+//
+// The server has no durability (a power cut may destroy it), listens on no
+// port and keeps its files in memory where there is room, in a directory named
+// tenanted-test-<uid>. Deleting that directory while no test runs is safe.
+//
+// A test process that is killed leaves databases behind. The next one drops
+// them: each process holds an advisory lock for its own as long as it lives.
+// Settings of a database that are no part of it (GRANT ... ON DATABASE, ALTER
+// DATABASE ... SET) do not reach a clone.
+package testpg
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"tenanted/internal/localpg"
+)
+
+// The roles a test can log in as, without a password.
+const (
+	Superuser = "postgres"     // may do everything
+	Owner     = "test_owner"   // owns the databases, may create more
+	Runtime   = "test_runtime" // owns nothing, may do what it was granted
+)
+
+// setupTimeout bounds what is done for a test besides the test itself.
+const setupTimeout = 2 * time.Minute
+
+// current is the cluster of this process, set by Main before any test runs.
+var current *cluster
+
+// Main runs the tests of a package with the server up, and exits. It removes
+// the PG* variables from the environment: what they say about the developer's
+// own servers must not reach a test.
+func Main(m *testing.M) {
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "testpg:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (code int, err error) {
+	forgetServers()
+	ctx, cancel := context.WithTimeout(context.Background(), setupTimeout)
+	defer cancel()
+	server, err := localpg.Start(ctx, localpg.Options{Dir: dir(), Settings: settings})
+	if err != nil {
+		return 1, err
+	}
+	defer func() {
+		if closeErr := server.Close(); err == nil {
+			err = closeErr
+		}
+	}()
+	current, err = open(ctx, server)
+	if err != nil {
+		return 1, err
+	}
+	defer current.close()
+	return m.Run(), nil
+}
+
+// settings suit a server that is started often, for small databases.
+var settings = map[string]string{
+	"max_connections": "400",
+	"shared_buffers":  "256MB",
+	// It would hold up CREATE and DROP DATABASE. Who tests a query's plan
+	// runs ANALYZE himself.
+	"autovacuum":         "off",
+	"checkpoint_timeout": "30min",
+	// Failing statements are what many tests are about.
+	"log_min_messages": "fatal",
+}
+
+func forgetServers() {
+	for _, entry := range os.Environ() {
+		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "PG") {
+			_ = os.Unsetenv(name)
+		}
+	}
+}
+
+// dir is the server's directory, the same for all processes of the user.
+func dir() string {
+	name := fmt.Sprintf("tenanted-test-%d", os.Getuid())
+	if inMemory := filepath.Join(memory, name); usable(inMemory) {
+		return inMemory
+	}
+	return filepath.Join(os.TempDir(), name)
+}
