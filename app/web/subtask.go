@@ -33,8 +33,8 @@ type subtaskPage struct {
 // subtaskRow is a subtask with the links that it has in this view.
 type subtaskRow struct {
 	models.Subtask
-	AccountURL string // the tenant's own list; empty within it
-	ToggleURL  string // empty where the list is read-only
+	AccountURL  string // the tenant's own list; empty within it
+	CompleteURL string // empty where the list is read-only
 }
 
 // subtasks shows a page of the list: a tenant's, or everybody's on the bare domain.
@@ -52,19 +52,23 @@ func (s *site) subtasks(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	for i := range page.Rows {
-		page.Rows[i].link(c, view)
+	message, err := s.takeFlash(c, page.View)
+	if err != nil {
+		return err
 	}
-	s.respond(c, answer{template: "subtasks", title: "Subtasks", body: page, json: page.Pages.json(subtasksJSON(page.Rows))})
+	for i := range page.Rows {
+		page.Rows[i].link(c, page.View)
+	}
+	s.respond(c, answer{template: "subtasks", title: "Subtasks", flash: message, body: page, json: page.Pages.json(subtasksJSON(page.Rows))})
 	return nil
 }
 
 // subtasksPageWithoutSlash serves /subtasks/2.json, and sends /subtasks/2 on to /subtasks/2/.
 func (s *site) subtasksPageWithoutSlash(c *gin.Context) error {
-	if strings.HasSuffix(c.Param("page"), ".json") {
+	if strings.HasSuffix(c.Param("number"), ".json") {
 		return s.subtasks(c)
 	}
-	if _, err := parsePage(c.Param("page"), ""); err != nil {
+	if _, err := parsePage(c.Param("number"), ""); err != nil {
 		return err
 	}
 	return addSlash(c)
@@ -96,9 +100,15 @@ func (s *site) loadSubtasks(ctx context.Context, v subtaskView) (subtaskPage, er
 		err = v.filter(db, db.Joins("Task.Project.Account")).Order(v.order()).
 			Limit(pages.Size).Offset(pages.Offset()).Find(&rows).Error
 	}
+	if err != nil {
+		return subtaskPage{}, err
+	}
 	page := subtaskPage{View: v, Pages: pages, Rows: make([]subtaskRow, len(rows))}
 	for i, row := range rows {
 		page.Rows[i].Subtask = row
+	}
+	if !v.All {
+		page.Projects, err = s.projectChoices(db, v)
 	}
 	return page, err
 }
@@ -135,7 +145,9 @@ func (v subtaskView) order() string {
 func (r *subtaskRow) link(c *gin.Context, v subtaskView) {
 	if v.All {
 		r.AccountURL = tenantURL(c, r.Task.Project.Account.Slug)
+		return
 	}
+	r.CompleteURL = v.completeURL(r.ID)
 }
 
 // subtaskJSON is a subtask for programs.

@@ -1,12 +1,13 @@
 package web
 
 import (
-	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 
 	"github.com/gin-gonic/gin"
+
+	"tenanted/scopes/tenanthttp"
 )
 
 // subtaskView is which subtasks are shown and how, as the URL says it.
@@ -41,7 +42,7 @@ func readSubtaskView(c *gin.Context, all bool) (subtaskView, error) {
 	if v.Size, err = parseSize(q.text("size")); err != nil {
 		return v, err
 	}
-	v.Page, err = parsePage(strings.TrimSuffix(c.Param("page"), ".json"), q.text("page"))
+	v.Page, err = parsePage(strings.TrimSuffix(c.Param("number"), ".json"), q.text("page"))
 	return v, err
 }
 
@@ -116,10 +117,20 @@ func choices(selected string, pairs ...string) []choice {
 	return out
 }
 
-// tenantURL returns where a tenant is, on the port that this request came to.
-func tenantURL(c *gin.Context, slug string) string {
-	return "//" + slug + "." + strings.ToLower(hostAndPort(c.Request)) + "/"
+// completeURL is where a subtask is marked done or open from this view.
+func (v subtaskView) completeURL(id int64) string {
+	values := v.values()
+	if v.Page > 1 {
+		values.Set("page", strconv.Itoa(v.Page))
+	}
+	return withQuery("/subtasks/"+strconv.FormatInt(id, 10)+"/complete", values)
 }
 
-// hostAndPort is the bare domain that the request came to, checked before.
-func hostAndPort(r *http.Request) string { return r.Host }
+// tenantURL returns where a tenant is, on the base domain and port that this request came to.
+func tenantURL(c *gin.Context, slug string) string {
+	host, port, _ := tenanthttp.SplitHost(c.Request.Host) // it has passed the middleware
+	if port != "" {
+		host += ":" + port
+	}
+	return "//" + slug + "." + host + "/"
+}

@@ -163,8 +163,15 @@ func (s *site) pages(r *gin.RouterGroup) {
 	get(r, "/subtasks", s.handle(addSlash))
 	get(r, "/subtasks/", s.handle(s.subtasks))
 	get(r, "/subtasks.json", s.handle(s.subtasks))
-	get(r, "/subtasks/:page", s.handle(s.subtasksPageWithoutSlash))
-	get(r, "/subtasks/:page/", s.handle(s.subtasks))
+	get(r, "/subtasks/:number", s.handle(s.subtasksPageWithoutSlash))
+	get(r, "/subtasks/:number/", s.handle(s.subtasks))
+	post(r, "/subtasks/:number/complete", s.handle(s.complete))
+	get(r, "/projects", s.handle(addSlash))
+	get(r, "/projects/", s.handle(s.projects))
+	get(r, "/projects.json", s.handle(s.projects))
+	get(r, "/tenants", s.handle(addSlash))
+	get(r, "/tenants/", s.handle(s.accounts))
+	get(r, "/tenants.json", s.handle(s.accounts))
 }
 
 // get registers a handler for GET and HEAD, and lets OPTIONS say so.
@@ -172,6 +179,12 @@ func get(r gin.IRoutes, path string, handler gin.HandlerFunc) {
 	r.GET(path, handler)
 	r.HEAD(path, handler)
 	r.OPTIONS(path, options("GET, HEAD, OPTIONS"))
+}
+
+// post registers a handler for POST, and lets OPTIONS say so.
+func post(r gin.IRoutes, path string, handler gin.HandlerFunc) {
+	r.POST(path, handler)
+	r.OPTIONS(path, options("POST, OPTIONS"))
 }
 
 func options(allow string) gin.HandlerFunc {

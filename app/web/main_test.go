@@ -1,0 +1,206 @@
+package web
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+
+	"tenanted/internal/testpg"
+	"tenanted/migrations"
+	"tenanted/scopes"
+	"tenanted/scopes/registry"
+)
+
+func TestMain(m *testing.M) { testpg.Main(m) }
+
+const (
+	single    = "SingleSchema"
+	databases = "MultipleDb"
+	schemas   = "MultipleSchemas"
+)
+
+var configurations = []string{single, databases, schemas}
+
+// fixture fills one account: three projects of five tasks of seven subtasks for tenant-0, less for others,
+// and nothing below the account for tenant-2. Names repeat, so that ties show.
+const fixture = `
+	insert into accounts (id, slug, name) values ($1 + 1, 'tenant-' || $1, 'Company <' || $1 || '> & Sons');
+	insert into users (account_id, email, first_name, last_name, password_hash)
+		select $1 + 1, 'u' || u || '@example.com', 'U', 'Ser', '' from generate_series(1, 2) u where $1 < 2;
+	insert into projects (account_id, id, name) select $1 + 1, p, 'project-' || p from generate_series(1, $2) p;
+	insert into tasks (account_id, id, project_id, name)
+		select $1 + 1, (p - 1) * 5 + t, p, 'Task ' || t || ' of ' || p from generate_series(1, $2) p, generate_series(1, 5) t;
+	insert into subtasks (account_id, id, task_id, name, complete, details)
+		select $1 + 1, (t - 1) * 7 + s, t, 'Write chapter ' || (t * s) % 23 || ' 100%', (t + s) % 3 = 0,
+			case s when 1 then '' when 2 then 'short' else repeat('Lorem ipsum dolor sit amet. ', s) end
+		from generate_series(1, $2 * 5) t, generate_series(1, 7) s`
+
+// tenants are the accounts, with their number of projects.
+var projectsOf = []int{3, 1, 0}
+
+// world is a site over a database of its own, in one configuration.
+type world struct {
+	db      *testpg.DB
+	tenants []scopes.Tenant
+	gorm    *gorm.DB
+	handler http.Handler
+	log     *strings.Builder
+}
+
+// key names a template: it changes with the migrations and the fixture.
+func key(name string) string {
+	sum := sha256.Sum256(fmt.Append(nil, fixture, projectsOf))
+	return fmt.Sprintf("web-%s-%d-%x", name, migrations.Tenant.Newest(), sum[:6])
+}
+
+func newWorld(t testing.TB, configuration string, change func(*Options)) *world {
+	t.Helper()
+	w := &world{log: &strings.Builder{}}
+	switch configuration {
+	case single:
+		w.db = testpg.Database(t, key("single"), fill("public", 0, 1, 2))
+		w.place(func(int) (string, string) { return w.db.Name, "public" })
+	case schemas:
+		w.db = testpg.Database(t, key("schemas"), fillSchemas)
+		w.place(func(i int) (string, string) { return w.db.Name, fmt.Sprintf("tenant-%d", i) })
+	case databases:
+		w.db = testpg.Database(t, key("empty"), func(context.Context, *pgx.Conn) error { return nil })
+		w.place(func(i int) (string, string) { return fmt.Sprintf("%s_tenant-%d", w.db.Name, i), "public" })
+		for i := range projectsOf {
+			w.makeDatabase(t, i)
+		}
+	}
+	w.open(t, configuration, change)
+	return w
+}
+
+func (w *world) place(where func(i int) (database, schema string)) {
+	for i := range projectsOf {
+		database, schema := where(i)
+		w.tenants = append(w.tenants, scopes.Tenant{ID: scopes.TenantID(i + 1), Slug: fmt.Sprintf("tenant-%d", i),
+			Placement: scopes.Placement{Database: database, Schema: schema}})
+	}
+}
+
+// makeDatabase makes the database of tenant i from a template of its own.
+func (w *world) makeDatabase(t testing.TB, i int) {
+	source := testpg.Database(t, key(fmt.Sprintf("db%d", i)), fill("public", i))
+	name := pgx.Identifier{w.tenants[i].Database}.Sanitize()
+	w.db.Exec(t, testpg.Owner, "create database "+name+" template "+source.Name)
+}
+
+func fill(schema string, accounts ...int) func(context.Context, *pgx.Conn) error {
+	return func(ctx context.Context, conn *pgx.Conn) error {
+		runner := migrations.Runner{Owner: conn.Config(), Runtime: testpg.Runtime}
+		target := migrations.Target{Set: migrations.Tenant, Placement: scopes.Placement{Database: conn.Config().Database, Schema: schema}}
+		if err := runner.Up(ctx, target).Err; err != nil {
+			return err
+		}
+		if _, err := conn.Exec(ctx, "set search_path = "+pgx.Identifier{schema}.Sanitize()); err != nil {
+			return err
+		}
+		for _, i := range accounts {
+			sql := strings.NewReplacer("$1", fmt.Sprint(i), "$2", fmt.Sprint(projectsOf[i])).Replace(fixture)
+			if _, err := conn.Exec(ctx, sql); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+func fillSchemas(ctx context.Context, conn *pgx.Conn) error {
+	for i := range projectsOf {
+		if err := fill(fmt.Sprintf("tenant-%d", i), i)(ctx, conn); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *world) open(t testing.TB, configuration string, change func(*Options)) {
+	t.Helper()
+	pools, err := registry.Open(registry.Config{Runtime: w.db.Config(testpg.Runtime), Owner: w.db.Config(testpg.Owner)})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, pools.Close()) })
+	w.gorm, err = pools.OpenGORM(&gorm.Config{Logger: logger.Discard}, scopes.NewPlugin(scopes.Config{}))
+	require.NoError(t, err)
+	o := Options{
+		DB: w.gorm, Directory: w, List: w.List, AllTenants: configuration == single,
+		Logger: slog.New(slog.NewTextHandler(w.log, nil)),
+	}
+	if change != nil {
+		change(&o)
+	}
+	w.handler, err = New(o)
+	require.NoError(t, err)
+}
+
+// Lookup makes the world a directory of its tenants, and of one that is suspended.
+func (w *world) Lookup(_ context.Context, slug string) (scopes.Tenant, error) {
+	if slug == "asleep" {
+		return scopes.Tenant{}, &scopes.TenantUnavailableError{Slug: slug, State: "suspended"}
+	}
+	for _, tenant := range w.tenants {
+		if tenant.Slug == slug {
+			return tenant, nil
+		}
+	}
+	return scopes.Tenant{}, &scopes.TenantUnknownError{Slug: slug}
+}
+
+// List lists them.
+func (w *world) List(context.Context) ([]TenantEntry, error) {
+	var entries []TenantEntry
+	for i, tenant := range w.tenants {
+		entries = append(entries, TenantEntry{Tenant: tenant, Name: fmt.Sprintf("Company <%d> & Sons", i), State: "active"})
+	}
+	return append(entries, TenantEntry{Tenant: scopes.Tenant{ID: 99, Slug: "asleep"}, Name: "Sleepers", State: "suspended"}), nil
+}
+
+// ask sends a request, "GET tenant-0.localhost /path", with headers as "Name: value".
+func (w *world) ask(t testing.TB, line string, headers ...string) *http.Response {
+	t.Helper()
+	return w.send(t, line, "", headers...)
+}
+
+func (w *world) send(t testing.TB, line, body string, headers ...string) *http.Response {
+	t.Helper()
+	parts := strings.SplitN(line, " ", 3)
+	r := httptest.NewRequest(parts[0], parts[2], strings.NewReader(body))
+	r.Host = parts[1]
+	for _, header := range headers {
+		name, value, _ := strings.Cut(header, ": ")
+		r.Header.Add(name, value)
+	}
+	recorder := httptest.NewRecorder()
+	w.handler.ServeHTTP(recorder, r)
+	return recorder.Result()
+}
+
+func bodyOf(t testing.TB, response *http.Response) string {
+	t.Helper()
+	body, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	return string(body)
+}
+
+// page asks for a page and returns its HTML.
+func (w *world) page(t testing.TB, line string, headers ...string) string {
+	t.Helper()
+	response := w.ask(t, line, headers...)
+	body := bodyOf(t, response)
+	require.Equal(t, http.StatusOK, response.StatusCode, "%s: %s", line, body)
+	return body
+}
