@@ -109,12 +109,14 @@ func (s *site) withCause(c *gin.Context, err error) error {
 	return err
 }
 
-// log tells what a 500 or 503 hides from the client. A panic has been logged, with its stack.
+// log tells what a 500 or 503 hides from the client. What the client is told in full, and a panic, which has
+// been logged with its stack, is left out.
 func (s *site) log(c *gin.Context, status int, err error) {
 	if errors.As(err, new(*scopes.TenantMissingError)) {
 		s.metrics.violation()
 	}
-	if errors.As(err, new(*panicError)) || status < http.StatusInternalServerError || errors.Is(err, errBusy) {
+	told := errors.As(err, new(*refusal)) || errors.As(err, new(*scopes.TenantUnavailableError)) || errors.Is(err, errBusy)
+	if status < http.StatusInternalServerError || told || errors.As(err, new(*panicError)) {
 		return
 	}
 	s.Logger.ErrorContext(c.Request.Context(), "request failed", "error", err, "status", status,

@@ -8,9 +8,11 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 
+	"github.com/gin-gonic/gin"
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
@@ -203,4 +205,13 @@ func (w *world) page(t testing.TB, line string, headers ...string) string {
 	body := bodyOf(t, response)
 	require.Equal(t, http.StatusOK, response.StatusCode, "%s: %s", line, body)
 	return body
+}
+
+// contextFor is the context of a request for a page of subtasks, as the router makes it.
+func contextFor(link *url.URL) *gin.Context {
+	c, _ := gin.CreateTestContext(httptest.NewRecorder())
+	c.Request = httptest.NewRequest("GET", link.String(), nil)
+	number := strings.Trim(strings.TrimPrefix(link.Path, "/subtasks"), "/")
+	c.Params = gin.Params{{Key: "number", Value: strings.TrimPrefix(number, ".json")}}
+	return c
 }

@@ -14,5 +14,4 @@ func TestTenantPageIsTheSameInEveryConfiguration(t *testing.T) {
 	}
 	require.Equal(t, pages[0], pages[1])
 	require.Equal(t, pages[0], pages[2])
-	t.Log(pages[0])
 }
