@@ -1,0 +1,8 @@
+-- What the runtime role may do in one placement, and nothing more: no TRUNCATE, which row-level security
+-- does not bind, and no DDL. The version table is readable, so that `serve` sees outdated tables.
+-- Run after every migration, by the owner, with the placement as search_path.
+grant usage on schema :"schema" to :"runtime";
+revoke create on schema :"schema" from :"runtime";
+revoke all on accounts, users, projects, tasks, subtasks, goose_db_version from :"runtime", public;
+grant select, insert, update, delete on accounts, users, projects, tasks, subtasks to :"runtime";
+grant select on goose_db_version to :"runtime";

@@ -1,0 +1,95 @@
+// Package migrations holds the SQL that makes the tables, and brings placements to its newest version.
+//
+// There are two sets: [Tenant] makes the tables of one placement, [Control] the directory in the default
+// database. Each schema has its own version table (goose's), so that placements are migrated one by one,
+// in parallel, and independently of one another.
+//
+// What is guaranteed: whoever migrates a schema holds its advisory lock from before the first statement
+// until the connection ends, so that two who migrate at once do it one after the other and the second
+// finds nothing left to do. Each migration is one transaction with its row in the version table. After
+// each run the runtime role is granted exactly what it needs (grants/*.sql), in one transaction. A process that is
+// killed leaves a schema between two versions' transactions at worst, and the next run carries on there.
+//
+// How it fails: with a [*Error] that names the placement; other placements of a fleet are still done.
+package migrations
+
+import (
+	"embed"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/pressly/goose/v3"
+
+	"tenanted/scopes"
+)
+
+//go:embed tenant/*.sql control/*.sql grants/*.sql
+var files embed.FS
+
+// Set names one of the two sets of migrations, and its directory.
+type Set string
+
+// The sets.
+const (
+	Tenant  Set = "tenant"  // the tables of one placement
+	Control Set = "control" // the directory of tenants
+)
+
+// versionTable is goose's, found by search_path.
+const versionTable = goose.DefaultTablename
+
+// Newest returns the version that the set's last file brings. Versions begin at 1; 0 is an empty schema.
+func (s Set) Newest() int64 {
+	names, err := fs.Glob(files, string(s)+"/*.sql")
+	if err != nil || len(names) == 0 {
+		panic("migrations: nothing embedded for " + string(s))
+	}
+	version, err := goose.NumericComponent(names[len(names)-1])
+	if err != nil {
+		panic(err)
+	}
+	return version
+}
+
+// Target is a schema and what belongs into it.
+type Target struct {
+	Set Set
+	scopes.Placement
+}
+
+// Result is what a run did to one target: it went From one version To another. Err says what stopped it, if
+// something did; To is then unknown.
+type Result struct {
+	Target
+	From, To int64
+	Duration time.Duration
+	Err      error
+}
+
+// Error is a migration that failed, with the placement it failed in.
+type Error struct {
+	Placement scopes.Placement
+	Err       error
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("migrate %s: %v", e.Placement, e.Err) }
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// grants returns the SQL that gives the runtime role its rights in t. The placeholders are psql's, so that
+// the files can be run by hand with psql -v.
+func grants(name string, t Target, runtime string) string {
+	sql, err := files.ReadFile("grants/" + name + ".sql")
+	if err != nil {
+		panic(err)
+	}
+	return strings.NewReplacer(
+		`:"schema"`, pgx.Identifier{t.Schema}.Sanitize(),
+		`:"database"`, pgx.Identifier{t.Database}.Sanitize(),
+		`:"runtime"`, pgx.Identifier{runtime}.Sanitize(),
+		`:lock`, fmt.Sprint(lockKey("database")),
+	).Replace(string(sql))
+}

@@ -1,0 +1,279 @@
+package migrations_test
+
+import (
+	"context"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pressly/goose/v3"
+	"github.com/stretchr/testify/require"
+
+	"tenanted/internal/testpg"
+	"tenanted/migrations"
+	"tenanted/models"
+)
+
+func sets() []migrations.Set { return []migrations.Set{migrations.Tenant, migrations.Control} }
+
+func TestEveryFileIsEmbeddedAndVersionsHaveNoGaps(t *testing.T) {
+	t.Parallel()
+	for _, set := range sets() {
+		files, err := filepath.Glob(string(set) + "/*")
+		require.NoError(t, err)
+		require.NotEmpty(t, files)
+		for i, file := range files {
+			version, err := goose.NumericComponent(file)
+			require.NoError(t, err, "%s is not named like a migration", file)
+			require.EqualValues(t, i+1, version, file)
+		}
+		require.EqualValues(t, len(files), set.Newest(), "the last file of %s is not embedded", set)
+	}
+}
+
+// Every file must parse and have a way back; goose takes one without either for an empty migration.
+func TestEveryFileHasUpAndDown(t *testing.T) {
+	t.Parallel()
+	for _, set := range sets() {
+		require.NoError(t, fs.WalkDir(os.DirFS(string(set)), ".", func(name string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() {
+				return err
+			}
+			content, err := os.ReadFile(filepath.Join(string(set), name))
+			require.Contains(t, string(content), "-- +goose Up\n", name)
+			require.Contains(t, string(content), "-- +goose Down\n", name)
+			require.NotContains(t, string(content), "NO TRANSACTION", "%s could be left half done", name)
+			return err
+		}))
+	}
+}
+
+func TestUpDownUpLeavesTheSameSchema(t *testing.T) {
+	t.Parallel()
+	for _, set := range sets() {
+		db, runner := empty(t)
+		schema := map[migrations.Set]string{migrations.Tenant: "somewhere", migrations.Control: "control"}[set]
+		to := target(db, set, schema)
+		up(t, runner, to)
+		first := describe(t, db, schema)
+		require.NotEmpty(t, first)
+
+		for version := set.Newest(); version > 0; version-- {
+			result := runner.Down(t.Context(), to)
+			require.NoError(t, result.Err)
+			require.Equal(t, []int64{version, version - 1}, []int64{result.From, result.To})
+		}
+		for _, line := range describe(t, db, schema) {
+			require.Contains(t, line, "goose_db_version", "the way down leaves this behind")
+		}
+		require.NoError(t, runner.Down(t.Context(), to).Err, "there is nothing below version 0")
+
+		up(t, runner, to)
+		require.Equal(t, first, describe(t, db, schema))
+	}
+}
+
+// describe lists what a schema has: columns, constraints, indexes, policies, functions, and all rights.
+func describe(t *testing.T, db *testpg.DB, schema string) []string {
+	return query(t, db, testpg.Owner, `
+		select format('column %s.%s %s %s %s %s', table_name, column_name, data_type, is_nullable, column_default, identity_generation)
+			from information_schema.columns where table_schema = $1
+		union all select format('constraint %s %s %s', conrelid::regclass, conname, pg_get_constraintdef(oid))
+			from pg_constraint where connamespace = $1::regnamespace
+		union all select 'index ' || indexdef from pg_indexes where schemaname = $1
+		union all select format('policy %s %s %s %s %s', tablename, policyname, cmd, qual, with_check) from pg_policies where schemaname = $1
+		union all select format('table %s rls %s acl %s', relname, relrowsecurity, relacl)
+			from pg_class where relnamespace = $1::regnamespace and relkind = 'r'
+		union all select format('function %s acl %s', pg_get_functiondef(oid), proacl) from pg_proc where pronamespace = $1::regnamespace
+		order by 1`, schema)
+}
+
+func TestMigrationsMakeTheModelsTables(t *testing.T) {
+	t.Parallel()
+	db, runner := empty(t)
+	up(t, runner, target(db, migrations.Tenant, "public"))
+	tables := query(t, db, testpg.Owner, `select tablename::text from pg_tables where schemaname = 'public' and tablename <> 'goose_db_version'`)
+	require.ElementsMatch(t, []string{"accounts", "users", "projects", "tasks", "subtasks"}, tables)
+	require.Len(t, models.All(), len(tables))
+}
+
+func TestRuntimeRoleHasExactlyItsRights(t *testing.T) {
+	t.Parallel()
+	db, runner := empty(t)
+	up(t, runner, target(db, migrations.Control, "control"), target(db, migrations.Tenant, "tenant-0"))
+	rights := query(t, db, testpg.Runtime, `
+		select format('%s.%s: %s', table_schema, table_name, string_agg(privilege_type, ' ' order by privilege_type))
+		from information_schema.table_privileges where table_schema in ('control', 'tenant-0') and grantee in (current_user, 'PUBLIC')
+		group by table_schema, table_name order by 1`)
+	const all = "DELETE INSERT SELECT UPDATE"
+	require.Equal(t, []string{
+		"control.goose_db_version: SELECT",
+		"tenant-0.accounts: " + all, "tenant-0.goose_db_version: SELECT", "tenant-0.projects: " + all,
+		"tenant-0.subtasks: " + all, "tenant-0.tasks: " + all, "tenant-0.users: " + all,
+	}, rights)
+	for sql, want := range map[string]string{
+		`truncate "tenant-0".subtasks`:                            "permission denied",
+		`create table "tenant-0".mine ()`:                         "permission denied",
+		`create table public.mine ()`:                             "permission denied",
+		`create temporary table mine ()`:                          "permission denied",
+		`create schema mine`:                                      "permission denied",
+		`select * from control.tenants`:                           "permission denied",
+		`select * from control.deployment`:                        "permission denied",
+		`insert into "tenant-0".goose_db_version values (99,9)`:   "permission denied",
+		`alter table "tenant-0".tasks disable row level security`: "must be owner",
+	} {
+		_, err := db.Connect(t, testpg.Runtime).Exec(t.Context(), sql)
+		require.ErrorContains(t, err, want, sql)
+	}
+}
+
+func TestGrantsTakeBackWhatWasTooMuch(t *testing.T) {
+	t.Parallel()
+	db, runner := empty(t)
+	to := target(db, migrations.Tenant, "public")
+	up(t, runner, to)
+	db.Exec(t, testpg.Owner, "grant truncate on subtasks to "+testpg.Runtime+"; grant select on tasks to public")
+	up(t, runner, to)
+	require.Empty(t, query(t, db, testpg.Owner, `
+		select privilege_type::text from information_schema.table_privileges
+		where table_schema = 'public' and (privilege_type = 'TRUNCATE' and grantee = $1 or grantee = 'PUBLIC')`, testpg.Runtime))
+}
+
+func TestWithoutATenantTheRuntimeRoleSeesNothing(t *testing.T) {
+	t.Parallel()
+	db, runner := empty(t)
+	up(t, runner, target(db, migrations.Tenant, "public"))
+	db.Exec(t, testpg.Owner, "insert into accounts (id, slug, name) values (1, 'tenant-0', 'One')")
+	require.Equal(t, []string{"0"}, query(t, db, testpg.Runtime, "select count(*)::text from accounts"))
+	require.Equal(t, []string{"1"}, query(t, db, testpg.Owner, "select count(*)::text from accounts"))
+}
+
+// The advisory lock is blocking: of many who start at once, all succeed, and the tables are made once.
+func TestManyAtOnceMigrateOneSchema(t *testing.T) {
+	t.Parallel()
+	db, runner := empty(t)
+	to := target(db, migrations.Tenant, "tenant-0")
+	results := migrateAtOnce(t, runner, to, to, to, to, to, to)
+	made := 0
+	for _, result := range results {
+		if result.From == 0 {
+			made++
+		}
+		require.Equal(t, migrations.Tenant.Newest(), result.To)
+	}
+	require.Equal(t, 1, made)
+}
+
+func TestFleetMigratesInParallel(t *testing.T) {
+	t.Parallel()
+	db, runner := empty(t)
+	var targets []migrations.Target
+	for _, schema := range []string{"tenant-0", "tenant-1", "tenant-2", "tenant-3", `odd "name"`} {
+		targets = append(targets, target(db, migrations.Tenant, schema))
+	}
+	targets = append(targets, target(db, migrations.Control, "control"))
+	migrateAtOnce(t, runner, targets...)
+	versions, err := migrations.Versions(t.Context(), db.Connect(t, testpg.Runtime))
+	require.NoError(t, err)
+	require.Len(t, versions, len(targets))
+}
+
+func migrateAtOnce(t *testing.T, runner migrations.Runner, targets ...migrations.Target) []migrations.Result {
+	t.Helper()
+	var results []migrations.Result
+	err := migrations.Each(t.Context(), targets, len(targets), runner.Up, func(r migrations.Result) { results = append(results, r) })
+	require.NoError(t, err)
+	require.Len(t, results, len(targets))
+	return results
+}
+
+func TestOneFailureLeavesTheOthersDone(t *testing.T) {
+	t.Parallel()
+	db, runner := empty(t)
+	good := target(db, migrations.Tenant, "good")
+	bad := target(db, migrations.Tenant, "bad")
+	db.Exec(t, testpg.Owner, "create schema bad; create table bad.tasks ()")
+	absent := good
+	absent.Database += "_absent"
+	err := migrations.Each(t.Context(), []migrations.Target{bad, good, absent}, 2, runner.Up, func(migrations.Result) {})
+	var failed *migrations.Error
+	require.ErrorAs(t, err, &failed)
+	require.ErrorContains(t, err, "migrate "+bad.String())
+	require.ErrorContains(t, err, "migrate "+absent.String())
+	versions, err := migrations.Versions(t.Context(), db.Connect(t, testpg.Owner))
+	require.NoError(t, err)
+	require.Equal(t, map[string]int64{"good": migrations.Tenant.Newest(), "bad": 0}, versions)
+	require.Equal(t, []string{"tasks"}, query(t, db, testpg.Owner,
+		"select tablename::text from pg_tables where schemaname = 'bad' and tablename <> 'goose_db_version'"), "a failed migration leaves no table")
+}
+
+// Whoever waits for the lock gives up with its context, and does not disturb the one who has it.
+func TestWaitingForTheLockEndsWithTheContext(t *testing.T) {
+	t.Parallel()
+	db, runner := empty(t)
+	to := target(db, migrations.Tenant, "public")
+	blocker, err := db.Connect(t, testpg.Owner).Begin(t.Context())
+	require.NoError(t, err)
+	_, err = blocker.Exec(t.Context(), "create table public.goose_db_version ()") // holds up the first one half way
+	require.NoError(t, err)
+
+	first, second := make(chan migrations.Result, 1), make(chan migrations.Result, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() { first <- runner.Up(t.Context(), to) }()
+	requireLocks(t, db, "granted", 1)
+	go func() { second <- runner.Up(ctx, to) }()
+	requireLocks(t, db, "not granted", 1)
+	cancel()
+	require.ErrorIs(t, (<-second).Err, context.Canceled)
+	require.NoError(t, blocker.Rollback(t.Context()))
+	require.NoError(t, (<-first).Err)
+	requireLocks(t, db, "granted", 0)
+}
+
+func requireLocks(t *testing.T, db *testpg.DB, condition string, want int) {
+	t.Helper()
+	conn := db.Connect(t, testpg.Superuser)
+	require.Eventually(t, func() bool {
+		var count int
+		err := conn.QueryRow(t.Context(), `select count(*) from pg_locks where locktype = 'advisory' and `+condition+`
+			and database = (select oid from pg_database where datname = current_database())`).Scan(&count)
+		return err == nil && count == want
+	}, 10*time.Second, 5*time.Millisecond)
+}
+
+func TestCancelledMigrationLeavesNothingHalfDone(t *testing.T) {
+	t.Parallel()
+	db, runner := empty(t)
+	to := target(db, migrations.Tenant, "public")
+	blocker, err := db.Connect(t, testpg.Owner).Begin(t.Context())
+	require.NoError(t, err)
+	_, err = blocker.Exec(t.Context(), "create table public.subtasks ()") // the migration's last table
+	require.NoError(t, err)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan migrations.Result, 1)
+	go func() { done <- runner.Up(ctx, to) }()
+	requireLocks(t, db, "granted", 1)
+	require.Eventually(t, func() bool {
+		return query(t, db, testpg.Owner, "select count(*)::text from pg_stat_activity where datname = $1 and wait_event_type = 'Lock'", db.Name)[0] == "1"
+	}, 10*time.Second, 5*time.Millisecond)
+	cancel()
+	require.Error(t, (<-done).Err)
+	require.NoError(t, blocker.Rollback(t.Context()))
+	requireLocks(t, db, "granted", 0)
+	require.Equal(t, []string{"goose_db_version"}, query(t, db, testpg.Owner, "select tablename::text from pg_tables where schemaname = 'public'"))
+	up(t, runner, to)
+}
+
+func TestErrorsAreOneLine(t *testing.T) {
+	t.Parallel()
+	db, runner := empty(t)
+	runner.Runtime = "no_such_role"
+	err := runner.Up(t.Context(), target(db, migrations.Tenant, "public")).Err
+	require.ErrorContains(t, err, `role "no_such_role" does not exist`)
+	require.False(t, strings.Contains(err.Error(), "\n"))
+}

@@ -1,0 +1,156 @@
+package migrations
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"hash/fnv"
+	"io/fs"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"golang.org/x/sync/errgroup"
+)
+
+// Runner migrates targets as the owner.
+type Runner struct {
+	// Owner is the owner's connection to the default database; targets in other databases are reached
+	// by the same settings. It must not go through a pooler in transaction mode: the lock is the session's.
+	Owner *pgx.ConnConfig
+	// Runtime is the role that is granted its rights. It must exist.
+	Runtime string
+}
+
+// Up creates the target's schema if it is missing, brings it to the newest version, and grants the
+// runtime role its rights. A target that is up to date is only granted them.
+func (r Runner) Up(ctx context.Context, t Target) Result {
+	return r.run(ctx, t, func(ctx context.Context, db *sql.DB, provider *goose.Provider) error {
+		if _, err := provider.Up(ctx); err != nil {
+			return err
+		}
+		return r.grant(ctx, db, t)
+	})
+}
+
+// Down undoes the target's newest migration, with the data that is in the tables it drops. Nothing
+// happens at version 0.
+func (r Runner) Down(ctx context.Context, t Target) Result {
+	return r.run(ctx, t, func(ctx context.Context, _ *sql.DB, provider *goose.Provider) error {
+		_, err := provider.Down(ctx)
+		if errors.Is(err, goose.ErrNoNextVersion) {
+			return nil
+		}
+		return err
+	})
+}
+
+// Each runs one, [Runner.Up] or [Runner.Down], for every target, at most workers at a time. It calls
+// report, never twice at once, as each is done, and returns all errors joined.
+func Each(ctx context.Context, targets []Target, workers int, one func(context.Context, Target) Result, report func(Result)) error {
+	results := make(chan Result)
+	var group errgroup.Group
+	group.SetLimit(max(workers, 1))
+	go func() {
+		defer close(results)
+		for _, t := range targets {
+			group.Go(func() error {
+				results <- one(ctx, t)
+				return nil
+			})
+		}
+		_ = group.Wait() // the errors are in the results
+	}()
+	var failed []error
+	for result := range results {
+		failed = append(failed, result.Err)
+		report(result)
+	}
+	return errors.Join(failed...)
+}
+
+// run calls work with a database handle that has the target's lock, and its schema as search_path.
+func (r Runner) run(ctx context.Context, t Target, work func(context.Context, *sql.DB, *goose.Provider) error) (result Result) {
+	started := time.Now()
+	result = Result{Target: t}
+	defer func() {
+		result.Duration = time.Since(started)
+		if result.Err != nil {
+			result.Err = &Error{Placement: t.Placement, Err: result.Err}
+		}
+	}()
+	db := r.open(t)
+	defer db.Close() // ends the session, and with it the lock
+	provider, err := newProvider(t.Set, db)
+	if err != nil {
+		result.Err = err
+		return result
+	}
+	if result.From, _, result.Err = provider.GetVersions(ctx); result.Err != nil {
+		return result
+	}
+	if result.Err = work(ctx, db, provider); result.Err == nil {
+		result.To, _, result.Err = provider.GetVersions(ctx)
+	}
+	return result
+}
+
+func newProvider(set Set, db *sql.DB) (*goose.Provider, error) {
+	dir, err := fs.Sub(files, string(set))
+	if err != nil {
+		return nil, err
+	}
+	return goose.NewProvider(goose.DialectPostgres, db, dir, goose.WithDisableGlobalRegistry(true))
+}
+
+// open returns a handle of one connection, which takes the lock before anything else uses it. goose's own
+// lockers come too late and too slow for that: they leave the version table's creation unlocked, and
+// they poll for seconds where the server would wake us at once.
+func (r Runner) open(t Target) *sql.DB {
+	config := r.Owner.Copy()
+	config.Database = t.Database
+	config.RuntimeParams["search_path"] = pgx.Identifier{t.Schema}.Sanitize()
+	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol // several statements at once, none twice
+	db := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
+		err := prepare(ctx, conn, t)
+		if err != nil {
+			_ = conn.Close(ctx) // the library leaves that to us
+		}
+		return err
+	}))
+	db.SetMaxOpenConns(1)
+	return db
+}
+
+// prepare takes the lock and makes the schema. CREATE SCHEMA IF NOT EXISTS would need the right to create
+// one even where it exists.
+func prepare(ctx context.Context, conn *pgx.Conn, t Target) error {
+	if _, err := conn.Exec(ctx, "select pg_advisory_lock($1)", lockKey(t.Schema)); err != nil {
+		return err
+	}
+	var exists bool
+	err := conn.QueryRow(ctx, "select exists (select from pg_namespace where nspname = $1)", t.Schema).Scan(&exists)
+	if err != nil || exists {
+		return err
+	}
+	_, err = conn.Exec(ctx, "create schema "+pgx.Identifier{t.Schema}.Sanitize())
+	return err
+}
+
+func (r Runner) grant(ctx context.Context, db *sql.DB, t Target) error {
+	if t.Set == Control || t.Database != r.Owner.Database {
+		if _, err := db.ExecContext(ctx, grants("database", t, r.Runtime)); err != nil {
+			return err
+		}
+	}
+	_, err := db.ExecContext(ctx, grants(string(t.Set), t, r.Runtime))
+	return err
+}
+
+// lockKey is the advisory lock of a schema; the database is part of the lock's identity already.
+func lockKey(name string) int64 {
+	hash := fnv.New64a()
+	_, _ = hash.Write([]byte("tenanted/migrations " + name)) // never fails
+	return int64(hash.Sum64())
+}
