@@ -8,8 +8,8 @@ import (
 )
 
 // Fix applies the mending SQL of the defects that are safe to mend unseen (see [Rule].Safe), and returns them.
-// It takes a report that [Run] or [Startup] has just made of the same database, and the connection of the role
-// that owns the tables.
+// It takes a report that [Run] has just made of the same database, and the connection of the role that owns the
+// tables.
 //
 // All is done in one transaction: on an error nothing has changed. A lock that is not free within five
 // seconds is an error. What the owner may not do, as with a right that another role granted, PostgreSQL may

@@ -125,13 +125,21 @@ func (fk foreignKey) holds(rel relationship, t, parent *table) bool {
 	return true
 }
 
-// parentOf returns the tenanted table that a relation leads to in the same placement, or nil.
+// parentOf returns the tenanted table that a relation leads to, or nil: the one in the same schema, or else the
+// only one there is, since a model may name a schema of its own.
 func (s *state) parentOf(t *table, rel relationship) *table {
-	m := s.models[rel.parent]
+	var others []*table
 	for _, p := range s.tables {
-		if p.model == m && (m.schema != "" || p.Schema == t.Schema) {
+		switch {
+		case p.model != s.models[rel.parent]:
+		case p.Schema == t.Schema:
 			return p
+		default:
+			others = append(others, p)
 		}
+	}
+	if len(others) == 1 {
+		return others[0]
 	}
 	return nil
 }

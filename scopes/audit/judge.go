@@ -56,7 +56,7 @@ var databaseRules = []struct {
 	{"publication", judgePublications},
 }
 
-// tableRules are judged for each tenanted table in each placement.
+// tableRules are judged for each tenanted table in each placement. A mend may need those before it.
 var tableRules = []struct {
 	id    string
 	judge func(*state, *table) []finding
@@ -68,6 +68,9 @@ var tableRules = []struct {
 	{"grant-sequence", judgeSequences},
 	{"table-kind", judgeKind},
 	{"model-ambiguous", judgeAmbiguous},
+	{"tenant-column-type", judgeTenantType},
+	{"tenant-column-null", judgeTenantNull},
+	{"tenant-column-default", judgeTenantDefault},
 	{"rls-disabled", judgeRLS},
 	{"policy-missing", judgePolicyMissing},
 	{"policy-drift", judgePolicyDrift},
@@ -75,9 +78,6 @@ var tableRules = []struct {
 	{"policy-other", judgePolicyOther},
 	{"rls-forced", judgeForced},
 	{"partition-open", judgePartitions},
-	{"tenant-column-type", judgeTenantType},
-	{"tenant-column-null", judgeTenantNull},
-	{"tenant-column-default", judgeTenantDefault},
 	{"pk-tenant", judgePrimaryKey},
 	{"unique-tenant", judgeUnique},
 	{"fk-tenant", judgeForeignKeys},

@@ -79,11 +79,18 @@ func judgeTenantType(_ *state, t *table) []finding {
 	if !ok {
 		return one("there is no column "+t.tenant, fmt.Sprintf("alter table %s add column %s bigint not null;", t.sql(), ident(t.tenant)))
 	}
-	if slices.Contains([]string{"smallint", "integer", "bigint"}, c.Type) {
+	if t.comparable() {
 		return nil
 	}
+	alter := fmt.Sprintf("alter table %s alter column %s type bigint using %[2]s::bigint;", t.sql(), ident(c.Name))
 	return one(fmt.Sprintf("column %s is of type %s", c.Name, c.Type),
-		fmt.Sprintf("alter table %s alter column %s type bigint using %[2]s::bigint;", t.sql(), ident(c.Name)))
+		strings.TrimLeft(dropPolicies(t.relation, t.Policies)+"\n"+alter, "\n"))
+}
+
+// comparable reports whether the expected policy can be made: the tenant column is an integer.
+func (t *table) comparable() bool {
+	c, ok := t.column(t.tenant)
+	return ok && slices.Contains([]string{"smallint", "integer", "bigint"}, c.Type)
 }
 
 func judgeTenantNull(_ *state, t *table) []finding {

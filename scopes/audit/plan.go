@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -78,11 +79,12 @@ func (s *state) explain(ctx context.Context, tx pgx.Tx, t *table) (plan, error) 
 	if err != nil {
 		return plan{}, err
 	}
-	return plan{unindexed: explained[0].Plan.unindexed(tenantOf(s.cfg.Setting))}, nil
+	return plan{unindexed: explained[0].Plan.unindexed(s.conditions(t.tenant))}, nil
 }
 
-// unindexed returns the relations that a plan reads without want in an index condition.
-func (n node) unindexed(want string) []string {
+// unindexed returns the relations that a plan reads without the tenant, in one form or the other, in an index
+// condition.
+func (n node) unindexed(want [2]string) []string {
 	if n.Relation != "" {
 		if n.indexed(want) {
 			return nil
@@ -96,17 +98,14 @@ func (n node) unindexed(want string) []string {
 	return list
 }
 
-// indexed looks below too: a bitmap scan has its conditions there.
-func (n node) indexed(want string) bool {
-	if strings.Contains(n.Condition, want) {
-		return true
-	}
-	for _, child := range n.Plans {
-		if child.indexed(want) {
+// indexed looks below too: a bitmap scan has its conditions there. The column may come after a table's alias.
+func (n node) indexed(want [2]string) bool {
+	for _, condition := range want {
+		if strings.Contains(n.Condition, "("+condition) || strings.Contains(n.Condition, "."+condition) {
 			return true
 		}
 	}
-	return false
+	return slices.ContainsFunc(n.Plans, func(child node) bool { return child.indexed(want) })
 }
 
 func judgePlan(s *state, t *table) []finding {

@@ -32,19 +32,17 @@ func (p policy) String() string {
 	return text
 }
 
-// tenantOf is the right side of the expected policy, as PostgreSQL prints it.
-func tenantOf(setting string) string {
-	return "(NULLIF(current_setting('" + setting + "'::text, true), ''::text))::bigint"
+// conditions are the two ways in which PostgreSQL may print the bare equality of a column and the tenant: it
+// quotes a name only where it must.
+func (s *state) conditions(column string) [2]string {
+	right := " = (NULLIF(current_setting('" + s.cfg.Setting + "'::text, true), ''::text))::bigint"
+	return [2]string{column + right, ident(column) + right}
 }
 
-// isExpected reports whether an expression is the bare equality on the tenant column, as PostgreSQL prints it:
-// it quotes a name only where it must.
+// isExpected reports whether an expression is the bare equality on the tenant column.
 func (s *state) isExpected(expression *string, column string) bool {
-	if expression == nil {
-		return false
-	}
-	right := " = " + tenantOf(s.cfg.Setting) + ")"
-	return *expression == "("+column+right || *expression == "("+ident(column)+right
+	want := s.conditions(column)
+	return expression != nil && (*expression == "("+want[0]+")" || *expression == "("+want[1]+")")
 }
 
 // right reports whether a policy is the one that should be there: for all commands, for everybody or
@@ -92,7 +90,7 @@ func (s *state) createPolicy(r *relation, column string, drop ...policy) string 
 func dropPolicies(r *relation, list []policy) string {
 	var sql []string
 	for _, p := range list {
-		sql = append(sql, "drop policy "+ident(p.Name)+" on "+r.sql()+";")
+		sql = append(sql, "drop policy if exists "+ident(p.Name)+" on "+r.sql()+";")
 	}
 	return strings.Join(sql, "\n")
 }
@@ -108,7 +106,9 @@ func judgePolicyMissing(s *state, t *table) []finding {
 	if applying, _ := s.permissive(t.relation, t.tenant); len(applying) > 0 {
 		return nil
 	}
-	return one("no permissive policy applies to the runtime role", s.createPolicy(t.relation, t.tenant))
+	return []finding{{
+		message: "no permissive policy applies to the runtime role", fix: s.createPolicy(t.relation, t.tenant), unsafe: !t.comparable(),
+	}}
 }
 
 func judgePolicyDrift(s *state, t *table) []finding {
@@ -120,8 +120,10 @@ func judgePolicyDrift(s *state, t *table) []finding {
 	for _, p := range applying {
 		texts = append(texts, p.String())
 	}
-	return one("instead of the tenant's there is "+strings.Join(texts, ", and "),
-		dropPolicies(t.relation, applying)+"\n"+s.createPolicy(t.relation, t.tenant, applying...))
+	return []finding{{
+		message: "instead of the tenant's there is " + strings.Join(texts, ", and "), unsafe: !t.comparable(),
+		fix: dropPolicies(t.relation, applying) + "\n" + s.createPolicy(t.relation, t.tenant, applying...),
+	}}
 }
 
 // judgePolicyExtra spares one right policy; judgePolicyDrift speaks where there is none.

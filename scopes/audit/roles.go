@@ -135,10 +135,11 @@ func (s *state) bypasses(oid uint32) bool {
 	})
 }
 
-// runtimeBypasses reports whether no policy binds the runtime role itself on a table.
+// runtimeBypasses reports whether no policy binds the runtime role on a table.
 func (s *state) runtimeBypasses(t *table) bool {
 	r := s.roles.runtime
-	return r == nil || r.Superuser || r.BypassRLS || t.Owner == r.OID
+	_, member := s.roles.via[t.Owner]
+	return r == nil || r.Superuser || r.BypassRLS || t.Owner == r.OID || member
 }
 
 func judgeRuntimeMissing(s *state) []finding {

@@ -1,0 +1,282 @@
+package audit_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"tenanted/internal/testpg"
+	"tenanted/models"
+	"tenanted/scopes/audit"
+)
+
+// safeDefects are all that Fix should mend, at once.
+const safeDefects = `
+	alter table accounts disable row level security;
+	drop policy tenant on users;
+	alter policy tenant on projects using (true);
+	create policy support on tasks using (true);
+	create policy tenant_isolation on users as restrictive using (true);
+	alter policy tenant on tasks with check (account_id > 0);
+	grant truncate, trigger on tasks to {run};
+	grant references (id) on tasks to {run};
+	grant create on schema public to {run};` + partitioned + `
+	grant select on subtasks_0 to {run};`
+
+func TestFixMendsWhatIsSafe(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Exec(t, testpg.Owner, w.sql(safeDefects))
+	before := w.audit(t, audit.Config{})
+	for _, c := range before.Defects() {
+		require.True(t, c.SafeToFix || c.ID == "plan-index", "%+v", c)
+	}
+	applied, err := audit.Fix(t.Context(), w.Connect(t, testpg.Owner), before)
+	require.NoError(t, err)
+	require.NotEmpty(t, applied)
+
+	after := w.audit(t, audit.Config{})
+	require.Empty(t, after.Defects())
+	again, err := audit.Fix(t.Context(), w.Connect(t, testpg.Owner), after)
+	require.NoError(t, err)
+	require.Empty(t, again)
+}
+
+// TestMendedTablesKeepTenantsApart looks at rows instead of catalogs.
+func TestMendedTablesKeepTenantsApart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Exec(t, testpg.Owner, "insert into accounts (id, slug, name) values (1, 'a', 'A'), (2, 'b', 'B')")
+	w.Exec(t, testpg.Owner, "alter policy tenant on accounts using (true)")
+	conn := w.Connect(t, w.runtime)
+	require.Equal(t, 2, visible(t, conn, ""))
+
+	_, err := audit.Fix(t.Context(), w.Connect(t, testpg.Owner), w.audit(t, audit.Config{}))
+	require.NoError(t, err)
+	require.Equal(t, 0, visible(t, conn, ""))
+	require.Equal(t, 1, visible(t, conn, "2"))
+}
+
+func visible(t *testing.T, conn *pgx.Conn, tenant string) (count int) {
+	t.Helper()
+	_, err := conn.Exec(t.Context(), "select set_config('app.tenant_id', $1, false)", tenant)
+	require.NoError(t, err)
+	require.NoError(t, conn.QueryRow(t.Context(), "select count(*) from accounts").Scan(&count))
+	return count
+}
+
+func TestFixIsAllOrNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Exec(t, testpg.Owner, "alter table tasks disable row level security; alter table users disable row level security")
+	report := w.audit(t, audit.Config{})
+	for i := range report.Checks {
+		if c := &report.Checks[i]; c.Object == "table public.users" && c.Status == audit.Defect {
+			c.Fix = "alter table nowhere enable row level security"
+		}
+	}
+	applied, err := audit.Fix(t.Context(), w.Connect(t, testpg.Owner), report)
+	require.ErrorContains(t, err, "rls-disabled of table public.users")
+	require.Empty(t, applied)
+	require.Len(t, w.audit(t, audit.Config{}).Defects(), 2)
+}
+
+func TestFixRefusesAnotherDatabase(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	report := w.audit(t, audit.Config{})
+	report.Database = "elsewhere"
+	_, err := audit.Fix(t.Context(), w.Connect(t, testpg.Owner), report)
+	require.ErrorContains(t, err, "elsewhere")
+}
+
+func TestPlacements(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Exec(t, testpg.Owner, "create schema \"tenant-1\"; create schema left_behind")
+	for _, schema := range []string{`"tenant-1"`, "left_behind"} {
+		w.Exec(t, testpg.Owner, w.sql("set search_path = "+schema+";"+tenantTables(t)+strings.ReplaceAll(grants, "public", schema)))
+	}
+	report := w.audit(t, audit.Config{}, "public", "tenant-1", "left_behind")
+	require.True(t, report.InForce(), "%+v", report.Defects())
+
+	w.Exec(t, testpg.Owner, `alter table "tenant-1".tasks disable row level security`)
+	w.Exec(t, testpg.Superuser, w.sql(`alter role {run} set search_path = "$user", "tenant-1"`))
+	report = w.audit(t, audit.Config{}, "public", "tenant-1", "nowhere")
+	require.Equal(t, []string{"rls-disabled", "schema-missing", "session-search-path", "unknown-table"}, found(report, audit.Defect))
+	for _, c := range report.Defects() {
+		switch c.ID {
+		case "rls-disabled":
+			require.Equal(t, "tenant-1", c.Schema)
+			require.Equal(t, "table tenant-1.tasks", c.Object)
+		case "unknown-table":
+			require.Contains(t, c.Object, "left_behind.")
+			require.Empty(t, c.Schema)
+		}
+	}
+}
+
+// TestOwnersConnection: the owner sees all but the plan, which takes the runtime role's place.
+func TestOwnersConnection(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	report := w.auditAs(t, testpg.Owner, audit.Config{})
+	require.True(t, report.InForce())
+	require.Contains(t, found(report, audit.Note), "plan-index")
+
+	report = w.auditAs(t, testpg.Superuser, audit.Config{})
+	require.True(t, report.InForce())
+	require.NotContains(t, found(report, audit.Note), "plan-index")
+
+	report = w.audit(t, audit.Config{})
+	require.NotContains(t, found(report, audit.Note), "plan-index")
+}
+
+func TestRuntimeIsTheConnectionsByDefault(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	report, err := audit.Run(t.Context(), w.Connect(t, testpg.Owner), audit.Config{Models: models.All()}, "public")
+	require.NoError(t, err)
+	require.Equal(t, testpg.Owner, report.Runtime)
+	require.Contains(t, found(report, audit.Defect), "runtime-owner")
+}
+
+// TestTenantOfTheConnection: what the catalogs do not show.
+func TestTenantOfTheConnection(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	config := w.Config(w.runtime)
+	config.RuntimeParams["app.tenant_id"] = "1"
+	config.RuntimeParams["row_security"] = "off"
+	conn, err := pgx.ConnectConfig(t.Context(), config)
+	require.NoError(t, err)
+	defer conn.Close(context.Background())
+	report, err := audit.Run(t.Context(), conn, audit.Config{Models: models.All()}, "public")
+	require.NoError(t, err)
+	require.Equal(t, []string{"session-row-security", "session-tenant"}, found(report, audit.Defect))
+}
+
+func TestStartup(t *testing.T) {
+	t.Parallel()
+	for _, d := range []defect{
+		{name: "sound", want: nil},
+		{name: "superuser", as: testpg.Superuser, sql: "alter role {run} superuser", want: []string{"runtime-superuser"}},
+		{name: "bypassrls", as: testpg.Superuser, sql: "alter role {run} bypassrls", want: []string{"runtime-bypassrls"}},
+		{name: "owner", as: testpg.Superuser, sql: "alter table tasks owner to {run}", want: []string{"runtime-owner"}},
+		{name: "member", as: testpg.Superuser, sql: "grant test_owner to {run}", want: []string{"runtime-member"}},
+		{name: "RLS off", sql: "alter table tasks disable row level security", want: []string{"rls-disabled"}},
+		{name: "policy", sql: "alter policy tenant on tasks using (true)", want: []string{"policy-drift"}},
+		{name: "second policy", sql: "create policy more on tasks using (true)", want: []string{"policy-extra"}},
+		{name: "no table", sql: "drop table subtasks", want: []string{"table-missing"}},
+		{name: "a view is no matter of start-up", sql: "create view v as select * from tasks", want: nil},
+	} {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			d.plant(t, w)
+			report, err := audit.Startup(t.Context(), w.Connect(t, w.runtime), audit.Config{Models: models.All()}, "public")
+			require.NoError(t, err)
+			require.ElementsMatch(t, d.want, found(report, audit.Defect))
+			if d.want == nil {
+				require.NoError(t, report.Err())
+				return
+			}
+			var defective *audit.DefectError
+			require.ErrorAs(t, report.Err(), &defective)
+			require.NotContains(t, defective.Error(), "\n")
+			require.Contains(t, defective.Error(), strings.TrimPrefix(defective.Defects[0].Object, "role "))
+		})
+	}
+}
+
+// counter counts the queries that read the catalogs.
+type counter struct {
+	mu      sync.Mutex
+	queries []string
+}
+
+func (c *counter) TraceQueryStart(ctx context.Context, _ *pgx.Conn, q pgx.TraceQueryStartData) context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if strings.Contains(q.SQL, " from ") {
+		c.queries = append(c.queries, q.SQL)
+	}
+	return ctx
+}
+
+func (*counter) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+func TestStartupIsTwoQueries(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	config, count := w.Config(w.runtime), &counter{}
+	config.Tracer = count
+	conn, err := pgx.ConnectConfig(t.Context(), config)
+	require.NoError(t, err)
+	defer conn.Close(context.Background())
+	_, err = audit.Startup(t.Context(), conn, audit.Config{Models: models.All()}, "public")
+	require.NoError(t, err)
+	require.Len(t, count.queries, 2)
+}
+
+func TestRefusedConfigurations(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	conn := w.Connect(t, w.runtime)
+	for name, c := range map[string]struct {
+		cfg     audit.Config
+		schemas []string
+		want    string
+	}{
+		"no models":   {audit.Config{}, []string{"public"}, "Models is empty"},
+		"no struct":   {audit.Config{Models: []any{7}}, []string{"public"}, "model int"},
+		"no schema":   {audit.Config{Models: models.All()}, nil, "no schema given"},
+		"bad setting": {audit.Config{Models: models.All(), Setting: "x'y"}, []string{"public"}, `"x'y"`},
+		"bad pattern": {audit.Config{Models: models.All(), Allow: []string{"[a"}}, []string{"public"}, `"[a"`},
+	} {
+		_, err := audit.Run(t.Context(), conn, c.cfg, c.schemas...)
+		require.ErrorContains(t, err, c.want, name)
+	}
+}
+
+func TestText(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var text bytes.Buffer
+	require.NoError(t, audit.WriteText(&text, w.audit(t, audit.Config{})))
+	for _, layer := range []string{"row-level security", "keys", "query plan"} {
+		require.Regexp(t, w.Name+`\.public +`+layer+` +yes +\d+ checks\n`, text.String())
+	}
+	require.Regexp(t, w.Name+` +runtime role +yes +\d+ checks\n`, text.String())
+	require.NotContains(t, text.String(), "DEFECT")
+
+	w.Exec(t, testpg.Owner, "alter policy tenant on tasks with check (true)")
+	text.Reset()
+	require.NoError(t, audit.WriteText(&text, w.audit(t, audit.Config{})))
+	require.Regexp(t, w.Name+`\.public +row-level security +NO +\d+ checks, 1 defect\n`, text.String())
+	require.Regexp(t, w.Name+`\.public +keys +yes +\d+ checks\n`, text.String())
+	require.Contains(t, text.String(), "DEFECT policy-drift: table public.tasks\n")
+	require.Contains(t, text.String(), "  mend   drop policy if exists \"tenant\" on \"public\".\"tasks\";\n         create policy")
+}
+
+func TestJSON(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Exec(t, testpg.Owner, "alter table tasks disable row level security")
+	report := w.audit(t, audit.Config{})
+	var out bytes.Buffer
+	require.NoError(t, audit.WriteJSON(&out, report))
+	var got struct {
+		InForce   bool `json:"in_force"`
+		Databases []audit.Report
+	}
+	require.NoError(t, json.Unmarshal(out.Bytes(), &got))
+	require.False(t, got.InForce)
+	require.Equal(t, []audit.Report{report}, got.Databases)
+}

@@ -1,0 +1,124 @@
+package audit_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"tenanted/internal/testpg"
+	"tenanted/models"
+	"tenanted/scopes/audit"
+)
+
+func TestMain(m *testing.M) { testpg.Main(m) }
+
+// world is a database with a runtime role of its own: most defects of a role are the whole server's.
+type world struct {
+	*testpg.DB
+	runtime string
+}
+
+var made atomic.Int64
+
+// newWorld returns the application's tables with what the runtime role needs, and nothing more.
+func newWorld(t *testing.T) world {
+	t.Helper()
+	w := emptyWorld(t, "audit_app", func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, tenantTables(t))
+		return err
+	})
+	w.Exec(t, testpg.Owner, w.sql(grants))
+	return w
+}
+
+const grants = `grant usage on schema public to {run};
+	grant select, insert, update, delete on accounts, users, projects, tasks, subtasks to {run};`
+
+func emptyWorld(t *testing.T, key string, build func(context.Context, *pgx.Conn) error) world {
+	t.Helper()
+	w := world{runtime: fmt.Sprintf("audit_%d_%d", os.Getpid(), made.Add(1))}
+	t.Cleanup(func() { // after the database is gone, and with it what the role owns there
+		w.onServer(t, w.sql("drop owned by {run} cascade; drop role {run}; drop role if exists {run}_group"))
+	})
+	w.DB = testpg.Database(t, key, build)
+	w.onServer(t, w.sql("create role {run} login"))
+	return w
+}
+
+// onServer runs SQL as superuser, connected to no test's database.
+func (w world) onServer(t *testing.T, sql string) {
+	config := w.Config(testpg.Superuser)
+	config.Database = "postgres"
+	conn, err := pgx.ConnectConfig(context.Background(), config)
+	require.NoError(t, err)
+	defer conn.Close(context.Background())
+	_, err = conn.Exec(context.Background(), sql)
+	require.NoError(t, err)
+}
+
+// sql fills in {run}, the runtime role, and {db}, the database.
+func (w world) sql(text string) string {
+	r := strings.NewReplacer("{run}", w.runtime)
+	if w.DB != nil {
+		r = strings.NewReplacer("{run}", w.runtime, "{db}", w.Name)
+	}
+	return r.Replace(text)
+}
+
+// audit runs the audit of schema public, or of the given ones, as the runtime role.
+func (w world) audit(t *testing.T, cfg audit.Config, schemas ...string) audit.Report {
+	t.Helper()
+	return w.auditAs(t, w.runtime, cfg, schemas...)
+}
+
+func (w world) auditAs(t *testing.T, role string, cfg audit.Config, schemas ...string) audit.Report {
+	t.Helper()
+	if cfg.Models == nil {
+		cfg.Models = models.All()
+	}
+	if cfg.Runtime == "" {
+		cfg.Runtime = w.runtime
+	}
+	if schemas == nil {
+		schemas = []string{"public"}
+	}
+	report, err := audit.Run(t.Context(), w.Connect(t, role), cfg, schemas...)
+	require.NoError(t, err)
+	return report
+}
+
+// found returns the IDs of the checks with a status, each once.
+func found(r audit.Report, status audit.Status) []string {
+	ids := []string{}
+	for _, c := range r.Checks {
+		if c.Status == status {
+			ids = append(ids, c.ID)
+		}
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// tenantTables is what the application's migrations make of a placement.
+func tenantTables(t *testing.T) string {
+	files, err := filepath.Glob("../../migrations/tenant/*.sql")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	var all strings.Builder
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		up, _, ok := strings.Cut(string(text), "-- +goose Down")
+		require.True(t, ok, file)
+		all.WriteString(up)
+	}
+	return all.String()
+}
