@@ -17,8 +17,8 @@ const (
 	superuser = "postgres"
 )
 
-// Options says which server Start joins or starts. The zero value is a durable
-// choice of nothing: set Durable unless losing the last commits is acceptable.
+// Options says which server Start joins or starts. The zero value is
+// the server of DefaultDir, and not durable.
 type Options struct {
 	// Dir holds the data, the socket, the log and the locks of one server. It
 	// is created when missing. Empty: DefaultDir.
@@ -32,10 +32,20 @@ type Options struct {
 	// dies. Without it writing is faster, and a power cut may destroy the data.
 	Durable bool
 
+	// Notify is told, in a line for people, of work that takes longer than a
+	// moment: creating the server, fetching its programs. Nil: nobody is.
+	Notify func(line string)
+
 	// Settings are further server settings (postgresql.conf names). They win
 	// over the package's own. A server that runs already keeps those it was
 	// started with.
 	Settings map[string]string
+}
+
+func (o Options) notify(line string) {
+	if o.Notify != nil {
+		o.Notify(line)
+	}
 }
 
 // Server is one use of a running PostgreSQL server. Its methods may be called

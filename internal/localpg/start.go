@@ -153,11 +153,12 @@ func (c *cluster) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p, err := findPrograms(ctx, c.options.BinDir, version, c.account)
+	p, err := c.programs(ctx, version)
 	if err != nil {
 		return err
 	}
 	if version == 0 {
+		c.options.notify("creating a private PostgreSQL server in " + c.dir)
 		if err := c.initialise(ctx, p); err != nil {
 			return err
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
@@ -15,57 +17,62 @@ import (
 // Advisory locks, all in the database postgres: the first of their two numbers
 // says what for, the second for which one.
 const (
-	setupLock = 7_301 // 0: creating the roles
-	runLock   = 7_302 // the run's number: its process lives
-	useLock   = 7_303 // the template's name, hashed: shared while in use
-	buildLock = 7_304 // the same: while building
+	setupLock = 7301 // 0: creating the roles
+	runLock   = 7302 // the run's number: its process lives
+	useLock   = 7303 // the template's name, hashed: shared while in use
+	buildLock = 7304 // the same: while it is built
 )
 
 // cluster is the shared server, as one test process sees it.
 type cluster struct {
-	server *localpg.Server
-	run    uint32 // number of this process's run, in the names of its databases
-	made   atomic.Int64
-	admin  *pgxpool.Pool
-	locks  *pgxpool.Conn // holds the session's locks
+	server    *localpg.Server
+	run       uint32       // number of this process's run
+	made      atomic.Int64 // how many databases and roles it made so far
+	templates sync.Map     // key → func() error, ensures the template
+	admin     *pgxpool.Pool
+
+	locksMu sync.Mutex
+	locks   *pgx.Conn // holds the locks of the process, until it ends
 }
 
 // open prepares the server for this process.
 func open(ctx context.Context, server *localpg.Server) (*cluster, error) {
 	c := &cluster{server: server, run: rand.Uint32()}
-	config, err := pgxpool.ParseConfig(c.dsn("postgres", Superuser))
-	if err != nil {
+	var err error
+	if c.admin, err = pgxpool.New(ctx, c.dsn("postgres", Superuser)+" pool_max_conns=8"); err != nil {
 		return nil, err
 	}
-	config.MaxConns = 8
-	if c.admin, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+	if c.locks, err = pgx.Connect(ctx, c.dsn("postgres", Superuser)); err != nil {
 		return nil, err
 	}
-	if err := c.prepare(ctx); err != nil {
-		c.close()
+	if err := c.hold(ctx, `select pg_advisory_lock($1, $2)`, runLock, int32(c.run)); err != nil {
 		return nil, err
+	}
+	if err := c.ensureRoles(ctx); err != nil {
+		return nil, fmt.Errorf("create the roles: %w", err)
+	}
+	if err := c.sweep(ctx); err != nil {
+		return nil, fmt.Errorf("drop what killed tests left: %w", err)
 	}
 	return c, nil
 }
 
-func (c *cluster) prepare(ctx context.Context) (err error) {
-	if c.locks, err = c.admin.Acquire(ctx); err != nil {
-		return err
+// close drops what is left of this run.
+func (c *cluster) close(ctx context.Context) error {
+	err := c.dropRun(ctx, c.run)
+	c.admin.Close()
+	if closeErr := c.locks.Close(ctx); err == nil {
+		err = closeErr
 	}
-	if _, err := c.locks.Exec(ctx, `select pg_advisory_lock($1, $2)`, runLock, int32(c.run)); err != nil {
-		return err
-	}
-	if err := c.ensureRoles(ctx); err != nil {
-		return err
-	}
-	return c.sweep(ctx)
+	return err
 }
 
-func (c *cluster) close() {
-	if c.locks != nil {
-		c.locks.Release()
-	}
-	c.admin.Close()
+// hold takes a lock for the rest of the process's life.
+func (c *cluster) hold(ctx context.Context, query string, args ...any) error {
+	c.locksMu.Lock()
+	defer c.locksMu.Unlock()
+	_, err := c.locks.Exec(ctx, query, args...)
+	return err
 }
 
 // ensureRoles creates the roles that are missing.
@@ -90,70 +97,18 @@ func (c *cluster) ensureRoles(ctx context.Context) error {
 	})
 }
 
-// sweep drops the databases of runs whose process is no more: the lock of a
-// run can be taken only then.
-func (c *cluster) sweep(ctx context.Context) error {
-	rows, err := c.admin.Query(ctx, `select distinct substr(datname, 6, 8) from pg_database where datname ~ '^test_[0-9a-f]{8}_'`)
-	if err != nil {
-		return err
-	}
-	runs, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return err
-	}
-	for _, name := range runs {
-		if err := c.sweepRun(ctx, name); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c *cluster) sweepRun(ctx context.Context, name string) error {
-	var run uint32
-	if _, err := fmt.Sscanf(name, "%x", &run); err != nil {
-		return err
-	}
-	return c.admin.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
-		var free bool
-		if err := conn.QueryRow(ctx, `select pg_try_advisory_lock($1, $2)`, runLock, int32(run)).Scan(&free); err != nil || !free {
-			return err
-		}
-		err := c.dropAll(ctx, "test_"+name+"_")
-		_, unlockErr := conn.Exec(ctx, `select pg_advisory_unlock($1, $2)`, runLock, int32(run))
-		if err != nil {
-			return err
-		}
-		return unlockErr
-	})
-}
-
-// dropAll drops the databases whose name begins with prefix, and whoever is
-// connected to them.
-func (c *cluster) dropAll(ctx context.Context, prefix string) error {
-	rows, err := c.admin.Query(ctx, `select datname from pg_database where starts_with(datname, $1)`, prefix)
-	if err != nil {
-		return err
-	}
-	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		if err := c.drop(ctx, name); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c *cluster) drop(ctx context.Context, name string) error {
-	_, err := c.admin.Exec(ctx, `drop database if exists `+pgx.Identifier{name}.Sanitize()+` with (force)`)
-	return err
+// newName is a name for a database or role that no other test uses.
+func (c *cluster) newName(kind string) string {
+	return fmt.Sprintf("%s%s%d", runPrefix(c.run), kind, c.made.Add(1))
 }
 
 // dsn is a connection string for the server.
 func (c *cluster) dsn(database, role string) string {
 	return fmt.Sprintf("host=%s port=%d dbname=%s user=%s sslmode=disable",
 		quote(c.server.Host()), c.server.Port(), quote(database), quote(role))
+}
+
+// quote quotes a value of a keyword/value connection string.
+func quote(value string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(value) + "'"
 }

@@ -2,7 +2,6 @@ package testpg
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -29,15 +28,34 @@ type DB struct {
 // statement or transaction.
 func Database(t testing.TB, key string, build func(ctx context.Context, conn *pgx.Conn) error) *DB {
 	t.Helper()
-	require.NotNil(t, current, "the package needs func TestMain(m *testing.M) { testpg.Main(m) }")
+	requireMain(t)
 	ctx, cancel := context.WithTimeout(context.Background(), setupTimeout)
 	defer cancel()
 	template, err := current.template(ctx, key, build)
 	require.NoError(t, err, "build the template database %s", key)
-	db := &DB{Name: fmt.Sprintf("test_%08x_%d", current.run, current.made.Add(1)), cluster: current}
+	db := &DB{Name: current.newName(""), cluster: current}
 	require.NoError(t, current.create(ctx, db.Name, template))
 	t.Cleanup(func() { db.finish(t) })
 	return db
+}
+
+func requireMain(t testing.TB) {
+	t.Helper()
+	require.NotNil(t, current, "the package needs func TestMain(m *testing.M) { testpg.Main(m) }")
+}
+
+// Role makes a role that may log in, with further attributes (as in "bypassrls
+// in role test_owner"), and returns its name. It is dropped when the process
+// ends, after the databases in which it may own something.
+func Role(t testing.TB, attributes string) string {
+	t.Helper()
+	requireMain(t)
+	ctx, cancel := context.WithTimeout(context.Background(), setupTimeout)
+	defer cancel()
+	name := current.newName("role")
+	_, err := current.admin.Exec(ctx, `create role `+ident(name)+` login `+attributes)
+	require.NoError(t, err)
+	return name
 }
 
 func (db *DB) finish(t testing.TB) {
@@ -113,16 +131,7 @@ func (db *DB) AssertQuiet(t testing.TB) {
 func (db *DB) busy() ([]string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), setupTimeout)
 	defer cancel()
-	rows, err := db.cluster.admin.Query(ctx, `
+	return db.cluster.names(ctx, `
 		select format('%s (process %s) is %s: %s', usename, pid, state, query) from pg_stat_activity
-		where datname = $1 and backend_type = 'client backend' and state <> 'idle'`, db.Name)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, pgx.RowTo[string])
-}
-
-// quote quotes a value of a keyword/value connection string.
-func quote(value string) string {
-	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(value) + "'"
+		where (datname = $1 or starts_with(datname, $1 || '_')) and backend_type = 'client backend' and state <> 'idle'`, db.Name)
 }

@@ -65,12 +65,13 @@ func run(m *testing.M) (code int, err error) {
 			err = closeErr
 		}
 	}()
-	current, err = open(ctx, server)
-	if err != nil {
+	if current, err = open(ctx, server); err != nil {
 		return 1, err
 	}
-	defer current.close()
-	return m.Run(), nil
+	code = m.Run()
+	ctx, cancel = context.WithTimeout(context.Background(), setupTimeout)
+	defer cancel()
+	return code, current.close(ctx)
 }
 
 // settings suit a server that is started often, for small databases.
