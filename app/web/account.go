@@ -37,7 +37,7 @@ type accountRow struct {
 // counts are what a tenant has.
 type counts struct {
 	Users, Projects, Tasks int64
-	progress
+	Progress
 }
 
 type accountPage struct {

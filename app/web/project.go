@@ -56,7 +56,7 @@ func (s *site) projectChoices(db *gorm.DB, v subtaskView) ([]choice, error) {
 type projectRow struct {
 	models.Project
 	Tasks int64
-	progress
+	Progress
 }
 
 // SubtasksURL leads to the project's subtasks.
@@ -64,17 +64,21 @@ func (r projectRow) SubtasksURL() string {
 	return "/subtasks/?project=" + strconv.FormatInt(r.ID, 10)
 }
 
-// progress is how many subtasks there are, and how many of them are done.
-type progress struct {
+// Progress is how many subtasks there are, and how many of them are done.
+type Progress struct {
 	Subtasks int64
 	Done     int64
 }
 
+func (p Progress) plus(q Progress) Progress {
+	return Progress{p.Subtasks + q.Subtasks, p.Done + q.Done}
+}
+
 // Open is how many are left to do.
-func (p progress) Open() int64 { return p.Subtasks - p.Done }
+func (p Progress) Open() int64 { return p.Subtasks - p.Done }
 
 // Percent is the share done, from 0 to 100, rounded down, so that 100 means all. Nothing to do is 0.
-func (p progress) Percent() int64 {
+func (p Progress) Percent() int64 {
 	if p.Subtasks == 0 {
 		return 0
 	}
@@ -85,7 +89,7 @@ type projectPage struct {
 	View  tableView
 	Rows  []projectRow
 	Pages pagination
-	Total progress
+	Total Progress
 }
 
 var projectSorts = []string{"name", "open", "done"}
@@ -114,7 +118,7 @@ func (s *site) projects(c *gin.Context) error {
 	return nil
 }
 
-// loadProjects reads the tenant's projects, and counts their tasks and subtasks in one statement each.
+// loadProjects reads the tenant's projects, and adds up the subtasks of their tasks.
 func (s *site) loadProjects(ctx context.Context, v tableView) ([]projectRow, error) {
 	db := s.DB.WithContext(ctx)
 	named := db.Select("account_id", "id", "name")
@@ -125,39 +129,50 @@ func (s *site) loadProjects(ctx context.Context, v tableView) ([]projectRow, err
 	if err := named.Find(&projects).Error; err != nil {
 		return nil, err
 	}
-	type counted struct{ ProjectID, Count, Done int64 }
-	var tasks, subtasks []counted
-	err := db.Model(&models.Task{}).Select("project_id, count(*)").Group("project_id").Scan(&tasks).Error
+	var tasks []models.Task
+	if err := db.Select("account_id", "id", "project_id").Find(&tasks).Error; err != nil {
+		return nil, err
+	}
+	ofTask, err := progressOfTasks(db)
 	if err != nil {
 		return nil, err
 	}
-	err = db.Model(&models.Subtask{}).Joins("Task").Group(`"Task".project_id`).
-		Select(`"Task".project_id, count(*), count(*) FILTER (WHERE subtasks.complete) AS done`).Scan(&subtasks).Error
-	if err != nil {
-		return nil, err
+	return addUp(projects, tasks, ofTask), nil
+}
+
+// progressOfTasks returns how far each of the tenant's tasks is, by its id.
+func progressOfTasks(db *gorm.DB) (map[int64]Progress, error) {
+	var counted []struct {
+		TaskID int64
+		Progress
 	}
-	byID := make(map[int64]*projectRow, len(projects))
+	err := db.Model(&models.Subtask{}).Group("task_id").
+		Select("task_id, count(*) AS subtasks, count(*) FILTER (WHERE complete) AS done").Scan(&counted).Error
+	ofTask := make(map[int64]Progress, len(counted))
+	for _, c := range counted {
+		ofTask[c.TaskID] = c.Progress
+	}
+	return ofTask, err
+}
+
+func addUp(projects []models.Project, tasks []models.Task, ofTask map[int64]Progress) []projectRow {
 	rows := make([]projectRow, len(projects))
+	byID := make(map[int64]*projectRow, len(projects))
 	for i, p := range projects {
 		rows[i].Project, byID[p.ID] = p, &rows[i]
 	}
 	for _, t := range tasks {
 		if row := byID[t.ProjectID]; row != nil {
-			row.Tasks = t.Count
+			row.Tasks++
+			row.Progress = row.plus(ofTask[t.ID])
 		}
 	}
-	for _, t := range subtasks {
-		if row := byID[t.ProjectID]; row != nil {
-			row.progress = progress{t.Count, t.Done}
-		}
-	}
-	return rows, nil
+	return rows
 }
 
-func totalOf(rows []projectRow) (total progress) {
+func totalOf(rows []projectRow) (total Progress) {
 	for _, r := range rows {
-		total.Subtasks += r.Subtasks
-		total.Done += r.Done
+		total = total.plus(r.Progress)
 	}
 	return total
 }
@@ -195,6 +210,6 @@ func projectsJSON(rows []projectRow) []projectJSON {
 }
 
 // Text says the progress in words, for those who do not see the bar.
-func (p progress) Text() string {
+func (p Progress) Text() string {
 	return fmt.Sprintf("%d of %d done, %d open", p.Done, p.Subtasks, p.Open())
 }
