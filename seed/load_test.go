@@ -1,0 +1,275 @@
+package seed_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/stretchr/testify/require"
+
+	"tenanted/internal/testpg"
+	"tenanted/models"
+	"tenanted/seed"
+)
+
+func load(t testing.TB, conn *pgx.Conn, o seed.Options, number int) seed.Result {
+	t.Helper()
+	result, err := seed.Load(t.Context(), conn, o, number)
+	require.NoError(t, err)
+	return result
+}
+
+func TestLoadedRowsAreThePlansRows(t *testing.T) {
+	t.Parallel()
+	conn := database(t).Connect(t, testpg.Owner)
+	want := plan(t, options(), 3)
+	result := load(t, conn, options(), 3)
+	require.Equal(t, seed.Result{Account: want.Account, Totals: want.Totals}, result)
+
+	var account models.Account
+	err := conn.QueryRow(t.Context(), `select id, slug, name, created_at from accounts`).
+		Scan(&account.ID, &account.Slug, &account.Name, &account.CreatedAt)
+	require.NoError(t, err)
+	account.CreatedAt = account.CreatedAt.UTC()
+	require.Equal(t, want.Account, account)
+	require.Equal(t, rowsOf(want), stored(t, conn))
+}
+
+// stored reads back all tables but accounts. Each query names every column, and the rows are of one account.
+func stored(t *testing.T, conn *pgx.Conn) (r rows) {
+	t.Helper()
+	r.Users = collect(t, conn, `select account_id, id, email, first_name, last_name, password_hash, date_joined from users`,
+		func(u *models.User) []any {
+			return []any{&u.AccountID, &u.ID, &u.Email, &u.FirstName, &u.LastName, &u.PasswordHash, &u.DateJoined}
+		})
+	for i := range r.Users {
+		r.Users[i].DateJoined = r.Users[i].DateJoined.UTC()
+	}
+	r.Projects = collect(t, conn, `select account_id, id, name from projects`,
+		func(p *models.Project) []any { return []any{&p.AccountID, &p.ID, &p.Name} })
+	r.Tasks = collect(t, conn, `select account_id, id, project_id, name from tasks`,
+		func(r *models.Task) []any { return []any{&r.AccountID, &r.ID, &r.ProjectID, &r.Name} })
+	r.Subtasks = collect(t, conn, `select account_id, id, task_id, name, complete, details from subtasks`,
+		func(s *models.Subtask) []any {
+			return []any{&s.AccountID, &s.ID, &s.TaskID, &s.Name, &s.Complete, &s.Details}
+		})
+	return r
+}
+
+func collect[T any](t *testing.T, conn *pgx.Conn, query string, fields func(*T) []any) []T {
+	t.Helper()
+	found, err := conn.Query(t.Context(), query+` order by id`)
+	require.NoError(t, err)
+	all, err := pgx.CollectRows(found, func(row pgx.CollectableRow) (value T, err error) {
+		return value, row.Scan(fields(&value)...)
+	})
+	require.NoError(t, err)
+	return all
+}
+
+// fingerprints returns a digest of each account's rows in the tables that conn's search_path finds.
+func fingerprints(t *testing.T, conn *pgx.Conn) map[string]string {
+	t.Helper()
+	const sql = `
+		select slug, md5(concat(a,
+			(select string_agg(u::text, ',' order by id) from users u where account_id = a.id),
+			(select string_agg(p::text, ',' order by id) from projects p where account_id = a.id),
+			(select string_agg(t::text, ',' order by id) from tasks t where account_id = a.id),
+			(select string_agg(s::text, ',' order by id) from subtasks s where account_id = a.id)))
+		from accounts a`
+	found, err := conn.Query(t.Context(), sql)
+	require.NoError(t, err)
+	prints := map[string]string{}
+	var slug, print string
+	_, err = pgx.ForEachRow(found, []any{&slug, &print}, func() error {
+		prints[slug] = print
+		return nil
+	})
+	require.NoError(t, err)
+	return prints
+}
+
+func TestSameRowsInAnyOrderAndCompany(t *testing.T) {
+	t.Parallel()
+	many, few := database(t), database(t)
+	var seen []string
+	totals, err := seed.LoadAll(t.Context(), options(), 8, 4, connector(t, many), func(r seed.Result) {
+		seen = append(seen, r.Account.Slug)
+	})
+	require.NoError(t, err)
+	conn := many.Connect(t, testpg.Owner)
+	require.Equal(t, count(t, conn), totals)
+	all := fingerprints(t, conn)
+	require.Len(t, all, 8)
+	slices.Sort(seen)
+	require.Equal(t, []string{"tenant-0", "tenant-1", "tenant-2", "tenant-3", "tenant-4", "tenant-5", "tenant-6", "tenant-7"}, seen)
+
+	conn = few.Connect(t, testpg.Owner)
+	for _, number := range []int{6, 0, 3} {
+		load(t, conn, options(), number)
+	}
+	want := map[string]string{"tenant-0": all["tenant-0"], "tenant-3": all["tenant-3"], "tenant-6": all["tenant-6"]}
+	require.Equal(t, want, fingerprints(t, conn))
+}
+
+func TestExistingAccountIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	conn := database(t).Connect(t, testpg.Owner)
+	_, err := conn.Exec(t.Context(), `insert into accounts (id, slug, name) values (1, 'acme', 'Ours')`)
+	require.NoError(t, err)
+	before := fingerprints(t, conn)
+	require.Equal(t, seed.Totals{Existing: 1}, load(t, conn, options(), 0).Totals)
+	require.Equal(t, before, fingerprints(t, conn))
+	require.Equal(t, seed.Totals{Accounts: 1}, count(t, conn))
+}
+
+func TestRollbackLeavesNothing(t *testing.T) {
+	t.Parallel()
+	conn := database(t).Connect(t, testpg.Owner)
+	o := options()
+	o.Rollback = true
+	require.Equal(t, plan(t, o, 0).Totals, load(t, conn, o, 0).Totals)
+	require.Equal(t, seed.Totals{}, count(t, conn))
+	require.Equal(t, plan(t, o, 0).Totals, load(t, conn, o, 0).Totals, "a second time the same")
+}
+
+func TestTwoSeedersMakeAnAccountOnce(t *testing.T) {
+	t.Parallel()
+	db := database(t)
+	var mutex sync.Mutex
+	var sum seed.Totals
+	var group sync.WaitGroup
+	for range 4 {
+		conn := db.Connect(t, testpg.Owner)
+		group.Go(func() {
+			result, err := seed.Load(t.Context(), conn, options(), 0)
+			mutex.Lock()
+			defer mutex.Unlock()
+			if err != nil {
+				t.Errorf("load: %v", err)
+			}
+			sum.Accounts += result.Totals.Accounts
+			sum.Existing += result.Totals.Existing
+		})
+	}
+	group.Wait()
+	require.Equal(t, seed.Totals{Accounts: 1, Existing: 3}, sum)
+	require.Equal(t, plan(t, options(), 0).Totals, count(t, db.Connect(t, testpg.Owner)))
+}
+
+// The connection is cut while subtasks, the last table, are being copied.
+func TestKilledLoadLeavesNothingAndIsResumed(t *testing.T) {
+	t.Parallel()
+	db := database(t)
+	conn, watcher := db.Connect(t, testpg.Owner), db.Connect(t, testpg.Superuser)
+	big := options()
+	big.Projects = seed.Range{Min: 1000, Max: 1000}
+	failed := make(chan error, 1)
+	go func() {
+		_, err := seed.Load(t.Context(), conn, big, 0)
+		failed <- err
+	}()
+	require.Eventually(t, func() bool { return terminate(t, watcher) }, time.Minute, time.Millisecond)
+	err := <-failed
+	require.ErrorContains(t, err, "seed tenant-0: copy subtasks: ")
+	owner := db.Connect(t, testpg.Owner)
+	require.Eventually(t, func() bool { return count(t, owner) == seed.Totals{} }, time.Minute, 5*time.Millisecond)
+	require.Equal(t, plan(t, options(), 0).Totals, load(t, owner, options(), 0).Totals)
+}
+
+// terminate ends the connection that has copied a thousand subtasks, and reports whether there was one.
+func terminate(t *testing.T, conn *pgx.Conn) bool {
+	const sql = `select pg_terminate_backend(pid) from pg_stat_progress_copy
+		where datid = (select oid from pg_database where datname = current_database())
+		and relid = 'subtasks'::regclass and tuples_processed > 1000`
+	tag, err := conn.Exec(t.Context(), sql)
+	return err == nil && tag.RowsAffected() == 1
+}
+
+func TestCancelledRunKeepsWholeAccountsAndIsResumed(t *testing.T) {
+	t.Parallel()
+	db := database(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	connect := connector(t, db)
+	partial, err := seed.LoadAll(ctx, options(), 12, 2, connect, func(seed.Result) { cancel() })
+	require.ErrorIs(t, err, context.Canceled)
+	require.Positive(t, partial.Accounts)
+	require.Less(t, partial.Accounts, int64(12))
+
+	rest, err := seed.LoadAll(t.Context(), options(), 12, 2, connect, nil)
+	require.NoError(t, err)
+	require.Equal(t, int64(12), rest.Accounts+rest.Existing)
+	require.GreaterOrEqual(t, rest.Existing, partial.Accounts, "what was reported as made is there")
+	conn := db.Connect(t, testpg.Owner)
+	for number := range 12 {
+		require.Equal(t, plan(t, options(), number).Totals, countOf(t, conn, number))
+	}
+}
+
+// countOf returns the number of account number's rows in each table.
+func countOf(t *testing.T, conn *pgx.Conn, number int) (n seed.Totals) {
+	t.Helper()
+	const sql = `select (select count(*) from accounts where id = $1),
+		(select count(*) from users where account_id = $1), (select count(*) from projects where account_id = $1),
+		(select count(*) from tasks where account_id = $1), (select count(*) from subtasks where account_id = $1)`
+	err := conn.QueryRow(t.Context(), sql, number+1).Scan(&n.Accounts, &n.Users, &n.Projects, &n.Tasks, &n.Subtasks)
+	require.NoError(t, err)
+	return n
+}
+
+func TestErrorsNameTheAccountInOneLine(t *testing.T) {
+	t.Parallel()
+	db := database(t)
+	conn := db.Connect(t, testpg.Owner)
+	_, err := seed.Load(t.Context(), db.Connect(t, testpg.Runtime), options(), 4)
+	require.ErrorContains(t, err, "seed tenant-4: ")
+	require.NotContains(t, err.Error(), "\n")
+
+	db.Exec(t, testpg.Owner, `alter table subtasks add check (id < 3)`)
+	_, err = seed.Load(t.Context(), conn, options(), 4)
+	require.ErrorContains(t, err, "seed tenant-4: copy subtasks: ")
+	require.NotContains(t, err.Error(), "\n")
+	require.ErrorAs(t, err, new(*pgconn.PgError))
+	require.Equal(t, seed.Totals{}, count(t, conn), "the connection is usable, and nothing is left")
+}
+
+func TestLoadAllStopsAtAnError(t *testing.T) {
+	t.Parallel()
+	db := database(t)
+	db.Exec(t, testpg.Owner, `alter table accounts add check (slug <> 'tenant-2')`)
+	totals, err := seed.LoadAll(t.Context(), options(), 1000, 1, connector(t, db), nil)
+	require.ErrorContains(t, err, "seed tenant-2: ")
+	require.Equal(t, int64(2), totals.Accounts)
+	require.Equal(t, totals, count(t, db.Connect(t, testpg.Owner)))
+
+	bad := options()
+	bad.Tasks.Min = 99
+	_, err = seed.LoadAll(t.Context(), bad, 0, 1, nil, nil)
+	require.EqualError(t, err, bad.Validate().Error())
+	totals, err = seed.LoadAll(t.Context(), options(), 0, 1, nil, nil)
+	require.NoError(t, err)
+	require.Equal(t, seed.Totals{}, totals)
+}
+
+func TestSearchPathChoosesThePlacement(t *testing.T) {
+	t.Parallel()
+	db := database(t)
+	schema(t, db, "tenant-1")
+	conn := db.Connect(t, testpg.Owner)
+	load(t, conn, options(), 1)
+	shared := fingerprints(t, conn)
+	_, err := conn.Exec(t.Context(), `set search_path = "tenant-1"`)
+	require.NoError(t, err)
+	require.Equal(t, plan(t, options(), 1).Totals, load(t, conn, options(), 1).Totals)
+	require.Equal(t, shared, fingerprints(t, conn))
+	_, err = conn.Exec(t.Context(), `set search_path = nowhere`)
+	require.NoError(t, err)
+	_, err = seed.Load(t.Context(), conn, options(), 2)
+	require.ErrorContains(t, err, "seed tenant-2: ")
+	require.False(t, strings.Contains(err.Error(), "\n"))
+}

@@ -1,0 +1,100 @@
+package seed_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"tenanted/internal/testpg"
+	"tenanted/migrations"
+	"tenanted/models"
+	"tenanted/scopes"
+	"tenanted/seed"
+)
+
+func TestMain(m *testing.M) { testpg.Main(m) }
+
+// database returns a database with the tables of one placement, in its schema public, and no rows.
+func database(t testing.TB) *testpg.DB {
+	t.Helper()
+	key := "seed"
+	files, err := filepath.Glob("../migrations/tenant/*.sql")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		sql, err := os.ReadFile(file)
+		require.NoError(t, err)
+		key += fmt.Sprintf("_%x", sha256.Sum256(sql))[:9]
+	}
+	return testpg.Database(t, key, func(ctx context.Context, conn *pgx.Conn) error {
+		runner := migrations.Runner{Owner: conn.Config(), Runtime: testpg.Runtime}
+		placement := scopes.Placement{Database: conn.Config().Database, Schema: "public"}
+		return runner.Up(ctx, migrations.Target{Set: migrations.Tenant, Placement: placement}).Err
+	})
+}
+
+// connector returns a Connect over a pool of the owner's connections to the database.
+func connector(t testing.TB, db *testpg.DB) seed.Connect {
+	t.Helper()
+	pool, err := pgxpool.New(t.Context(), db.DSN(testpg.Owner))
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	return func(ctx context.Context, _ int) (*pgx.Conn, func(), error) {
+		conn, err := pool.Acquire(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		return conn.Conn(), conn.Release, nil
+	}
+}
+
+// options are small enough for a quick test, and have dates in UTC.
+func options() seed.Options {
+	o := seed.DefaultOptions()
+	o.Projects = seed.Range{Min: 1, Max: 4}
+	o.Location = time.UTC
+	return o
+}
+
+func plan(t testing.TB, o seed.Options, number int) *seed.Plan {
+	t.Helper()
+	p, err := seed.NewPlan(o, number)
+	require.NoError(t, err)
+	return p
+}
+
+// rows are all rows of one account, but its own.
+type rows struct {
+	Users    []models.User
+	Projects []models.Project
+	Tasks    []models.Task
+	Subtasks []models.Subtask
+}
+
+func rowsOf(p *seed.Plan) rows {
+	return rows{
+		Users:    slices.Collect(p.Users()),
+		Projects: slices.Collect(p.Projects()),
+		Tasks:    slices.Collect(p.Tasks()),
+		Subtasks: slices.Collect(p.Subtasks()),
+	}
+}
+
+// count returns the number of rows in each table, as Totals.
+func count(t testing.TB, conn *pgx.Conn) (n seed.Totals) {
+	t.Helper()
+	const sql = `select (select count(*) from accounts), (select count(*) from users), (select count(*) from projects),
+		(select count(*) from tasks), (select count(*) from subtasks)`
+	err := conn.QueryRow(t.Context(), sql).Scan(&n.Accounts, &n.Users, &n.Projects, &n.Tasks, &n.Subtasks)
+	require.NoError(t, err)
+	return n
+}

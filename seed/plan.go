@@ -1,0 +1,121 @@
+package seed
+
+import (
+	"fmt"
+	"iter"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"tenanted/models"
+	"tenanted/scopes"
+)
+
+// Totals counts rows, and apart from them the accounts that were there already.
+type Totals struct {
+	Accounts, Users, Projects, Tasks, Subtasks int64
+
+	Existing int64
+}
+
+// Rows returns the number of all rows that t counts as made.
+func (t Totals) Rows() int64 { return t.Accounts + t.Users + t.Projects + t.Tasks + t.Subtasks }
+
+func (t *Totals) add(u Totals) {
+	t.Accounts += u.Accounts
+	t.Users += u.Users
+	t.Projects += u.Projects
+	t.Tasks += u.Tasks
+	t.Subtasks += u.Subtasks
+	t.Existing += u.Existing
+}
+
+// Plan is the data of one account: its own row, how many rows of each kind it has, and the rows, which are
+// composed anew, and alike, each time they are ranged over.
+type Plan struct {
+	Account models.Account
+	Totals  Totals
+
+	options      Options
+	number       int
+	epoch        time.Time
+	passwordHash string
+	vocabulary   *vocabulary
+}
+
+// A stream is a source of random numbers for one purpose, so that drawing more for one of them (another
+// range of users, say) changes nothing in the others.
+type stream uint64
+
+const (
+	ownStream stream = iota // the account's row, its number of users and of projects
+	userStream
+	taskCounts
+	taskTexts
+	subtaskCounts
+	subtaskTexts
+	streamBits = 3 // that a stream's number takes
+)
+
+// Slug returns the slug of account number (0 for the first): "tenant-0".
+func Slug(number int) string { return "tenant-" + strconv.Itoa(number) }
+
+// NewPlan returns the data of account number, whose id is number+1. It depends on nothing but its
+// arguments. It fails if the options are not valid or the number is negative.
+func NewPlan(o Options, number int) (*Plan, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	if number < 0 {
+		return nil, fmt.Errorf("account number %d: give 0 or more", number)
+	}
+	hash, err := passwordHash()
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{options: o, number: number, epoch: o.epoch(), passwordHash: hash, vocabulary: loadVocabulary()}
+	own := p.draw(ownStream)
+	p.Account = models.Account{
+		ID:        scopes.TenantID(number + 1),
+		Slug:      Slug(number),
+		Name:      own.company(),
+		CreatedAt: p.epoch,
+	}
+	p.Totals = p.count(own)
+	return p, nil
+}
+
+// count draws the numbers of users and projects, and adds up those of tasks and subtasks.
+func (p *Plan) count(own *composer) Totals {
+	t := Totals{Accounts: 1, Users: own.count(p.options.Users), Projects: own.count(p.options.Projects)}
+	for range p.children(t.Projects, taskCounts, p.options.Tasks) {
+		t.Tasks++
+	}
+	for range p.children(t.Tasks, subtaskCounts, p.options.Subtasks) {
+		t.Subtasks++
+	}
+	return t
+}
+
+// children yields the id and the parent's id of every child of parents 1 to n, in order. No list of them
+// is kept, so an account of any size takes the same memory.
+func (p *Plan) children(parents int64, counts stream, r Range) iter.Seq2[int64, int64] {
+	return func(yield func(id, parent int64) bool) {
+		draw := p.draw(counts)
+		id := int64(0)
+		for parent := int64(1); parent <= parents; parent++ {
+			for range draw.count(r) {
+				id++
+				if !yield(id, parent) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// draw returns a composer at the beginning of a stream.
+func (p *Plan) draw(s stream) *composer {
+	source := rand.NewPCG(p.options.Seed, uint64(p.number)<<streamBits|uint64(s))
+	return &composer{random: rand.New(source), vocabulary: p.vocabulary}
+}

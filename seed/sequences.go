@@ -1,0 +1,90 @@
+package seed
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// reach is the largest id that any account of some options can have in a table.
+type reach struct {
+	Table string
+	ID    int64
+}
+
+func (o Options) reaches() []reach {
+	projects := int64(o.Projects.Max)
+	tasks := projects * int64(o.Tasks.Max)
+	return []reach{
+		{"users", int64(o.Users.Max)},
+		{"projects", projects},
+		{"tasks", tasks},
+		{"subtasks", tasks * int64(o.Subtasks.Max)},
+	}
+}
+
+// raiseSequences raises each table's identity sequence to the table's reach, so that the ids which the
+// application gets from it lie beyond those of seeded rows. It never lowers one. When nothing needs raising,
+// as for all accounts of a placement but the first, it costs one query.
+func raiseSequences(ctx context.Context, conn *pgx.Conn, o Options) error {
+	behind, err := reachesAhead(ctx, conn, o.reaches()...)
+	if err != nil {
+		return fmt.Errorf("look at the identity sequences: %w", err)
+	}
+	for _, r := range behind {
+		raise := func(tx pgx.Tx) error { return raiseSequence(ctx, tx, r) }
+		if err := pgx.BeginFunc(ctx, conn, raise); err != nil {
+			return fmt.Errorf("raise the identity sequence of %s to %d: %w", r.Table, r.ID, err)
+		}
+	}
+	return nil
+}
+
+// querier is a connection or a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+// reachesAhead returns those of the reaches that are ahead of what the table's sequence has given so far
+// (which is null before the first).
+func reachesAhead(ctx context.Context, db querier, all ...reach) ([]reach, error) {
+	const ahead = `
+		select name, id from unnest($1::text[], $2::bigint[]) as reach (name, id)
+		where id > coalesce(pg_sequence_last_value(pg_get_serial_sequence(name, 'id')::regclass), 0)`
+	var names []string
+	var ids []int64
+	for _, r := range all {
+		names = append(names, r.Table)
+		ids = append(ids, r.ID)
+	}
+	rows, err := db.Query(ctx, ahead, names, ids)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[reach])
+}
+
+// raiseSequence looks twice more. First under a lock among seeders: if another one raised the sequence
+// meanwhile, it may be loading an account by now, and its transaction would keep us waiting for the table.
+// Then under a lock that keeps out inserts: one between the look and setval could take the sequence past
+// the reach, and setval would set it back.
+func raiseSequence(ctx context.Context, tx pgx.Tx, r reach) error {
+	const lockSeeders = `select pg_advisory_xact_lock(hashtext('tenanted seed'), $1::text::regclass::oid::int)`
+	if _, err := tx.Exec(ctx, lockSeeders, r.Table); err != nil {
+		return err
+	}
+	if behind, err := reachesAhead(ctx, tx, r); err != nil || len(behind) == 0 {
+		return err
+	}
+	// With a time limit, for while we wait for a long transaction's end, inserts wait for us.
+	lockInserts := "set local lock_timeout = '10s'; lock table " + r.Table + " in share row exclusive mode"
+	if _, err := tx.Exec(ctx, lockInserts); err != nil {
+		return err
+	}
+	if behind, err := reachesAhead(ctx, tx, r); err != nil || len(behind) == 0 {
+		return err
+	}
+	_, err := tx.Exec(ctx, `select setval(pg_get_serial_sequence($1, 'id')::regclass, $2)`, r.Table, r.ID)
+	return err
+}
