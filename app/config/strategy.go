@@ -20,13 +20,14 @@ const (
 // Strategies returns all strategies, the default one first.
 func Strategies() []Strategy { return []Strategy{SingleSchema, MultipleDb, MultipleSchemas} }
 
-// ControlSchema holds the directory, in the default database.
-const ControlSchema = "control"
-
+// Schemas with a meaning of their own.
 const (
-	publicSchema  = "public"
-	maxIdentifier = 63 // bytes; PostgreSQL cuts longer names off, which would give two tenants one place
+	ControlSchema = "control" // holds the directory, in the default database
+	PublicSchema  = "public"  // holds the tenants' tables, except in MultipleSchemas
 )
+
+// maxIdentifier is in bytes; PostgreSQL cuts longer names off, which would give two tenants one place.
+const maxIdentifier = 63
 
 // defaultDatabase is the name of the default database when PGDATABASE is unset.
 func (s Strategy) defaultDatabase() string {
@@ -47,12 +48,12 @@ func (c Config) PlacementFor(slug string) (scopes.Placement, error) {
 	case MultipleDb:
 		return c.databaseFor(slug)
 	case MultipleSchemas:
-		if slug == publicSchema || slug == ControlSchema {
+		if slug == PublicSchema || slug == ControlSchema {
 			return scopes.Placement{}, fmt.Errorf("a tenant cannot be called %q in %s: the schema of that name is taken", slug, c.Strategy)
 		}
 		return scopes.Placement{Database: c.Database, Schema: slug}, nil
 	default:
-		return scopes.Placement{Database: c.Database, Schema: publicSchema}, nil
+		return scopes.Placement{Database: c.Database, Schema: PublicSchema}, nil
 	}
 }
 
@@ -61,7 +62,7 @@ func (c Config) databaseFor(slug string) (scopes.Placement, error) {
 	if len(name) > maxIdentifier {
 		return scopes.Placement{}, fmt.Errorf("the database %q has %d bytes, above PostgreSQL's %d: choose a shorter PGDATABASE", name, len(name), maxIdentifier)
 	}
-	return scopes.Placement{Database: name, Schema: publicSchema}, nil
+	return scopes.Placement{Database: name, Schema: PublicSchema}, nil
 }
 
 // Placements returns the placements that exist before any tenant does: the shared one, one for each of
@@ -71,13 +72,13 @@ func (c Config) Placements() []scopes.Placement {
 	case MultipleDb:
 		all := make([]scopes.Placement, c.MultiDBCount)
 		for i := range all {
-			all[i] = scopes.Placement{Database: fmt.Sprintf("%s_tenant-%d", c.Database, i), Schema: publicSchema}
+			all[i] = scopes.Placement{Database: fmt.Sprintf("%s_tenant-%d", c.Database, i), Schema: PublicSchema}
 		}
 		return all
 	case MultipleSchemas:
 		return nil
 	default:
-		return []scopes.Placement{{Database: c.Database, Schema: publicSchema}}
+		return []scopes.Placement{{Database: c.Database, Schema: PublicSchema}}
 	}
 }
 

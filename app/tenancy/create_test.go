@@ -1,0 +1,198 @@
+package tenancy_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"tenanted/app/config"
+	"tenanted/app/tenancy"
+	"tenanted/internal/testpg"
+	"tenanted/models"
+	"tenanted/scopes"
+)
+
+func newCreator(t *testing.T, cfg config.Config) *tenancy.Creator {
+	t.Helper()
+	creator, err := newSetup(t, cfg, nil).NewCreator(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(func() { creator.Close(context.Background()) })
+	return creator
+}
+
+// The whole way: a tenant is created, and the application reads that tenant's row, and no other's.
+func TestCreatedTenantsAreServed(t *testing.T) {
+	t.Parallel()
+	eachStrategy(t, func(t *testing.T, _ *testpg.DB, cfg config.Config) {
+		withTenants(t, cfg, 3)
+		require.NoError(t, tenancy.Ready(t.Context(), cfg))
+		app, err := tenancy.Open(t.Context(), cfg)
+		require.NoError(t, err)
+		defer func() { require.NoError(t, app.Close()) }()
+		require.NoError(t, app.Ping(t.Context()))
+		for number := range 3 {
+			tenant, err := app.Directory.Lookup(t.Context(), numbered(number).Slug)
+			require.NoError(t, err)
+			var accounts []models.Account
+			require.NoError(t, app.DB.WithContext(scopes.WithTenant(t.Context(), tenant)).Find(&accounts).Error)
+			require.Len(t, accounts, 1)
+			require.Equal(t, numbered(number).Name, accounts[0].Name)
+		}
+		require.Zero(t, app.Stats().InUse)
+
+		var accounts []models.Account
+		across := app.DB.WithContext(scopes.AllTenants(t.Context(), "a test counts all accounts")).Find(&accounts)
+		if cfg.Strategy == config.SingleSchema {
+			require.NoError(t, across.Error)
+			require.Len(t, accounts, 3)
+		} else {
+			require.ErrorContains(t, across.Error, "no cross-tenant view")
+		}
+	})
+}
+
+var errKilled = errors.New("killed")
+
+// Create is interrupted after each of its steps, and the next one carries on.
+func TestCreateCarriesOnWhereItWasStopped(t *testing.T) {
+	t.Parallel()
+	eachStrategy(t, func(t *testing.T, _ *testpg.DB, cfg config.Config) {
+		withTenants(t, cfg, 0)
+		creator, directory := newCreator(t, cfg), openDirectory(t, cfg)
+		n := numbered(2)
+		for _, fill := range []tenancy.Fill{
+			func(context.Context, *pgx.Conn) error { return errKilled },
+			func(ctx context.Context, conn *pgx.Conn) error { return errors.Join(account(n)(ctx, conn), errKilled) },
+		} {
+			_, err := creator.Create(t.Context(), n, fill)
+			require.ErrorIs(t, err, errKilled)
+			entries, err := directory.List(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, "creating", entries[0].State)
+			require.NoError(t, tenancy.Ready(t.Context(), cfg), "a tenant half made does not keep the others from being served")
+		}
+		tenant, err := creator.Create(t.Context(), n, account(n))
+		require.NoError(t, err)
+		found, err := directory.Lookup(t.Context(), n.Slug)
+		require.NoError(t, err)
+		require.Equal(t, tenant, found)
+	})
+}
+
+func TestCreateAgainLeavesStateAndPlacementAlone(t *testing.T) {
+	t.Parallel()
+	db, cfg := bare(t, config.MultipleSchemas)
+	withTenants(t, cfg, 2)
+	db.Exec(t, testpg.Owner, "update control.tenants set state = 'suspended' where id = 1")
+	db.Exec(t, testpg.Owner, "update control.tenants set schema = 'tenant-1' where id = 1") // moved
+	tenant, err := newCreator(t, cfg).Create(t.Context(), numbered(0), account(numbered(0)))
+	require.NoError(t, err)
+	require.Equal(t, "tenant-1", tenant.Schema)
+	entries, err := openDirectory(t, cfg).List(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "suspended", entries[0].State)
+
+	db.Exec(t, testpg.Owner, "update control.tenants set state = 'dropping' where id = 1")
+	_, err = newCreator(t, cfg).Create(t.Context(), numbered(0), account(numbered(0)))
+	var unavailable *scopes.TenantUnavailableError
+	require.ErrorAs(t, err, &unavailable)
+}
+
+func TestTwoTenantsCannotShareASlugOrAnID(t *testing.T) {
+	t.Parallel()
+	_, cfg := bare(t, config.SingleSchema)
+	withTenants(t, cfg, 1)
+	creator := newCreator(t, cfg)
+	for _, n := range []tenancy.NewTenant{{ID: 1, Slug: "other"}, {ID: 7, Slug: "tenant-0"}} {
+		_, err := creator.Create(t.Context(), n, account(n))
+		require.ErrorContains(t, err, "tenant 1 (tenant-0) is in the directory already")
+	}
+}
+
+func TestSlugsThatCannotBe(t *testing.T) {
+	t.Parallel()
+	eachStrategy(t, func(t *testing.T, db *testpg.DB, cfg config.Config) {
+		withTenants(t, cfg, 0)
+		before := everything(t, db)
+		creator := newCreator(t, cfg)
+		slugs := []string{"", "Upper", "a_b", `x"; drop schema public; --`, strings.Repeat("x", 64), "a.b", "ä"}
+		switch cfg.Strategy {
+		case config.MultipleSchemas:
+			slugs = append(slugs, "public", "control")
+		case config.MultipleDb:
+			slugs = append(slugs, strings.Repeat("x", 63)) // as a database's name it would be cut off
+		}
+		for _, slug := range slugs {
+			_, err := creator.Create(t.Context(), tenancy.NewTenant{ID: 9, Slug: slug}, account(tenancy.NewTenant{}))
+			require.ErrorContains(t, err, "create tenant", slug)
+		}
+		require.Equal(t, before, everything(t, db))
+	})
+}
+
+func TestAnySlugIsATenantsInEveryStrategy(t *testing.T) {
+	t.Parallel()
+	eachStrategy(t, func(t *testing.T, _ *testpg.DB, cfg config.Config) {
+		withTenants(t, cfg, 0)
+		for id, slug := range []string{"7", "acme", "select", "pg-catalog"} {
+			n := tenancy.NewTenant{ID: scopes.TenantID(id + 100), Slug: slug, Name: slug}
+			_, err := newCreator(t, cfg).Create(t.Context(), n, account(n))
+			require.NoError(t, err)
+		}
+		require.NoError(t, tenancy.Ready(t.Context(), cfg))
+		require.NoError(t, newSetup(t, cfg, nil).Run(t.Context()))
+	})
+}
+
+func TestManyCreatorsAtOnce(t *testing.T) {
+	t.Parallel()
+	eachStrategy(t, func(t *testing.T, _ *testpg.DB, cfg config.Config) {
+		withTenants(t, cfg, 0)
+		var group sync.WaitGroup
+		errs := make([]error, 4)
+		for i := range errs { // all make the same tenants, in different orders
+			creator := newCreator(t, cfg)
+			group.Go(func() {
+				for number := range 3 {
+					n := numbered((number + i) % 3)
+					_, err := creator.Create(t.Context(), n, account(n))
+					errs[i] = errors.Join(errs[i], err)
+				}
+			})
+		}
+		group.Wait()
+		require.NoError(t, errors.Join(errs...))
+		entries, err := openDirectory(t, cfg).List(t.Context())
+		require.NoError(t, err)
+		require.Len(t, entries, 3)
+	})
+}
+
+func TestTryLeavesNothing(t *testing.T) {
+	t.Parallel()
+	eachStrategy(t, func(t *testing.T, db *testpg.DB, cfg config.Config) {
+		withTenants(t, cfg, 1)
+		before := everything(t, db)
+		creator := newCreator(t, cfg)
+		for number := range 2 { // one that exists, one that does not
+			var counted int
+			require.NoError(t, creator.Try(t.Context(), numbered(number), func(ctx context.Context, conn *pgx.Conn) error {
+				return conn.QueryRow(ctx, "select count(*) from accounts").Scan(&counted)
+			}))
+			want := 1 - number
+			if cfg.Strategy == config.SingleSchema {
+				want = 1
+			}
+			require.Equal(t, want, counted, fmt.Sprint(number))
+			err := creator.Try(t.Context(), numbered(number), func(context.Context, *pgx.Conn) error { return errKilled })
+			require.ErrorIs(t, err, errKilled)
+		}
+		require.Equal(t, before, everything(t, db))
+	})
+}

@@ -1,0 +1,164 @@
+package tenancy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"tenanted/app/config"
+	"tenanted/scopes"
+	"tenanted/scopes/tenanthttp"
+)
+
+// What the directory remembers, and for how long. A tenant that was suspended or moved is so for everyone after
+// knownFor; a new one can be found after unknownFor.
+const (
+	knownFor   = 10 * time.Second
+	unknownFor = 2 * time.Second
+	knownMax   = 20_000
+	unknownMax = 10_000 // apart from the known ones, which a flood of made-up names must not push out
+)
+
+// directoryConns bounds the connections for lookups, which take a fraction of a millisecond each.
+const directoryConns = 4
+
+// ErrNoOwner says that there is no owner's connection for what only the owner may do.
+var ErrNoOwner = errors.New("PGOWNER is not set: the runtime role may not list the tenants")
+
+// Directory knows which tenants there are. It may be used by several goroutines at once.
+type Directory struct {
+	runtime *pgxpool.Pool
+	owner   *pgxpool.Pool // nil: no list
+	known   *lru.Cache[string, answer]
+	unknown *lru.Cache[string, answer]
+	now     func() time.Time
+}
+
+// answer is what a lookup found.
+type answer struct {
+	tenant scopes.Tenant
+	state  string // empty: there is no such tenant
+	until  time.Time
+}
+
+// Entry is a tenant in the list.
+type Entry struct {
+	scopes.Tenant
+	Name  string
+	State string // "creating", "active", "suspended" or "dropping"
+}
+
+// OpenDirectory returns the directory of cfg's default database. It connects to nothing yet. Close it after use.
+func OpenDirectory(ctx context.Context, cfg config.Config) (*Directory, error) {
+	runtime, err := newPool(ctx, cfg.Runtime(), directoryConns)
+	if err != nil {
+		return nil, err
+	}
+	d := &Directory{runtime: runtime, now: time.Now}
+	if owner := cfg.OwnerConn(); owner != nil {
+		if d.owner, err = newPool(ctx, owner, 1); err != nil {
+			runtime.Close()
+			return nil, err
+		}
+	}
+	d.known, _ = lru.New[string, answer](knownMax)     // it fails only for a size
+	d.unknown, _ = lru.New[string, answer](unknownMax) // that is not above zero
+	return d, nil
+}
+
+func newPool(ctx context.Context, to *pgx.ConnConfig, conns int32) (*pgxpool.Pool, error) {
+	pool, err := pgxpool.ParseConfig("")
+	if err != nil {
+		return nil, err
+	}
+	pool.ConnConfig = to
+	pool.MaxConns = conns
+	return pgxpool.NewWithConfig(ctx, pool)
+}
+
+// Lookup returns the active tenant with that slug. It returns a *scopes.TenantUnknownError if nobody bears
+// it, a *scopes.TenantUnavailableError if the tenant is in another state than active, and an error with
+// scopes.ErrUnavailable in its chain if the database is away. Answers may be some seconds old.
+func (d *Directory) Lookup(ctx context.Context, slug string) (scopes.Tenant, error) {
+	if !tenanthttp.ValidSlug(slug) {
+		return scopes.Tenant{}, &scopes.TenantUnknownError{Slug: slug}
+	}
+	found, ok := d.remembered(slug)
+	if !ok {
+		var err error
+		if found, err = d.ask(ctx, slug); err != nil {
+			return scopes.Tenant{}, fmt.Errorf("look up tenant %q: %w", slug, unavailable(err))
+		}
+		d.remember(slug, found)
+	}
+	switch found.state {
+	case "":
+		return scopes.Tenant{}, &scopes.TenantUnknownError{Slug: slug}
+	case stateActive:
+		return found.tenant, nil
+	default:
+		return scopes.Tenant{}, &scopes.TenantUnavailableError{Slug: slug, State: found.state}
+	}
+}
+
+func (d *Directory) remembered(slug string) (answer, bool) {
+	found, ok := d.known.Get(slug)
+	if !ok {
+		found, ok = d.unknown.Get(slug)
+	}
+	return found, ok && d.now().Before(found.until)
+}
+
+func (d *Directory) remember(slug string, found answer) {
+	if found.state == "" {
+		found.until = d.now().Add(unknownFor)
+		d.known.Remove(slug)
+		d.unknown.Add(slug, found)
+		return
+	}
+	found.until = d.now().Add(knownFor)
+	d.unknown.Remove(slug)
+	d.known.Add(slug, found)
+}
+
+func (d *Directory) ask(ctx context.Context, slug string) (answer, error) {
+	var a answer
+	err := d.runtime.QueryRow(ctx, "select id, slug, database, schema, state from control.tenant_by_slug($1)", slug).
+		Scan(&a.tenant.ID, &a.tenant.Slug, &a.tenant.Database, &a.tenant.Schema, &a.state)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return answer{}, nil
+	}
+	return a, err
+}
+
+// List returns all tenants in the order of their ids, in whatever state. Without an owner it returns [ErrNoOwner].
+func (d *Directory) List(ctx context.Context) ([]Entry, error) {
+	if d.owner == nil {
+		return nil, ErrNoOwner
+	}
+	rows, _ := d.owner.Query(ctx, "select id, slug, database, schema, name, state from control.tenants order by id")
+	entries, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (e Entry, err error) {
+		return e, row.Scan(&e.ID, &e.Slug, &e.Database, &e.Schema, &e.Name, &e.State)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list the tenants: %w", unavailable(err))
+	}
+	return entries, nil
+}
+
+// Ping reports whether the directory's database answers.
+func (d *Directory) Ping(ctx context.Context) error { return unavailable(d.runtime.Ping(ctx)) }
+
+// Close closes the directory's connections, and waits for lookups under way. It returns no error; it is an io.Closer.
+func (d *Directory) Close() error {
+	d.runtime.Close()
+	if d.owner != nil {
+		d.owner.Close()
+	}
+	return nil
+}

@@ -1,0 +1,174 @@
+package tenancy_test
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"tenanted/app/config"
+	"tenanted/app/tenancy"
+	"tenanted/internal/testpg"
+	"tenanted/scopes"
+)
+
+func TestLookupAndList(t *testing.T) {
+	t.Parallel()
+	eachStrategy(t, func(t *testing.T, _ *testpg.DB, cfg config.Config) {
+		withTenants(t, cfg, 3)
+		directory := openDirectory(t, cfg)
+		listed, err := directory.List(t.Context())
+		require.NoError(t, err)
+		require.Len(t, listed, 3)
+		for number, entry := range listed {
+			placement, err := cfg.PlacementFor(entry.Slug)
+			require.NoError(t, err)
+			want := scopes.Tenant{ID: scopes.TenantID(number + 1), Slug: fmt.Sprintf("tenant-%d", number), Placement: placement}
+			require.Equal(t, tenancy.Entry{Tenant: want, Name: fmt.Sprintf("Company %d", number), State: "active"}, entry)
+			for range 2 { // the second answer is remembered
+				found, err := directory.Lookup(t.Context(), entry.Slug)
+				require.NoError(t, err)
+				require.Equal(t, want, found)
+			}
+		}
+	})
+}
+
+func TestOnlyActiveTenantsAreServed(t *testing.T) {
+	t.Parallel()
+	db, cfg := bare(t, config.SingleSchema)
+	withTenants(t, cfg, 1)
+	for _, state := range []string{"creating", "suspended", "dropping"} {
+		db.Exec(t, testpg.Owner, "update control.tenants set state = $1", state)
+		directory := openDirectory(t, cfg)
+		for range 2 {
+			_, err := directory.Lookup(t.Context(), "tenant-0")
+			require.Equal(t, &scopes.TenantUnavailableError{Slug: "tenant-0", State: state}, err)
+		}
+	}
+}
+
+func TestUnknownAndImpossibleSlugs(t *testing.T) {
+	t.Parallel()
+	_, cfg := bare(t, config.SingleSchema)
+	withTenants(t, cfg, 1)
+	directory := openDirectory(t, cfg)
+	for _, slug := range []string{
+		"tenant-9", "tenant-00", "", "Tenant-0", "tenant_0", "tenant-0'", `tenant-0" or "`, "tenant-0; drop table x", "../tenant-0",
+		"tenant-0.", "-tenant", "tenant-", "téñant", "tenant-0\x00", string(make([]byte, 64)),
+	} {
+		_, err := directory.Lookup(t.Context(), slug)
+		require.Equal(t, &scopes.TenantUnknownError{Slug: slug}, err)
+	}
+}
+
+// What the directory remembers it forgets after a while, found tenants and unknown ones alike.
+func TestAnswersExpire(t *testing.T) {
+	t.Parallel()
+	db, cfg := bare(t, config.MultipleSchemas)
+	withTenants(t, cfg, 1)
+	directory := openDirectory(t, cfg)
+	var offset atomic.Int64
+	directory.SetClock(func() time.Time { return time.Unix(0, offset.Load()) })
+	state := func(slug string) string {
+		_, err := directory.Lookup(t.Context(), slug)
+		return fmt.Sprint(err)
+	}
+	const active = "<nil>"
+	require.Equal(t, active, state("tenant-0"))
+	require.Contains(t, state("new"), "no tenant")
+
+	db.Exec(t, testpg.Owner, "update control.tenants set state = 'suspended'")
+	db.Exec(t, testpg.Owner, "insert into control.tenants values (9, 'new', 'New', 'd', 's', 'active')")
+	offset.Add(int64(tenancy.UnknownFor) - 1)
+	require.Contains(t, state("new"), "no tenant", "still remembered")
+	offset.Add(1)
+	require.Equal(t, active, state("new"))
+	require.Equal(t, active, state("tenant-0"), "still remembered")
+	offset.Add(int64(tenancy.KnownFor - tenancy.UnknownFor))
+	require.Contains(t, state("tenant-0"), "suspended")
+
+	db.Exec(t, testpg.Owner, "delete from control.tenants")
+	offset.Add(int64(tenancy.KnownFor))
+	require.Contains(t, state("tenant-0"), "no tenant")
+	require.Contains(t, state("new"), "no tenant")
+}
+
+func TestALookupThatFailsIsNotRemembered(t *testing.T) {
+	t.Parallel()
+	db, cfg := bare(t, config.SingleSchema)
+	withTenants(t, cfg, 1)
+	directory := openDirectory(t, cfg)
+	db.Exec(t, testpg.Owner, "alter function control.tenant_by_slug rename to away")
+	_, err := directory.Lookup(t.Context(), "tenant-0")
+	require.ErrorContains(t, err, `look up tenant "tenant-0"`)
+	require.NotErrorIs(t, err, scopes.ErrUnavailable)
+	db.Exec(t, testpg.Owner, "alter function control.away rename to tenant_by_slug")
+	_, err = directory.Lookup(t.Context(), "tenant-0")
+	require.NoError(t, err)
+}
+
+func TestALookupOnAServerThatIsAway(t *testing.T) {
+	t.Parallel()
+	cfg, err := config.Load([]string{"PGHOST=localhost", "PGPORT=1", "PGOWNER=boss"}, t.TempDir())
+	require.NoError(t, err)
+	directory := openDirectory(t, cfg)
+	_, err = directory.Lookup(t.Context(), "tenant-0")
+	require.ErrorIs(t, err, scopes.ErrUnavailable)
+	_, err = directory.List(t.Context())
+	require.ErrorIs(t, err, scopes.ErrUnavailable)
+	require.ErrorIs(t, directory.Ping(t.Context()), scopes.ErrUnavailable)
+}
+
+// Connections that the server has ended are replaced: lookups recover without a restart.
+func TestLookupsSurviveTheEndOfTheirConnections(t *testing.T) {
+	t.Parallel()
+	db, cfg := bare(t, config.SingleSchema)
+	withTenants(t, cfg, 3)
+	directory := openDirectory(t, cfg)
+	_, err := directory.Lookup(t.Context(), "tenant-0")
+	require.NoError(t, err)
+	db.Exec(t, testpg.Superuser, "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()")
+	require.Eventually(t, func() bool {
+		_, err := directory.Lookup(t.Context(), "tenant-1")
+		return err == nil
+	}, 10*time.Second, 5*time.Millisecond)
+}
+
+func TestManyLookupsAtOnce(t *testing.T) {
+	t.Parallel()
+	_, cfg := bare(t, config.SingleSchema)
+	withTenants(t, cfg, 3)
+	directory := openDirectory(t, cfg)
+	var group sync.WaitGroup
+	var wrong atomic.Int64
+	for worker := range 32 {
+		group.Go(func() {
+			for i := range 50 {
+				number := (worker + i) % 4 // tenant-3 does not exist
+				found, err := directory.Lookup(t.Context(), fmt.Sprintf("tenant-%d", number))
+				if (err == nil) != (number < 3) || err == nil && int(found.ID) != number+1 {
+					wrong.Add(1)
+				}
+			}
+		})
+	}
+	group.Wait()
+	require.Zero(t, wrong.Load())
+}
+
+func TestTheRuntimeRoleCannotList(t *testing.T) {
+	t.Parallel()
+	db, cfg := bare(t, config.SingleSchema)
+	withTenants(t, cfg, 1)
+	server := cfg.Runtime()
+	alone, err := config.Load([]string{"PGHOST=" + server.Host, fmt.Sprintf("PGPORT=%d", server.Port), "PGDATABASE=" + db.Name, "PGUSER=" + cfg.User}, t.TempDir())
+	require.NoError(t, err)
+	_, err = openDirectory(t, alone).List(t.Context())
+	require.ErrorIs(t, err, tenancy.ErrNoOwner)
+	_, err = db.Connect(t, testpg.Runtime).Exec(t.Context(), "select * from control.tenants")
+	require.ErrorContains(t, err, "permission denied")
+}

@@ -1,0 +1,142 @@
+package tenancy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"tenanted/app/config"
+	"tenanted/scopes"
+)
+
+// NotReadyError says that something `migrate` makes is missing or outdated.
+type NotReadyError struct {
+	Database string
+	Problem  string // what is wrong, as "has no tables"
+}
+
+func (e *NotReadyError) Error() string {
+	return fmt.Sprintf("database %q %s: run `tenanted migrate`", e.Database, e.Problem)
+}
+
+// NewerError says that a database was migrated by a newer version of this program.
+type NewerError struct {
+	Database, Schema string
+	Has, Newest      int64
+}
+
+func (e *NewerError) Error() string {
+	return fmt.Sprintf("schema %q of database %q is at version %d and this program knows %d: use a newer version of the program",
+		e.Schema, e.Database, e.Has, e.Newest)
+}
+
+// ConfigurationError says that a database was set up for another configuration than the one in force.
+type ConfigurationError struct {
+	Database string
+	Was, Is  config.Strategy
+}
+
+func (e *ConfigurationError) Error() string {
+	return fmt.Sprintf("database %q was set up for %s, and DJANGO_CONFIGURATION is %s: set it to %s, or PGDATABASE to another database",
+		e.Database, e.Was, e.Is, e.Was)
+}
+
+// SQLError is something only a more powerful role can do, with the SQL for it.
+type SQLError struct {
+	Problem string
+	SQL     string // to be run by a superuser
+}
+
+func (e *SQLError) Error() string {
+	return fmt.Sprintf("%s: as a superuser, run: %s", e.Problem, e.SQL)
+}
+
+// PostgreSQL's codes for what is told apart here.
+const (
+	codeNoDatabase      = "3D000"
+	codeNoRole          = "28000" // also: refused by pg_hba.conf
+	codeNoPermission    = "42501"
+	codeDuplicateRole   = "42710"
+	codeDuplicateDB     = "42P04"
+	codeUniqueViolation = "23505" // of the catalogs, when two create the same thing at once
+	codeNoSchema        = "3F000"
+	codeNoFunction      = "42883"
+)
+
+// code returns PostgreSQL's code in err, or "".
+func code(err error) string {
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return pgErr.Code
+	}
+	return ""
+}
+
+// connect opens a connection. Its error is one line for people.
+func connect(ctx context.Context, to *pgx.ConnConfig) (*pgx.Conn, error) {
+	conn, err := pgx.ConnectConfig(ctx, to)
+	if err == nil {
+		return conn, nil
+	}
+	return nil, &connectError{to: to, err: err}
+}
+
+type connectError struct {
+	to  *pgx.ConnConfig
+	err error
+}
+
+func (e *connectError) Error() string {
+	return fmt.Sprintf("cannot connect to database %q on %s as role %q: %s", e.to.Database, address(e.to), e.to.User, e.reason())
+}
+
+func (e *connectError) Unwrap() []error {
+	if away(e.err) {
+		return []error{scopes.ErrUnavailable, e.err}
+	}
+	return []error{e.err}
+}
+
+// reason is the server's own message or, where none answered, what became of each address that was tried.
+func (e *connectError) reason() string {
+	if pgErr, ok := errors.AsType[*pgconn.PgError](e.err); ok {
+		return pgErr.Message
+	}
+	text := e.err.Error()
+	if _, tried, ok := strings.Cut(text, "`:"); ok {
+		text = tried
+	}
+	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\t' }), "; ")
+}
+
+func address(to *pgx.ConnConfig) string {
+	if strings.HasPrefix(to.Host, "/") {
+		return to.Host
+	}
+	return net.JoinHostPort(to.Host, fmt.Sprint(to.Port))
+}
+
+// unavailable puts scopes.ErrUnavailable into the chain of an error that says the server is away.
+func unavailable(err error) error {
+	if err == nil || errors.Is(err, scopes.ErrUnavailable) || !away(err) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", scopes.ErrUnavailable, err)
+}
+
+func away(err error) bool {
+	switch c := code(err); {
+	case c == "57P01", c == "57P02", c == "57P03", c == "57P05", c == "53300", strings.HasPrefix(c, "08"):
+		return true // shut down, crashed, starting, idle too long, too many connections, connection failures
+	case c != "", errors.Is(err, context.Canceled):
+		return false
+	}
+	_, connecting := errors.AsType[*pgconn.ConnectError](err)
+	_, network := errors.AsType[net.Error](err)
+	return connecting || network || errors.Is(err, io.ErrUnexpectedEOF)
+}

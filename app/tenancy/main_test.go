@@ -1,0 +1,91 @@
+package tenancy_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"tenanted/app/config"
+	"tenanted/app/tenancy"
+	"tenanted/internal/testpg"
+	"tenanted/scopes"
+)
+
+func TestMain(m *testing.M) { testpg.Main(m) }
+
+// eachStrategy runs a test for every strategy, each in a database of its own.
+func eachStrategy(t *testing.T, test func(t *testing.T, db *testpg.DB, cfg config.Config)) {
+	for _, strategy := range config.Strategies() {
+		t.Run(string(strategy), func(t *testing.T) {
+			t.Parallel()
+			db, cfg := bare(t, strategy)
+			test(t, db, cfg)
+		})
+	}
+}
+
+// bare returns an empty database and the settings for it, with room for three tenants in MultipleDb.
+func bare(t *testing.T, strategy config.Strategy, more ...string) (*testpg.DB, config.Config) {
+	t.Helper()
+	db := testpg.Database(t, "empty", func(context.Context, *pgx.Conn) error { return nil })
+	return db, settings(t, db, strategy, more...)
+}
+
+func settings(t *testing.T, db *testpg.DB, strategy config.Strategy, more ...string) config.Config {
+	t.Helper()
+	server := db.Config(testpg.Runtime)
+	cfg, err := config.Load(append([]string{
+		"DJANGO_CONFIGURATION=" + string(strategy), "PGHOST=" + server.Host, fmt.Sprintf("PGPORT=%d", server.Port),
+		"PGDATABASE=" + db.Name, "PGUSER=" + testpg.Runtime, "PGOWNER=" + testpg.Owner, "MULTIDB_COUNT=3",
+	}, more...), t.TempDir())
+	require.NoError(t, err)
+	return cfg
+}
+
+func newSetup(t *testing.T, cfg config.Config, said *[]string) *tenancy.Setup {
+	t.Helper()
+	setup, err := tenancy.NewSetup(cfg, nil, func(line string) {
+		if said != nil {
+			*said = append(*said, line)
+		}
+	})
+	require.NoError(t, err)
+	return setup
+}
+
+// account is a fill that makes the tenant's own row only.
+func account(n tenancy.NewTenant) tenancy.Fill {
+	return func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, "insert into accounts (id, slug, name) values ($1, $2, $3) on conflict do nothing", n.ID, n.Slug, n.Name)
+		return err
+	}
+}
+
+func numbered(number int) tenancy.NewTenant {
+	return tenancy.NewTenant{ID: scopes.TenantID(number + 1), Slug: fmt.Sprintf("tenant-%d", number), Name: fmt.Sprintf("Company %d", number)}
+}
+
+// withTenants sets cfg up and creates that many tenants.
+func withTenants(t *testing.T, cfg config.Config, count int) {
+	t.Helper()
+	setup := newSetup(t, cfg, nil)
+	require.NoError(t, setup.Run(t.Context()))
+	creator, err := setup.NewCreator(t.Context())
+	require.NoError(t, err)
+	defer creator.Close(context.Background())
+	for number := range count {
+		_, err := creator.Create(t.Context(), numbered(number), account(numbered(number)))
+		require.NoError(t, err)
+	}
+}
+
+func openDirectory(t *testing.T, cfg config.Config) *tenancy.Directory {
+	t.Helper()
+	directory, err := tenancy.OpenDirectory(t.Context(), cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, directory.Close()) })
+	return directory
+}

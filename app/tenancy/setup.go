@@ -1,0 +1,157 @@
+package tenancy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"tenanted/app/config"
+	"tenanted/migrations"
+	"tenanted/scopes"
+)
+
+// migrateWorkers is how many placements are migrated simultaneously.
+const migrateWorkers = 4
+
+// Setup makes what a configuration needs, as the owner: roles, databases, schemas, tables, rights. All of it may
+// be repeated.
+type Setup struct {
+	cfg   config.Config
+	admin *pgx.ConnConfig
+	say   func(string)
+}
+
+// NewSetup returns the setting up of cfg. The roles are made over admin, a superuser's connection to any
+// database; nil means the owner's, which can make the runtime role if it may create roles. say gets a line for each
+// thing made. Without an owner it returns a *config.Error.
+func NewSetup(cfg config.Config, admin *pgx.ConnConfig, say func(string)) (*Setup, error) {
+	if cfg.OwnerConn() == nil {
+		return nil, &config.Error{Variable: "PGOWNER", Reason: "is not set: name the role that owns the tables, which migrates and loads them"}
+	}
+	return &Setup{cfg: cfg, admin: admin, say: say}, nil
+}
+
+// Run makes everything that is missing and brings all placements to the newest version. It says what it did, and
+// nothing where there was nothing to do.
+func (s *Setup) Run(ctx context.Context) error {
+	if err := s.Base(ctx); err != nil {
+		return err
+	}
+	placements, err := s.Placements(ctx)
+	if err != nil {
+		return err
+	}
+	return s.Migrate(ctx, placements, func(r migrations.Result) { s.sayMigrated(r) })
+}
+
+// Base makes the roles, the default database and the directory in it. It refuses a database that was set up for
+// another configuration.
+func (s *Setup) Base(ctx context.Context) error {
+	conn, err := s.ownerConn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if s.admin == nil {
+		if err := s.ensureRole(ctx, conn, s.cfg.User, s.cfg.Runtime().Password, ""); err != nil {
+			return err
+		}
+	}
+	if err := s.refuseOther(ctx, conn); err != nil {
+		return err
+	}
+	result := s.runner().Up(ctx, migrations.Target{
+		Set: migrations.Control, Placement: scopes.Placement{Database: s.cfg.Database, Schema: config.ControlSchema},
+	})
+	if result.Err != nil {
+		return result.Err
+	}
+	s.sayMigrated(result)
+	return s.claim(ctx, conn)
+}
+
+// refuseOther is what keeps a wrong configuration from changing anything, so it comes before the first change.
+func (s *Setup) refuseOther(ctx context.Context, conn *pgx.Conn) error {
+	var notReady *NotReadyError
+	err := sameConfiguration(ctx, s.cfg, conn)
+	switch c := code(err); {
+	case c == codeNoSchema, c == codeNoFunction, errors.As(err, &notReady):
+		return nil // not set up yet
+	}
+	return err
+}
+
+// claim writes the configuration into the database. Of two that do so at once one is first, and the other sees it.
+func (s *Setup) claim(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, "insert into control.deployment (configuration) values ($1) on conflict do nothing", string(s.cfg.Strategy))
+	if err != nil {
+		return fmt.Errorf("write the configuration into database %q: %w", s.cfg.Database, err)
+	}
+	return sameConfiguration(ctx, s.cfg, conn)
+}
+
+// Placements returns all placements: those of the configuration, and those of the directory's tenants.
+func (s *Setup) Placements(ctx context.Context) ([]scopes.Placement, error) {
+	conn, err := connect(ctx, s.cfg.OwnerConn())
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	return allPlacements(ctx, s.cfg, conn)
+}
+
+// allPlacements reads the directory over conn, the owner's.
+func allPlacements(ctx context.Context, cfg config.Config, conn *pgx.Conn) ([]scopes.Placement, error) {
+	all := cfg.Placements()
+	known := make(map[scopes.Placement]bool, len(all))
+	for _, placement := range all {
+		known[placement] = true
+	}
+	rows, _ := conn.Query(ctx, "select database, schema from control.tenants where state <> $1 group by 1, 2 order by min(id)", stateDropping)
+	used, err := pgx.CollectRows(rows, pgx.RowToStructByPos[scopes.Placement])
+	if err != nil {
+		return nil, fmt.Errorf("read the directory of database %q: %w", cfg.Database, err)
+	}
+	for _, placement := range used {
+		if !known[placement] {
+			all = append(all, placement)
+		}
+	}
+	return all, nil
+}
+
+// Migrate makes the placements' databases and schemas where they are missing, and brings them to the newest version,
+// several at a time. It calls report for each, one call at a time. A placement that fails does not keep
+// the others from being done; all errors are returned, joined.
+func (s *Setup) Migrate(ctx context.Context, placements []scopes.Placement, report func(migrations.Result)) error {
+	if err := s.ensureDatabases(ctx, placements); err != nil {
+		return err
+	}
+	return migrations.Each(ctx, Targets(placements), migrateWorkers, s.runner().Up, report)
+}
+
+// Down undoes the newest migration of each placement, with the data that is in the tables it drops.
+func (s *Setup) Down(ctx context.Context, placements []scopes.Placement, report func(migrations.Result)) error {
+	return migrations.Each(ctx, Targets(placements), migrateWorkers, s.runner().Down, report)
+}
+
+// Targets returns the placements as targets of the tenants' migrations.
+func Targets(placements []scopes.Placement) []migrations.Target {
+	targets := make([]migrations.Target, len(placements))
+	for i, placement := range placements {
+		targets[i] = migrations.Target{Set: migrations.Tenant, Placement: placement}
+	}
+	return targets
+}
+
+func (s *Setup) runner() migrations.Runner {
+	return migrations.Runner{Owner: s.cfg.OwnerConn(), Runtime: s.cfg.User}
+}
+
+func (s *Setup) sayMigrated(r migrations.Result) {
+	if r.Err == nil && r.From != r.To {
+		s.say(fmt.Sprintf("migrated %s to version %d", r.Placement, r.To))
+	}
+}

@@ -1,0 +1,254 @@
+package tenancy_test
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"tenanted/app/config"
+	"tenanted/app/tenancy"
+	"tenanted/internal/testpg"
+	"tenanted/scopes"
+)
+
+func TestSetupMakesWhatIsMissingAndIsThenReady(t *testing.T) {
+	t.Parallel()
+	eachStrategy(t, func(t *testing.T, _ *testpg.DB, cfg config.Config) {
+		var notReady *tenancy.NotReadyError
+		require.ErrorAs(t, tenancy.Ready(t.Context(), cfg), &notReady)
+
+		var said []string
+		setup := newSetup(t, cfg, &said)
+		require.NoError(t, setup.Run(t.Context()))
+		require.Contains(t, said, fmt.Sprintf("migrated %s.control to version 1", cfg.Database))
+		require.NoError(t, tenancy.Ready(t.Context(), cfg))
+
+		said = nil
+		require.NoError(t, setup.Run(t.Context()))
+		require.Empty(t, said, "nothing was left to do")
+	})
+}
+
+func TestSetupMakesTheDefaultDatabaseToo(t *testing.T) {
+	t.Parallel()
+	eachStrategy(t, func(t *testing.T, db *testpg.DB, cfg config.Config) {
+		name := db.Name + "_new" // dropped with the test's database
+		cfg = settings(t, db, cfg.Strategy, "PGDATABASE="+name)
+		require.ErrorContains(t, tenancy.Ready(t.Context(), cfg), fmt.Sprintf("database %q does not exist: run `tenanted migrate`", name))
+		require.NoError(t, newSetup(t, cfg, nil).Run(t.Context()))
+		require.NoError(t, tenancy.Ready(t.Context(), cfg))
+	})
+}
+
+func TestManySetupsAtOnce(t *testing.T) {
+	t.Parallel()
+	eachStrategy(t, func(t *testing.T, db *testpg.DB, cfg config.Config) {
+		cfg = settings(t, db, cfg.Strategy, "PGDATABASE="+db.Name+"_new")
+		var group sync.WaitGroup
+		errs := make([]error, 4)
+		for i := range errs {
+			setup := newSetup(t, cfg, nil)
+			group.Go(func() { errs[i] = setup.Run(t.Context()) })
+		}
+		group.Wait()
+		require.NoError(t, errors.Join(errs...))
+		require.NoError(t, tenancy.Ready(t.Context(), cfg))
+	})
+}
+
+func TestAnotherConfigurationIsRefusedAndChangesNothing(t *testing.T) {
+	t.Parallel()
+	eachStrategy(t, func(t *testing.T, db *testpg.DB, cfg config.Config) {
+		withTenants(t, cfg, 1)
+		before := everything(t, db)
+		for _, other := range config.Strategies() {
+			if other == cfg.Strategy {
+				continue
+			}
+			wrong := settings(t, db, other)
+			for _, err := range []error{newSetup(t, wrong, nil).Run(t.Context()), tenancy.Ready(t.Context(), wrong)} {
+				var refused *tenancy.ConfigurationError
+				require.ErrorAs(t, err, &refused)
+				require.ErrorContains(t, err, fmt.Sprintf("was set up for %s, and DJANGO_CONFIGURATION is %s", cfg.Strategy, other))
+				require.NotContains(t, err.Error(), "\n")
+			}
+		}
+		require.Equal(t, before, everything(t, db))
+	})
+}
+
+// everything lists the server's databases of this test, and its default database's relations.
+func everything(t *testing.T, db *testpg.DB) []string {
+	t.Helper()
+	rows, err := db.Connect(t, testpg.Superuser).Query(t.Context(), `
+		select datname::text from pg_database where datname like current_database() || '%'
+		union all select format('%s.%s', relnamespace::regnamespace, relname) from pg_class where relnamespace::regnamespace::text !~ '^pg_'
+		order by 1`)
+	require.NoError(t, err)
+	list, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	return list
+}
+
+func TestOutdatedAndNewerTablesAreNotReady(t *testing.T) {
+	t.Parallel()
+	eachStrategy(t, func(t *testing.T, db *testpg.DB, cfg config.Config) {
+		withTenants(t, cfg, 2)
+		setup := newSetup(t, cfg, nil)
+		placements, err := setup.Placements(t.Context())
+		require.NoError(t, err)
+		last := placements[len(placements)-1]
+		version := func(sql string) {
+			owner := cfg.OwnerConn()
+			owner.Database = last.Database
+			conn, err := pgx.ConnectConfig(t.Context(), owner)
+			require.NoError(t, err)
+			defer conn.Close(t.Context())
+			_, err = conn.Exec(t.Context(), fmt.Sprintf(sql, pgx.Identifier{last.Schema, "goose_db_version"}.Sanitize()))
+			require.NoError(t, err)
+		}
+		version("insert into %s (version_id, is_applied) values (2, true)")
+		var newer *tenancy.NewerError
+		require.ErrorAs(t, tenancy.Ready(t.Context(), cfg), &newer)
+		version("delete from %s where version_id > 0")
+		require.ErrorContains(t, tenancy.Ready(t.Context(), cfg),
+			fmt.Sprintf("database %q is outdated in schema %s: run `tenanted migrate`", last.Database, last.Schema))
+	})
+}
+
+func TestRightsLostBetweenMigrationAndGrantAreMended(t *testing.T) {
+	t.Parallel()
+	eachStrategy(t, func(t *testing.T, db *testpg.DB, cfg config.Config) {
+		withTenants(t, cfg, 1)
+		if cfg.Strategy != config.SingleSchema {
+			db.Exec(t, testpg.Owner, "revoke all on schema control from "+testpg.Runtime)
+		} else {
+			db.Exec(t, testpg.Owner, "revoke all on goose_db_version from "+testpg.Runtime)
+		}
+		var notReady *tenancy.NotReadyError
+		require.ErrorAs(t, tenancy.Ready(t.Context(), cfg), &notReady)
+		require.NoError(t, newSetup(t, cfg, nil).Run(t.Context()))
+		require.NoError(t, tenancy.Ready(t.Context(), cfg))
+	})
+}
+
+func TestARuntimeRoleThatIsNotBoundIsRefusedWithTheSQL(t *testing.T) {
+	t.Parallel()
+	db, cfg := bare(t, config.SingleSchema)
+	withTenants(t, cfg, 1)
+	role := strings.ReplaceAll(db.Name, "test_", "strong_")
+	db.Exec(t, testpg.Superuser, "create role "+role+" login bypassrls")
+	t.Cleanup(func() { db.Exec(t, testpg.Superuser, "drop owned by "+role+"; drop role "+role) })
+	strong := settings(t, db, config.SingleSchema, "PGUSER="+role)
+	require.NoError(t, newSetup(t, strong, nil).Run(t.Context()))
+	err := tenancy.Ready(t.Context(), strong)
+	require.ErrorContains(t, err, "nobypassrls")
+	require.NotContains(t, err.Error(), "\n")
+}
+
+func TestDroppedPolicyIsRefused(t *testing.T) {
+	t.Parallel()
+	eachStrategy(t, func(t *testing.T, db *testpg.DB, cfg config.Config) {
+		withTenants(t, cfg, 1)
+		setup := newSetup(t, cfg, nil)
+		placements, err := setup.Placements(t.Context())
+		require.NoError(t, err)
+		owner := cfg.OwnerConn()
+		owner.Database = placements[0].Database
+		conn, err := pgx.ConnectConfig(t.Context(), owner)
+		require.NoError(t, err)
+		defer conn.Close(t.Context())
+		_, err = conn.Exec(t.Context(), "alter table "+pgx.Identifier{placements[0].Schema, "tasks"}.Sanitize()+" disable row level security")
+		require.NoError(t, err)
+		require.ErrorContains(t, tenancy.Ready(t.Context(), cfg), "tasks")
+	})
+}
+
+func TestWithoutAnOwnerThereIsNoSetup(t *testing.T) {
+	t.Parallel()
+	_, cfg := bare(t, config.SingleSchema)
+	withTenants(t, cfg, 1)
+	server := cfg.Runtime()
+	served, err := config.Load([]string{"PGHOST=" + server.Host, fmt.Sprintf("PGPORT=%d", server.Port), "PGDATABASE=" + cfg.Database, "PGUSER=" + cfg.User}, t.TempDir())
+	require.NoError(t, err)
+	_, err = tenancy.NewSetup(served, nil, nil)
+	require.ErrorContains(t, err, "PGOWNER: is not set")
+	require.NoError(t, tenancy.Ready(t.Context(), served), "serving needs no owner")
+}
+
+// An owner without the right to create things is told the SQL that a superuser should run.
+func TestWhatTheOwnerMayNotDoComesWithItsSQL(t *testing.T) {
+	t.Parallel()
+	db, _ := bare(t, config.SingleSchema)
+	weak := strings.ReplaceAll(db.Name, "test_", "weak_")
+	db.Exec(t, testpg.Superuser, "create role "+weak+" login")
+	t.Cleanup(func() { db.Exec(t, testpg.Superuser, "drop role "+weak) })
+
+	err := newSetup(t, settings(t, db, config.SingleSchema, "PGOWNER="+weak, "PGDATABASE="+db.Name+"_x"), nil).Run(t.Context())
+	require.ErrorContains(t, err, fmt.Sprintf(`create database "%s_x" owner "%s"`, db.Name, weak))
+	var sql *tenancy.SQLError
+	require.ErrorAs(t, err, &sql)
+
+	err = newSetup(t, settings(t, db, config.SingleSchema, "PGUSER=nobody_"+weak), nil).Run(t.Context())
+	require.ErrorContains(t, err, fmt.Sprintf(`create role "nobody_%s" login password '...'`, weak))
+}
+
+// A role made by us can log in with its password, over SCRAM, as pg_authid shows.
+func TestARoleIsMadeWithAVerifierOfItsPassword(t *testing.T) {
+	t.Parallel()
+	db, _ := bare(t, config.SingleSchema)
+	boss, app := strings.ReplaceAll(db.Name, "test_", "boss_"), strings.ReplaceAll(db.Name, "test_", "app_")
+	db.Exec(t, testpg.Superuser, fmt.Sprintf("create role %s login createrole; alter database %s owner to %[1]s", boss, db.Name))
+	t.Cleanup(func() {
+		db.Exec(t, testpg.Superuser, fmt.Sprintf("alter database %s owner to %s; drop owned by %s, %s; drop role %[3]s, %[4]s", db.Name, testpg.Owner, boss, app))
+	})
+	var said []string
+	cfg := settings(t, db, config.SingleSchema, "PGOWNER="+boss, "PGUSER="+app, "PGPASSWORD=hunter2")
+	require.NoError(t, newSetup(t, cfg, &said).Run(t.Context()))
+	require.Contains(t, said, "created role "+app)
+	require.NoError(t, tenancy.Ready(t.Context(), cfg))
+
+	require.NotContains(t, storedVerifier(t, db, app), "hunter2")
+
+	// The server makes a verifier of its own when it is given the password; with the same salt ours is the same.
+	for _, password := range []string{"hunter2", "it's à la façon"} {
+		require.NoError(t, setPassword(t, db, app, password))
+		stored := storedVerifier(t, db, app)
+		_, rest, _ := strings.Cut(stored, "$4096:")
+		salt, err := base64.StdEncoding.DecodeString(rest[:strings.Index(rest, "$")])
+		require.NoError(t, err)
+		require.Equal(t, stored, tenancy.ScramVerifier(password, salt, 4096))
+	}
+}
+
+func setPassword(t *testing.T, db *testpg.DB, role, password string) error {
+	_, err := db.Connect(t, testpg.Superuser).Exec(t.Context(),
+		"alter role "+role+" password '"+strings.ReplaceAll(password, "'", "''")+"'")
+	return err
+}
+
+func storedVerifier(t *testing.T, db *testpg.DB, role string) (verifier string) {
+	t.Helper()
+	conn := db.Connect(t, testpg.Superuser)
+	require.NoError(t, conn.QueryRow(t.Context(), "select rolpassword from pg_authid where rolname = $1", role).Scan(&verifier))
+	require.True(t, strings.HasPrefix(verifier, "SCRAM-SHA-256$4096:"), verifier)
+	return verifier
+}
+
+func TestAServerThatIsAwayIsOneLine(t *testing.T) {
+	t.Parallel()
+	cfg, err := config.Load([]string{"PGHOST=localhost", "PGPORT=1", "PGPASSWORD=hunter2", "PGOWNER=boss"}, t.TempDir())
+	require.NoError(t, err)
+	for _, err := range []error{tenancy.Ready(t.Context(), cfg), newSetup(t, cfg, nil).Run(t.Context())} {
+		require.ErrorIs(t, err, scopes.ErrUnavailable)
+		require.ErrorContains(t, err, "connection refused")
+		require.NotContains(t, err.Error(), "\n")
+		require.NotContains(t, err.Error(), "hunter2")
+	}
+}
