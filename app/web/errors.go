@@ -96,7 +96,7 @@ func (s *site) fail(c *gin.Context, err error) {
 		c.Header("Retry-After", strconv.Itoa(p.retryAfter))
 	}
 	if p.Status >= http.StatusInternalServerError {
-		p.RequestID = c.GetString(requestIDHeader)
+		p.RequestID = c.Writer.Header().Get(requestIDHeader)
 	}
 	s.respond(c, answer{status: p.Status, template: "error", title: p.Title, body: p, json: p})
 }
@@ -120,7 +120,7 @@ func (s *site) log(c *gin.Context, status int, err error) {
 		return
 	}
 	s.Logger.ErrorContext(c.Request.Context(), "request failed", "error", err, "status", status,
-		"path", c.Request.URL.Path, "request_id", c.GetString(requestIDHeader))
+		"path", c.Request.URL.Path)
 }
 
 func (s *site) notFound(c *gin.Context) error {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/jackc/pgx/v5"
+	"github.com/klauspost/compress/gzhttp"
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
@@ -56,6 +57,7 @@ type world struct {
 	db      *testpg.DB
 	tenants []scopes.Tenant
 	gorm    *gorm.DB
+	site    *site
 	handler http.Handler
 	log     *strings.Builder
 }
@@ -145,8 +147,9 @@ func (w *world) open(t testing.TB, configuration string, change func(*Options)) 
 	if change != nil {
 		change(&o)
 	}
-	w.handler, err = New(o)
+	w.site, err = newSite(o)
 	require.NoError(t, err)
+	w.handler = gzhttp.GzipHandler(w.site.router())
 }
 
 // Lookup makes the world a directory of its tenants, and of one that is suspended.

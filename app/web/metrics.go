@@ -5,7 +5,9 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // metrics count what the site does. No label names a tenant, a path or anything else that a client
@@ -65,3 +67,12 @@ func known(method string) string {
 func (m *metrics) refused(bound string) { m.refusals.WithLabelValues(bound).Inc() }
 
 func (m *metrics) violation() { m.violations.Inc() }
+
+// showMetrics writes all metrics, in Prometheus' format, on the bare domain.
+func (s *site) showMetrics(c *gin.Context) error {
+	if s.Metrics == nil || !onBareDomain(c) {
+		return s.notFound(c)
+	}
+	promhttp.HandlerFor(s.Metrics, promhttp.HandlerOpts{DisableCompression: true}).ServeHTTP(c.Writer, c.Request)
+	return nil
+}

@@ -28,7 +28,7 @@ func requestID(c *gin.Context) {
 	if !validRequestID(id) {
 		id = rand.Text()
 	}
-	c.Set(requestIDHeader, id)
+	c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), requestIDKey{}, id))
 	c.Header(requestIDHeader, id)
 }
 
@@ -51,19 +51,14 @@ func (s *site) observe(c *gin.Context) {
 }
 
 func accessAttrs(c *gin.Context, took time.Duration) []slog.Attr {
-	attrs := []slog.Attr{
+	return []slog.Attr{
 		slog.String("method", c.Request.Method),
 		slog.String("host", c.Request.Host),
 		slog.String("path", c.Request.URL.Path),
 		slog.Int("status", c.Writer.Status()),
 		slog.Int("bytes", max(c.Writer.Size(), 0)),
 		slog.Duration("took", took),
-		slog.String("request_id", c.GetString(requestIDHeader)),
 	}
-	if tenant, err := scopes.FromContext(c.Request.Context()); err == nil {
-		attrs = append(attrs, slog.String("tenant", tenant.Slug))
-	}
-	return attrs
 }
 
 // recover turns a panic into a 500 page, and logs it with its stack. A statement without a tenant is
@@ -81,7 +76,7 @@ func (s *site) recover(c *gin.Context) {
 		if !ok {
 			err = fmt.Errorf("panic: %v", value)
 		}
-		s.Logger.ErrorContext(c.Request.Context(), "panic", "error", err, "request_id", c.GetString(requestIDHeader),
+		s.Logger.ErrorContext(c.Request.Context(), "panic", "error", err,
 			"path", c.Request.URL.Path, "stack", string(debug.Stack()))
 		s.fail(c, &panicError{err})
 	}()

@@ -52,12 +52,13 @@ type Options struct {
 	// Hosts are the base domains; a tenant is at its slug + "." + one of them. Default: localhost.
 	Hosts []string
 
-	// Logger gets what goes wrong. Default: slog.Default().
+	// Logger gets what goes wrong. Default: slog.Default(). It and AccessLog are told of the tenant and the
+	// request's id as ContextLog does.
 	Logger *slog.Logger
 	// AccessLog gets one line a request. Nil: none.
 	AccessLog *slog.Logger
 	// Metrics, when not nil, gets this package's metrics, and /metrics on the bare domain shows all that
-	// is in it.
+	// is in it, to whoever asks: a proxy in front should not pass it on.
 	Metrics *prometheus.Registry
 
 	// MaxRequests bounds the requests under way, waiting ones included; the next is refused with a 503.
@@ -86,6 +87,10 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
+	}
+	o.Logger = slog.New(ContextLog(o.Logger.Handler()))
+	if o.AccessLog != nil {
+		o.AccessLog = slog.New(ContextLog(o.AccessLog.Handler()))
 	}
 	o.MaxRequests = cmp.Or(o.MaxRequests, 512)
 	o.MaxPerTenant = cmp.Or(o.MaxPerTenant, 16)
@@ -117,6 +122,14 @@ type site struct {
 
 // New returns the handler of the whole site. Errors say which option is wrong.
 func New(options Options) (http.Handler, error) {
+	s, err := newSite(options)
+	if err != nil {
+		return nil, err
+	}
+	return gzhttp.GzipHandler(s.router()), nil
+}
+
+func newSite(options Options) (*site, error) {
 	o := options.withDefaults()
 	if err := o.validate(); err != nil {
 		return nil, err
@@ -129,14 +142,13 @@ func New(options Options) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &site{
+	return &site{
 		Options:     o,
 		resolve:     tenanthttp.Middleware{Source: source, Directory: o.Directory, Optional: true},
 		crossOrigin: http.NewCrossOriginProtection(),
 		gates:       newGates(o.MaxRequests, o.MaxPerTenant, o.MaxWait),
 		metrics:     m,
-	}
-	return gzhttp.GzipHandler(s.router()), nil
+	}, nil
 }
 
 // router says what is served where. Health and static files come before the host is looked at: a probe
@@ -151,6 +163,8 @@ func (s *site) router() *gin.Engine {
 	get(r, "/readyz", s.ready)
 	get(r, staticPrefix+":name", s.static)
 
+	get(r.Group("", s.tenant), "/metrics", s.handle(s.showMetrics))
+
 	inside := []gin.HandlerFunc{s.limit, s.tenant, s.sameOrigin, s.takeTurn}
 	r.NoRoute(append(inside, s.handle(s.notFound))...)
 	r.NoMethod(append(inside, s.handle(s.methodNotAllowed))...)
@@ -160,6 +174,7 @@ func (s *site) router() *gin.Engine {
 
 func (s *site) pages(r *gin.RouterGroup) {
 	get(r, "/", s.handle(s.home))
+	get(r, "/openapi.json", s.handle(s.openAPI))
 	get(r, "/subtasks", s.handle(addSlash))
 	get(r, "/subtasks/", s.handle(s.subtasks))
 	get(r, "/subtasks.json", s.handle(s.subtasks))
