@@ -14,8 +14,9 @@
 //     the *sql.DB of scopes/registry. scopes.WithTenant, scopes.AllTenants and scopes.FilterTenant end the search.
 //   - A goroutine whose statement is one of the above, or that uses a *gorm.DB bare which the function around it
 //     uses with its context.
-//   - A GORM model with a tenant column (flag -columns) that is not of type scopes.TenantID, in a package that
-//     has tenanted models or imports scopes.
+//   - A GORM model with a tenant column (flag -tenantvet.columns) that is not of type scopes.TenantID, in a program
+//     that uses scopes. A struct counts as a model by its tags, gorm.Model or TableName, and next to tenanted models
+//     also by its ID.
 //
 // # What is let pass
 //

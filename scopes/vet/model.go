@@ -17,11 +17,12 @@ func checkModels(pass *analysis.Pass, columns []string) []analysis.Diagnostic {
 	if !imports(pass.Pkg, scopesPath) {
 		return nil
 	}
+	amongModels := declaresTenanted(pass.Pkg)
 	var findings []analysis.Diagnostic
 	for _, file := range pass.Files {
 		ast.Inspect(file, func(n ast.Node) bool {
 			if spec, ok := n.(*ast.TypeSpec); ok {
-				findings = append(findings, checkModel(pass.TypesInfo.Defs[spec.Name], columns)...)
+				findings = append(findings, checkModel(pass.TypesInfo.Defs[spec.Name], columns, amongModels)...)
 			}
 			return true
 		})
@@ -29,11 +30,22 @@ func checkModels(pass *analysis.Pass, columns []string) []analysis.Diagnostic {
 	return findings
 }
 
-func checkModel(obj types.Object, columns []string) []analysis.Diagnostic {
-	if obj == nil || !isModel(obj.Type()) || hasTenant(obj.Type(), 0) {
+// declaresTenanted reports whether a package has a tenanted model of its own.
+func declaresTenanted(pkg *types.Package) bool {
+	return slices.ContainsFunc(pkg.Scope().Names(), func(name string) bool {
+		obj, ok := pkg.Scope().Lookup(name).(*types.TypeName)
+		return ok && hasTenant(obj.Type(), 0)
+	})
+}
+
+func checkModel(obj types.Object, columns []string, amongModels bool) []analysis.Diagnostic {
+	if obj == nil || hasTenant(obj.Type(), 0) {
 		return nil
 	}
-	s := obj.Type().Underlying().(*types.Struct)
+	s, ok := obj.Type().Underlying().(*types.Struct)
+	if !ok || !isModel(obj.Type(), s) && !(amongModels && hasID(s)) {
+		return nil
+	}
 	for i := range s.NumFields() {
 		f := s.Field(i)
 		if !isKey(f.Type()) || !slices.Contains(columns, column(s, i)) {
@@ -46,13 +58,9 @@ func checkModel(obj types.Object, columns []string) []analysis.Diagnostic {
 	return nil
 }
 
-// isModel reports whether a type is a struct that is plainly a table's row to GORM, and not, say, a form or
-// the result of a query: it embeds gorm.Model, names its table, or its tags describe keys or relations.
-func isModel(t types.Type) bool {
-	s, ok := t.Underlying().(*types.Struct)
-	if !ok {
-		return false
-	}
+// isModel reports whether a struct is plainly a table's row to GORM, and not, say, a form or the result of a
+// query: it embeds gorm.Model, names its table, or its tags describe keys or relations.
+func isModel(t types.Type, s *types.Struct) bool {
 	if m, _, _ := types.LookupFieldOrMethod(t, true, nil, "TableName"); m != nil {
 		return true
 	}
@@ -65,6 +73,17 @@ func isModel(t types.Type) bool {
 			if _, ok := settings[setting]; ok {
 				return true
 			}
+		}
+	}
+	return false
+}
+
+// hasID reports whether a struct has what GORM takes for a primary key. Among tenanted models that tells another
+// model.
+func hasID(s *types.Struct) bool {
+	for f := range s.Fields() {
+		if f.Name() == "ID" && isKey(f.Type()) {
+			return true
 		}
 	}
 	return false

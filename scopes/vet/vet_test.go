@@ -12,5 +12,5 @@ import (
 func TestAnalyzer(t *testing.T) {
 	t.Parallel()
 	analysistest.Run(t, analysistest.TestData(), vet.Analyzer,
-		"statements", "contexts", "goroutines", "models", "untenanted", "exceptions", "tenanted/scopes")
+		"statements", "contexts", "goroutines", "models", "views", "untenanted", "exceptions", "tenanted/scopes")
 }

@@ -36,6 +36,12 @@ func local() {
 	_ = inner{}
 }
 
+// note is taken for a model because it stands among models.
+type note struct {
+	ID        int64
+	AccountID int64 // want `note has the tenant column`
+}
+
 // What follows is tenanted, or no model, or has no tenant column.
 
 type mixed struct {
