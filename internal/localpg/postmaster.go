@@ -21,6 +21,9 @@ type postmaster struct {
 	status    string // starting, ready, stopping
 }
 
+// answerTimeout is how long a server may take to answer a connection.
+const answerTimeout = 10 * time.Second
+
 type state int
 
 const (
@@ -59,13 +62,23 @@ func (p postmaster) state() state {
 	}
 }
 
+// accepts says whether a server answers at the socket. To connect is not
+// enough: the kernel does that, for a server that hangs or is dying too. So it
+// asks for encryption, which every server answers with one byte.
 func accepts(dir string) bool {
-	conn, err := net.DialTimeout("unix", socketPath(dir), 5*time.Second)
+	conn, err := net.DialTimeout("unix", socketPath(dir), answerTimeout)
 	if err != nil {
 		return false
 	}
-	_ = conn.Close()
-	return true
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(answerTimeout)); err != nil {
+		return false
+	}
+	if _, err := conn.Write([]byte{0, 0, 0, 8, 4, 210, 22, 47}); err != nil { // SSLRequest
+		return false
+	}
+	_, err = conn.Read(make([]byte, 1))
+	return err == nil
 }
 
 // stop ends the server, which breaks its clients' connections, and waits until

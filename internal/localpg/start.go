@@ -212,5 +212,12 @@ func leave(dir string, users *lockFile) error {
 		return err
 	}
 	data := filepath.Join(dir, dataName)
-	return readPostmaster(data).stop(ctx, data)
+	server := readPostmaster(data)
+	if err := server.stop(ctx, data); err != nil {
+		return err
+	}
+	if server.socketDir != "" && server.socketDir != dir {
+		_ = os.Remove(server.socketDir) // the short one in /tmp; empty by now
+	}
+	return nil
 }

@@ -96,9 +96,5 @@ func forgetServers() {
 
 // dir is the server's directory, the same for all processes of the user.
 func dir() string {
-	name := fmt.Sprintf("tenanted-test-%d", os.Getuid())
-	if inMemory := filepath.Join(memory, name); usable(inMemory) {
-		return inMemory
-	}
-	return filepath.Join(os.TempDir(), name)
+	return filepath.Join(localpg.ScratchDir(), fmt.Sprintf("tenanted-test-%d", os.Getuid()))
 }
