@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -29,6 +30,9 @@ type Config struct {
 	// Allow names tables, views and functions that somebody has judged, as "schema.name" with * and ? as
 	// wildcards: where they would be a defect they are a note. Default: none.
 	Allow []string
+	// Private names tables on which the runtime role must have no right, as a directory of all tenants, in the
+	// same way. Default: none.
+	Private []string
 }
 
 // WithDefaults returns a copy with the defaults that need no connection filled in.
@@ -51,9 +55,9 @@ func (c Config) validate() error {
 	if !settingName.MatchString(c.Setting) {
 		return fmt.Errorf("audit: Config.Setting %q is no name of a custom parameter: write it as app.tenant_id", c.Setting)
 	}
-	for _, pattern := range c.Allow {
+	for _, pattern := range slices.Concat(c.Allow, c.Private) {
 		if _, err := path.Match(pattern, ""); err != nil {
-			return fmt.Errorf("audit: Config.Allow has the malformed pattern %q: write it as schema.name, with * and ? as wildcards", pattern)
+			return fmt.Errorf("audit: malformed pattern %q: write it as schema.name, with * and ? as wildcards", pattern)
 		}
 	}
 	return nil
@@ -121,8 +125,9 @@ type DefectError struct {
 // Error returns one line: the first defect with the SQL that mends it, and how many more there are.
 func (e *DefectError) Error() string {
 	first := e.Defects[0]
-	text := fmt.Sprintf("isolation is not in force in database %q: %s: %s; mend it with: %s",
-		e.Database, first.Object, first.Message, strings.ReplaceAll(first.Fix, "\n", " "))
+	fix := strings.ReplaceAll(strings.TrimPrefix(first.Fix, "-- "), "\n", " ")
+	text := fmt.Sprintf("isolation is not in force in database %q: %s: %s; to mend it: %s",
+		e.Database, first.Object, first.Message, fix)
 	if more := len(e.Defects) - 1; more > 0 {
 		text += fmt.Sprintf(" (and %d more)", more)
 	}

@@ -32,7 +32,7 @@ const safeDefects = `
 func TestFixMendsWhatIsSafe(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.Exec(t, testpg.Owner, w.sql(safeDefects))
+	w.Exec(t, testpg.Owner, safeDefects)
 	before := w.audit(t, audit.Config{})
 	for _, c := range before.Defects() {
 		require.True(t, c.SafeToFix || c.ID == "plan-index", "%+v", c)
@@ -46,6 +46,22 @@ func TestFixMendsWhatIsSafe(t *testing.T) {
 	again, err := audit.Fix(t.Context(), w.Connect(t, testpg.Owner), after)
 	require.NoError(t, err)
 	require.Empty(t, again)
+}
+
+// TestFixLeavesTheRestAlone: what may break somebody else's program is for a person to decide.
+func TestFixLeavesTheRestAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Exec(t, testpg.Superuser, `create role {run}_group; grant {run}_group to {run};
+		create policy support on tasks to {run}_group using (true); grant truncate on tasks to {run}_group;
+		alter table users add unique (email); grant select on users to public; grant test_owner to {run}_group`)
+	w.Exec(t, testpg.Owner, "create view v as select * from tasks")
+	before := w.audit(t, audit.Config{})
+	require.Subset(t, found(before, audit.Defect), []string{"grant-public", "policy-extra", "runtime-member", "unique-tenant", "view-definer"})
+	applied, err := audit.Fix(t.Context(), w.Connect(t, testpg.Owner), before)
+	require.NoError(t, err)
+	require.Empty(t, applied)
+	require.Equal(t, before, w.audit(t, audit.Config{}))
 }
 
 // TestMendedTablesKeepTenantsApart looks at rows instead of catalogs.
@@ -101,13 +117,13 @@ func TestPlacements(t *testing.T) {
 	w := newWorld(t)
 	w.Exec(t, testpg.Owner, "create schema \"tenant-1\"; create schema left_behind")
 	for _, schema := range []string{`"tenant-1"`, "left_behind"} {
-		w.Exec(t, testpg.Owner, w.sql("set search_path = "+schema+";"+tenantTables(t)+strings.ReplaceAll(grants, "public", schema)))
+		w.Exec(t, testpg.Owner, "set search_path = "+schema+";"+tenantTables(t)+strings.ReplaceAll(grants, "public", schema)+"reset search_path")
 	}
 	report := w.audit(t, audit.Config{}, "public", "tenant-1", "left_behind")
 	require.True(t, report.InForce(), "%+v", report.Defects())
 
 	w.Exec(t, testpg.Owner, `alter table "tenant-1".tasks disable row level security`)
-	w.Exec(t, testpg.Superuser, w.sql(`alter role {run} set search_path = "$user", "tenant-1"`))
+	w.Exec(t, testpg.Superuser, `alter role {run} set search_path = "$user", "tenant-1"`)
 	report = w.audit(t, audit.Config{}, "public", "tenant-1", "nowhere")
 	require.Equal(t, []string{"rls-disabled", "schema-missing", "session-search-path", "unknown-table"}, found(report, audit.Defect))
 	for _, c := range report.Defects() {

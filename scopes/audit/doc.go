@@ -9,6 +9,12 @@
 // found, what could happen, and the SQL that mends it. [Startup] judges the few rules without which
 // row-level security is not in force at all, in two catalog queries.
 //
+//	report, err := audit.Run(ctx, conn, audit.Config{Models: []any{&Order{}, &Customer{}}}, "public")
+//	if err != nil {
+//		return err
+//	}
+//	return errors.Join(audit.WriteText(os.Stdout, report), report.Err())
+//
 // # Guarantees
 //
 // Run and Startup read the catalogs in one read-only transaction, so the report describes one moment, and

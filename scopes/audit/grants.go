@@ -59,6 +59,10 @@ func (s *state) readGrants(ctx context.Context, tx pgx.Tx) error {
 	}
 	var err error
 	s.grants, err = collect[grant](ctx, tx, "grants", sql+" order by 1, 3, 4, 5, 6", s.grantees(), s.oids())
+	s.grantsOn = map[uint32][]grant{}
+	for _, g := range s.grants {
+		s.grantsOn[g.OID] = append(s.grantsOn[g.OID], g)
+	}
 	return err
 }
 
@@ -78,35 +82,40 @@ func (s *state) grantees() []uint32 {
 
 // runtimeMay reports whether the runtime role has one of some rights on a relation, or on a column of it.
 func (s *state) runtimeMay(r *relation, privileges ...string) bool {
-	return s.roles.isRuntime(r.Owner) || slices.ContainsFunc(s.grants, func(g grant) bool {
-		return g.OID == r.OID && (g.On == "relation" || g.On == "column") && slices.Contains(privileges, g.Privilege)
+	return s.roles.isRuntime(r.Owner) || slices.ContainsFunc(s.grantsOn[r.OID], func(g grant) bool {
+		return (g.On == "relation" || g.On == "column") && slices.Contains(privileges, g.Privilege)
 	})
 }
 
-// granted returns the grants on some kind of object that want accepts, merged into one finding for each object
-// and grantee. The statement's verb and preposition are those of revoke.
-func (s *state) granted(on string, want func(grant) bool, describe func(g grant, privileges string) finding) []finding {
+// mayRead reports whether the runtime role gets at a table to read it.
+func (s *state) mayRead(t *table) bool {
+	return s.mayUse(t.Schema) && s.runtimeMay(t.relation, "SELECT")
+}
+
+func (s *state) mayUse(schema string) bool {
+	return s.roles.isRuntime(s.server.schemas[schema]) || slices.ContainsFunc(s.grants, func(g grant) bool {
+		return g.On == "schema" && g.Name == schema && g.Privilege == "USAGE"
+	})
+}
+
+// granted returns what describe makes of those grants of a list, on some kind of object, that want accepts. Those
+// on one object to one grantee come as one, with all their privileges.
+func granted(list []grant, on string, want func(grant) bool, describe func(grant) finding) []finding {
+	var merged []grant
+	for _, g := range list {
+		last := len(merged) - 1
+		switch {
+		case g.On != on || !want(g):
+		case last < 0 || merged[last].OID != g.OID || merged[last].Name != g.Name || merged[last].Grantee != g.Grantee:
+			merged = append(merged, g)
+		case !strings.HasSuffix(merged[last].Privilege, g.Privilege): // by another grantor, or on another column
+			merged[last].Privilege += ", " + g.Privilege
+		}
+	}
 	var found []finding
-	var last *grant
-	var privileges []string
-	flush := func() {
-		if last != nil {
-			slices.Sort(privileges)
-			found = append(found, describe(*last, strings.Join(slices.Compact(privileges), ", ")))
-		}
-		last, privileges = nil, nil
+	for _, g := range merged {
+		found = append(found, describe(g))
 	}
-	for _, g := range s.grants {
-		if g.On != on || !want(g) {
-			continue
-		}
-		if last != nil && (last.OID != g.OID || last.Name != g.Name || last.Grantee != g.Grantee) {
-			flush()
-		}
-		last = &g
-		privileges = append(privileges, g.Privilege)
-	}
-	flush()
 	return found
 }
 
@@ -118,8 +127,8 @@ func (s *state) grantee(g grant) string {
 	return ident(s.roles.name(g.Grantee))
 }
 
-func (s *state) has(g grant, privileges, on string) string {
-	return fmt.Sprintf("%s has %s%s", s.roles.name(g.Grantee), privileges, on)
+func (s *state) has(g grant, on string) string {
+	return fmt.Sprintf("%s has %s%s", s.roles.name(g.Grantee), g.Privilege, on)
 }
 
 // onTable returns what describe makes of the grants on a table, its columns, partitions and children.
@@ -127,12 +136,11 @@ func (s *state) onTable(t *table, want func(grant) bool, revoke string) []findin
 	var found []finding
 	for _, r := range append(slices.Clone(s.parts[t]), t.relation) {
 		for _, on := range []string{"relation", "column"} {
-			mine := func(g grant) bool { return g.OID == r.OID && want(g) }
-			found = append(found, s.granted(on, mine, func(g grant, privileges string) finding {
-				message := s.has(g, privileges, map[string]string{"column": " on a column"}[on])
+			found = append(found, granted(s.grantsOn[r.OID], on, want, func(g grant) finding {
+				message := s.has(g, map[string]string{"column": " on a column"}[on])
 				return finding{
 					object: r.object(), message: message, unsafe: !s.roles.isRuntime(g.Grantee),
-					fix: fmt.Sprintf(revoke, privileges, r.sql(), s.grantee(g)),
+					fix: fmt.Sprintf(revoke, strings.ToLower(g.Privilege), r.sql(), s.grantee(g)),
 				}
 			})...)
 		}
@@ -140,14 +148,32 @@ func (s *state) onTable(t *table, want func(grant) bool, revoke string) []findin
 	return found
 }
 
+func judgePrivate(s *state) []finding {
+	private := func(g grant) bool { return matches(s.cfg.Private, g.Schema+"."+g.Name) }
+	var found []finding
+	for _, on := range []string{"relation", "column"} {
+		found = append(found, granted(s.grants, on, private, func(g grant) finding {
+			return finding{
+				object: "table " + g.Schema + "." + g.Name, message: s.has(g, ""), unsafe: !s.roles.isRuntime(g.Grantee),
+				fix: fmt.Sprintf("revoke all on %s from %s;", ident(g.Schema, g.Name), s.grantee(g)),
+			}
+		})...)
+	}
+	return found
+}
+
 func judgeGrantMissing(s *state, t *table) []finding {
-	if s.roles.runtime == nil || s.runtimeMay(t.relation, "SELECT") || s.roles.runtime.Superuser {
+	var fix []string
+	if !s.mayUse(t.Schema) {
+		fix = append(fix, fmt.Sprintf("grant usage on schema %s to %s;", ident(t.Schema), ident(s.cfg.Runtime)))
+	}
+	if !s.runtimeMay(t.relation, "SELECT") {
+		fix = append(fix, fmt.Sprintf("grant select, insert, update, delete on %s to %s;", t.sql(), ident(s.cfg.Runtime)))
+	}
+	if len(fix) == 0 || s.roles.runtime == nil || s.roles.runtime.Superuser {
 		return nil
 	}
-	return []finding{{
-		note: true, message: "the runtime role may not read it",
-		fix: fmt.Sprintf("grant select, insert, update, delete on %s to %s;", t.sql(), ident(s.cfg.Runtime)),
-	}}
+	return []finding{{note: true, message: "the runtime role may not read it", fix: strings.Join(fix, "\n")}}
 }
 
 func judgeExcess(s *state, t *table) []finding {
@@ -170,11 +196,11 @@ func judgePublic(s *state, t *table) []finding {
 }
 
 func judgeSequences(s *state, t *table) []finding {
-	setval := func(g grant) bool { return g.OID == t.OID && g.Privilege == "UPDATE" }
-	return s.granted("sequence", setval, func(g grant, privileges string) finding {
+	setval := func(g grant) bool { return g.Privilege == "UPDATE" }
+	return granted(s.grantsOn[t.OID], "sequence", setval, func(g grant) finding {
 		name := ident(g.Schema, g.Name)
 		return finding{
-			object: "sequence " + g.Schema + "." + g.Name, message: s.has(g, privileges, ""),
+			object: "sequence " + g.Schema + "." + g.Name, message: s.has(g, ""),
 			fix: fmt.Sprintf("revoke update on sequence %s from %s;", name, s.grantee(g)),
 		}
 	})
@@ -184,9 +210,9 @@ func judgeSequences(s *state, t *table) []finding {
 func judgeCreate(forPublic bool) func(*state) []finding {
 	return func(s *state) []finding {
 		create := func(g grant) bool { return g.Privilege == "CREATE" && (g.Grantee == public) == forPublic }
-		return s.granted("schema", create, func(g grant, privileges string) finding {
+		return granted(s.grants, "schema", create, func(g grant) finding {
 			return finding{
-				schema: s.placement(g.Schema), object: "schema " + g.Schema, message: s.has(g, privileges, ""), unsafe: !s.roles.isRuntime(g.Grantee),
+				schema: s.placement(g.Schema), object: "schema " + g.Schema, message: s.has(g, ""), unsafe: !s.roles.isRuntime(g.Grantee),
 				fix: fmt.Sprintf("revoke create on schema %s from %s;", ident(g.Schema), s.grantee(g)),
 			}
 		})
@@ -199,9 +225,9 @@ func judgeCreateSchema(s *state) []finding { return s.onDatabase("CREATE", false
 func judgeTemporary(s *state) []finding { return s.onDatabase("TEMPORARY", true) }
 
 func (s *state) onDatabase(privilege string, note bool) []finding {
-	return s.granted("database", func(g grant) bool { return g.Privilege == privilege }, func(g grant, privileges string) finding {
+	return granted(s.grants, "database", func(g grant) bool { return g.Privilege == privilege }, func(g grant) finding {
 		return finding{
-			note: note, object: "database " + g.Name, message: s.has(g, privileges, ""),
+			note: note, object: "database " + g.Name, message: s.has(g, ""),
 			fix: fmt.Sprintf("revoke %s on database %s from %s;", strings.ToLower(privilege), ident(g.Name), s.grantee(g)),
 		}
 	})
@@ -209,10 +235,10 @@ func (s *state) onDatabase(privilege string, note bool) []finding {
 
 func judgeParameters(s *state) []finding {
 	all := func(grant) bool { return true }
-	return s.granted("parameter", all, func(g grant, privileges string) finding {
+	return granted(s.grants, "parameter", all, func(g grant) finding {
 		return finding{
-			object: "parameter " + g.Name, message: s.has(g, privileges, ""),
-			fix: fmt.Sprintf("revoke %s on parameter %s from %s;", privileges, g.Name, s.grantee(g)),
+			object: "parameter " + g.Name, message: s.has(g, ""),
+			fix: fmt.Sprintf("revoke %s on parameter %s from %s;", strings.ToLower(g.Privilege), g.Name, s.grantee(g)),
 		}
 	})
 }
@@ -221,14 +247,14 @@ func judgeParameters(s *state) []finding {
 // unknown table until it has a model.
 func judgeDefaults(s *state) []finding {
 	wide := func(g grant) bool { return g.Grantee == public || slices.Contains(excessRights, g.Privilege) }
-	return s.granted("default", wide, func(g grant, privileges string) finding {
+	return granted(s.grants, "default", wide, func(g grant) finding {
 		in := ""
 		if g.Schema != "" {
 			in = " in schema " + ident(g.Schema)
 		}
 		return finding{
-			object: "default privileges of " + g.Name, message: s.has(g, privileges, " on tables to come"+in),
-			fix: fmt.Sprintf("alter default privileges for role %s%s revoke %s on tables from %s;", ident(g.Name), in, privileges, s.grantee(g)),
+			object: "default privileges of " + g.Name, message: s.has(g, " on tables to come"+in),
+			fix: fmt.Sprintf("alter default privileges for role %s%s revoke %s on tables from %s;", ident(g.Name), in, strings.ToLower(g.Privilege), s.grantee(g)),
 		}
 	})
 }

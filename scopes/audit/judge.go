@@ -34,6 +34,7 @@ var databaseRules = []struct {
 	{"session-role", judgeSessionRole},
 	{"session-replication", judgeReplicationRole},
 	{"session-search-path", judgeSearchPath},
+	{"grant-private", judgePrivate},
 	{"grant-create", judgeCreate(false)},
 	{"grant-create-public", judgeCreate(true)},
 	{"grant-database", judgeCreateSchema},
@@ -124,7 +125,7 @@ func (s *state) checks(about *Rule, place finding, found []finding) []Check {
 			ID: about.ID, Layer: about.Layer, Schema: f.schema, Object: f.object, Status: Defect, Message: f.message,
 			Risk: about.Risk, Fix: f.fix, SafeToFix: about.Safe && !f.unsafe,
 		}
-		if f.allow != "" && s.allowed(f.allow) {
+		if f.allow != "" && matches(s.cfg.Allow, f.allow) {
 			f.note = true
 			c.Message += " (allowed by the configuration)"
 		}

@@ -156,17 +156,22 @@ func (s *state) oracle(t *table, r *relation, i index) finding {
 	if i.Constraint != "" {
 		drop = dropConstraint(r, i.Constraint)
 	}
-	columns := strings.Join(i.Columns, ", ")
-	f := finding{object: r.object(), message: fmt.Sprintf("%s is unique over all tenants: (%s)", i.Name, columns)}
+	f := finding{object: r.object(), message: i.Name + " is unique over all tenants: (" + strings.Join(i.Columns, ", ") + ")"}
 	if t.model.tenantKey {
 		f.note = !s.runtimeMay(r, "INSERT", "UPDATE")
 		f.fix = fmt.Sprintf("%s\n-- or, to keep it: revoke insert, update on %s from %s;", drop, r.sql(), ident(s.cfg.Runtime))
 		return f
 	}
-	f.fix = drop + fmt.Sprintf("\ncreate unique index on %s (%s, %s);", r.sql(), ident(t.tenant), columns)
 	if slices.Contains(i.Columns, "") {
+		f.message = i.Name + " is unique over all tenants, by an expression"
 		f.fix = drop + "\n-- and create it again with " + t.tenant + " in front"
+		return f
 	}
+	columns := []string{ident(t.tenant)}
+	for _, name := range i.Columns {
+		columns = append(columns, ident(name))
+	}
+	f.fix = drop + fmt.Sprintf("\ncreate unique index on %s (%s);", r.sql(), strings.Join(columns, ", "))
 	return f
 }
 

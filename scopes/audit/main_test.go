@@ -24,6 +24,7 @@ func TestMain(m *testing.M) { testpg.Main(m) }
 type world struct {
 	*testpg.DB
 	runtime string
+	admin   *pgx.Conn // the superuser's
 }
 
 var made atomic.Int64
@@ -35,7 +36,7 @@ func newWorld(t *testing.T) world {
 		_, err := conn.Exec(ctx, tenantTables(t))
 		return err
 	})
-	w.Exec(t, testpg.Owner, w.sql(grants))
+	w.Exec(t, testpg.Owner, grants)
 	return w
 }
 
@@ -49,8 +50,16 @@ func emptyWorld(t *testing.T, key string, build func(context.Context, *pgx.Conn)
 		w.onServer(t, w.sql("drop owned by {run} cascade; drop role {run}; drop role if exists {run}_group"))
 	})
 	w.DB = testpg.Database(t, key, build)
-	w.onServer(t, w.sql("create role {run} login"))
+	w.admin = w.Connect(t, testpg.Superuser)
+	w.Exec(t, testpg.Superuser, "create role {run} login")
 	return w
+}
+
+// Exec runs SQL in the place of a role, over the one connection that there is for it.
+func (w world) Exec(t *testing.T, role, sql string) {
+	t.Helper()
+	_, err := w.admin.Exec(t.Context(), "set role "+role+";"+w.sql(sql)+"; reset role")
+	require.NoError(t, err)
 }
 
 // onServer runs SQL as superuser, connected to no test's database.

@@ -42,16 +42,14 @@ func (s *state) readPlans(ctx context.Context, tx pgx.Tx) error {
 		switch {
 		case s.runtimeBypasses(t) || !t.RLS:
 			p.unseen = "row-level security is not in force here"
-		case !t.holdsRows() || !s.runtimeMay(t.relation, "SELECT"):
+		case !t.holdsRows() || !s.mayRead(t):
 			p.unseen = "the runtime role may not read it"
 		case unseen == "":
-			if p, err = s.explain(ctx, nested, t); err != nil {
-				return fmt.Errorf("explain a read of %s: %w", t, err)
-			}
+			p = s.explain(ctx, nested, t)
 		}
 		s.plans[t.OID] = p
 	}
-	return nil
+	return ctx.Err()
 }
 
 // become makes the transaction work as the runtime role, for a tenant, with the planner set to prefer an index
@@ -73,13 +71,17 @@ func (s *state) become(ctx context.Context, tx pgx.Tx) (unseen string, err error
 	return "", err
 }
 
-func (s *state) explain(ctx context.Context, tx pgx.Tx, t *table) (plan, error) {
+// explain survives an error, as of a policy that calls a function which the role may not: the defect is
+// elsewhere, and the other rules must still be judged.
+func (s *state) explain(ctx context.Context, tx pgx.Tx, t *table) plan {
 	var explained []struct{ Plan node }
-	err := tx.QueryRow(ctx, "explain (format json) select * from "+t.sql()).Scan(&explained)
+	err := pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error {
+		return tx.QueryRow(ctx, "explain (format json) select * from "+t.sql()).Scan(&explained)
+	})
 	if err != nil {
-		return plan{}, err
+		return plan{unseen: err.Error()}
 	}
-	return plan{unindexed: explained[0].Plan.unindexed(s.conditions(t.tenant))}, nil
+	return plan{unindexed: explained[0].Plan.unindexed(s.conditions(t.tenant))}
 }
 
 // unindexed returns the relations that a plan reads without the tenant, in one form or the other, in an index

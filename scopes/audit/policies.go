@@ -48,9 +48,14 @@ func (s *state) isExpected(expression *string, column string) bool {
 // right reports whether a policy is the one that should be there: for all commands, for everybody or
 // for the runtime role, and with no other check on what is written than on what is read.
 func (s *state) right(p policy, column string) bool {
-	forRuntime := slices.ContainsFunc(p.Roles, func(r uint32) bool { return r == public || s.roles.isRuntime(r) })
-	return p.Permissive && p.Command == "*" && forRuntime &&
+	return p.Permissive && p.Command == "*" && s.named(p) &&
 		s.isExpected(p.Using, column) && (p.Check == nil || s.isExpected(p.Check, column))
+}
+
+// named reports whether a policy is for everybody or for the runtime role itself. One for a role that it is a
+// member of may serve that role's other members, and is not dropped unseen.
+func (s *state) named(p policy) bool {
+	return slices.ContainsFunc(p.Roles, func(r uint32) bool { return r == public || s.roles.isRuntime(r) })
 }
 
 // applies reports whether a policy lets the runtime role through, as itself or by SET ROLE.
@@ -117,11 +122,13 @@ func judgePolicyDrift(s *state, t *table) []finding {
 		return nil
 	}
 	var texts []string
+	unsafe := !t.comparable()
 	for _, p := range applying {
 		texts = append(texts, p.String())
+		unsafe = unsafe || !s.named(p)
 	}
 	return []finding{{
-		message: "instead of the tenant's there is " + strings.Join(texts, ", and "), unsafe: !t.comparable(),
+		message: "instead of the tenant's there is " + strings.Join(texts, ", and "), unsafe: unsafe,
 		fix: dropPolicies(t.relation, applying) + "\n" + s.createPolicy(t.relation, t.tenant, applying...),
 	}}
 }
@@ -139,7 +146,9 @@ func judgePolicyExtra(s *state, t *table) []finding {
 			spared = true
 			continue
 		}
-		found = append(found, one("beside the tenant's there is "+p.String(), dropPolicies(t.relation, []policy{p}))...)
+		found = append(found, finding{
+			message: "beside the tenant's there is " + p.String(), fix: dropPolicies(t.relation, []policy{p}), unsafe: !s.named(p),
+		})
 	}
 	return found
 }

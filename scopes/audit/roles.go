@@ -160,7 +160,7 @@ func attribute(name string, has func(*role) bool) func(*state) []finding {
 }
 
 func judgeMember(s *state) []finding {
-	return s.memberships(func(r *role) string { return s.danger(r) })
+	return s.memberships(s.danger)
 }
 
 func judgeReadsAll(s *state) []finding {
@@ -177,8 +177,11 @@ func (s *state) memberships(why func(*role) string) []finding {
 	var found []finding
 	for _, r := range s.roles.byOID {
 		first, member := s.roles.via[r.OID]
+		if !member {
+			continue
+		}
 		reason := why(r)
-		if !member || reason == "" {
+		if reason == "" {
 			continue
 		}
 		message := fmt.Sprintf("is a member of %s, which %s", r.Name, reason)

@@ -29,6 +29,7 @@ type state struct {
 	tableByOID map[uint32]*table
 
 	grants       []grant
+	grantsOn     map[uint32][]grant // by the object's oid
 	settings     []setting
 	owned        []string
 	rewrites     []rewrite
@@ -123,9 +124,9 @@ func (s *state) placementSchemas() []string {
 	return list
 }
 
-// allowed reports whether the configuration names an object as judged.
-func (s *state) allowed(name string) bool {
-	return slices.ContainsFunc(s.cfg.Allow, func(pattern string) bool {
+// matches reports whether a name is among those that the configuration lists.
+func matches(patterns []string, name string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool {
 		ok, err := path.Match(pattern, name)
 		return ok && err == nil
 	})

@@ -85,8 +85,8 @@ func newStrangersWorld(t *testing.T) world {
 		_, err := conn.Exec(ctx, strangersTables)
 		return err
 	})
-	w.Exec(t, testpg.Owner, w.sql(`grant usage on schema billing to {run};
-		grant select, insert, update, delete on app_firm, app_invoice, billing.lines, app_tag, app_invoice_tags, app_country to {run}`))
+	w.Exec(t, testpg.Owner, `grant usage on schema billing to {run};
+		grant select, insert, update, delete on app_firm, app_invoice, billing.lines, app_tag, app_invoice_tags, app_country to {run}`)
 	return w
 }
 
@@ -123,8 +123,8 @@ func TestStranger(t *testing.T) {
 func TestStrangerMended(t *testing.T) {
 	t.Parallel()
 	w := newStrangersWorld(t)
-	w.Exec(t, testpg.Owner, w.sql(`drop policy p on app_invoice; alter table app_invoice disable row level security;
-		alter policy p on billing.lines using (true); grant truncate on billing.lines to {run}`))
+	w.Exec(t, testpg.Owner, `drop policy p on app_invoice; alter table app_invoice disable row level security;
+		alter policy p on billing.lines using (true); grant truncate on billing.lines to {run}`)
 	applied, err := audit.Fix(t.Context(), w.Connect(t, testpg.Owner), w.audit(t, strangers()))
 	require.NoError(t, err)
 	require.Len(t, applied, 4)
