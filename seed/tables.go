@@ -47,7 +47,7 @@ var subtasks = table[models.Subtask]{
 
 // copy streams the rows into the table with a binary COPY and returns how many the server took. A row is
 // composed when pgx asks for it, so only one network buffer of them is in memory. (An encoder of our own in
-// place of pgx's was measured to take the same time: the server is what limits.)
+// place of pgx's saved a twentieth of the CPU time and no time on the clock: the server is what limits.)
 func (t table[T]) copy(ctx context.Context, tx pgx.Tx, rows iter.Seq[T]) (int64, error) {
 	next, stop := iter.Pull(rows)
 	defer stop()
