@@ -210,11 +210,9 @@ func (w *world) page(t testing.TB, line string, headers ...string) string {
 	return body
 }
 
-// contextFor is the context of a request for a page of subtasks, as the router makes it.
+// contextFor is the context of a request, as the router makes it.
 func contextFor(link *url.URL) *gin.Context {
 	c, _ := gin.CreateTestContext(httptest.NewRecorder())
 	c.Request = httptest.NewRequest("GET", link.String(), nil)
-	number := strings.Trim(strings.TrimPrefix(link.Path, "/subtasks"), "/")
-	c.Params = gin.Params{{Key: "number", Value: strings.TrimPrefix(number, ".json")}}
 	return c
 }

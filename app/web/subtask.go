@@ -44,7 +44,7 @@ func (s *site) subtasks(c *gin.Context) error {
 		redirect(c, http.StatusFound, "/tenants/")
 		return nil
 	}
-	view, err := readSubtaskView(c, all)
+	view, err := readSubtaskView(c, all, strings.TrimSuffix(c.Param("number"), ".json"))
 	if err != nil {
 		return err
 	}

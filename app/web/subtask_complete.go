@@ -15,7 +15,7 @@ func (s *site) complete(c *gin.Context) error {
 	if onBareDomain(c) {
 		return refuse(http.StatusForbidden, "The list over all tenants is read-only. Open the tenant's own list to change a subtask.")
 	}
-	view, err := readSubtaskView(c, false)
+	view, err := readSubtaskView(c, false, "")
 	if err != nil {
 		return err
 	}

@@ -1,17 +1,259 @@
 package web
 
 import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"tenanted/models"
+	"tenanted/scopes"
 )
 
 func TestTenantPageIsTheSameInEveryConfiguration(t *testing.T) {
 	t.Parallel()
-	var pages []string
+	var worlds []*world
 	for _, configuration := range configurations {
-		pages = append(pages, newWorld(t, configuration, nil).page(t, "GET tenant-0.localhost:8080 /subtasks/"))
+		worlds = append(worlds, newWorld(t, configuration, nil))
 	}
-	require.Equal(t, pages[0], pages[1])
-	require.Equal(t, pages[0], pages[2])
+	for _, path := range []string{"/subtasks/", "/subtasks/11/", "/subtasks/?q=chapter&sort=newest", "/projects/", "/subtasks.json"} {
+		want := worlds[0].page(t, "GET tenant-0.localhost:8080 "+path)
+		for _, w := range worlds {
+			require.Equal(t, want, w.page(t, "GET tenant-0.localhost:8080 "+path))
+			require.NotContains(t, want, w.db.Name)
+		}
+	}
+}
+
+// list is the JSON of a list of subtasks.
+type list struct {
+	Count   int64
+	Page    int
+	Pages   int
+	Links   linksJSON
+	Results []subtaskJSON
+}
+
+func (w *world) list(t testing.TB, host, path string) list {
+	t.Helper()
+	var l list
+	require.NoError(t, json.Unmarshal([]byte(w.page(t, "GET "+host+" "+path)), &l))
+	return l
+}
+
+func (l list) labels() (labels []string) {
+	for _, r := range l.Results {
+		labels = append(labels, r.Account.Label+" "+r.Label)
+	}
+	return labels
+}
+
+func TestThePageShowsWhatTheOriginalShows(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, single, nil)
+	page := w.page(t, "GET tenant-0.localhost /subtasks/")
+	require.Contains(t, page, "<h1>Subtasks</h1>")
+	var columns []string
+	for _, match := range regexp.MustCompile(`<th scope="col">([^<]*)</th>`).FindAllStringSubmatch(page, -1) {
+		columns = append(columns, match[1])
+	}
+	require.Equal(t, []string{"Account", "Project", "Task", "Subtask", "Name", "Complete?", "Details"}, columns)
+	for _, text := range []string{"Account #1", "Project #3", "Task #14", "Subtask #96", "✅", "❌", "Page 1 of 11", "Company &lt;0&gt; &amp; Sons"} {
+		require.Contains(t, page, text)
+	}
+	require.Equal(t, 10, strings.Count(page, "<tr>")-1)
+	require.NotContains(t, page, "Account #2")
+
+	empty := w.page(t, "GET tenant-2.localhost /subtasks/")
+	require.Contains(t, empty, "(No results)")
+	require.Contains(t, empty, "tenanted seed")
+	require.NotContains(t, empty, "Page 1")
+}
+
+func TestPagesFollowOneAnother(t *testing.T) {
+	t.Parallel()
+	for _, configuration := range configurations {
+		w := newWorld(t, configuration, nil)
+		var seen []string
+		for next := "/subtasks.json?size=25&sort=task"; next != ""; {
+			l := w.list(t, "tenant-0.localhost", next)
+			require.Equal(t, int64(105), l.Count)
+			require.Equal(t, 5, l.Pages)
+			require.Equal(t, next, l.Links.Self)
+			seen = append(seen, l.labels()...)
+			next = l.Links.Next
+		}
+		var want []string
+		for id := 1; id <= 105; id++ {
+			want = append(want, fmt.Sprintf("Account #1 Subtask #%d", id))
+		}
+		require.Equal(t, want, seen)
+	}
+}
+
+func TestOrderIsByNameThenID(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, single, nil)
+	results := w.list(t, "tenant-0.localhost", "/subtasks.json?size=100").Results
+	for i := 1; i < len(results); i++ {
+		a, b := results[i-1], results[i]
+		require.True(t, a.Name < b.Name || a.Name == b.Name && a.ID < b.ID, "%v before %v", a, b)
+	}
+	newest := w.list(t, "tenant-0.localhost", "/subtasks.json?sort=newest").Results
+	require.Equal(t, int64(105), newest[0].ID)
+	require.Equal(t, int64(96), newest[9].ID)
+}
+
+func TestAllTenantsListIsOverAllAndReadOnly(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, single, nil)
+	l := w.list(t, "localhost:8080", "/subtasks.json?size=100")
+	require.Equal(t, int64(105+35), l.Count)
+	for i := 1; i < len(l.Results); i++ {
+		a, b := l.Results[i-1], l.Results[i]
+		require.True(t, a.Name < b.Name || a.Name == b.Name && (a.Account.ID < b.Account.ID || a.Account.ID == b.Account.ID && a.ID < b.ID))
+	}
+	page := w.page(t, "GET localhost:8080 /subtasks/")
+	require.NotContains(t, page, "Mark done")
+	require.Contains(t, page, `<a href="//tenant-1.localhost:8080/">Account #2</a>`)
+	require.NotContains(t, page, `name="project"`)
+	require.Equal(t, int64(11), w.list(t, "localhost", "/subtasks.json?q=chapter+12&size=25").Count)
+}
+
+func TestFilters(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, databases, nil)
+	count := func(query string) int64 { return w.list(t, "tenant-0.localhost", "/subtasks.json?"+query).Count }
+	require.Equal(t, int64(105), count("status=open")+count("status=done"))
+	require.Equal(t, int64(35), count("project=2"))
+	require.Equal(t, int64(105), count("q=WRITE"))
+	require.Equal(t, int64(105), count("q=00%25"), "a percent sign is itself")
+	require.Equal(t, int64(0), count("q=%25x"))
+	require.Equal(t, int64(0), count("q=Write_chapter"), "an underscore is itself")
+	require.Equal(t, int64(0), count(`q=%5C`), "a backslash is itself")
+	require.Equal(t, count("q=chapter+7"), count("q=++chapter+7++"))
+	both := w.list(t, "tenant-0.localhost", "/subtasks.json?q=chapter+1&project=1&status=done&size=100")
+	require.NotEmpty(t, both.Results)
+	for _, r := range both.Results {
+		require.True(t, r.Complete && r.Project.ID == 1 && strings.Contains(r.Name, "chapter 1"), "%+v", r)
+	}
+	page := w.page(t, "GET tenant-0.localhost /subtasks/?q=%3Cnothing%3E")
+	require.Contains(t, page, "Show all subtasks")
+	require.Contains(t, page, `value="&lt;nothing&gt;"`)
+}
+
+func TestBadValuesSayWhatIsAllowed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, single, nil)
+	for query, want := range map[string]struct {
+		status int
+		text   string
+	}{
+		"tenant-0.localhost size=11":                       {400, "10, 25, 50 and 100 are"},
+		"tenant-0.localhost size=-10":                      {400, "10, 25, 50 and 100 are"},
+		"tenant-0.localhost sort=id":                       {400, "name, task, newest are"},
+		"tenant-0.localhost sort=name;drop":                {400, "cannot be read"},
+		"tenant-0.localhost status=maybe":                  {400, "open, done are"},
+		"tenant-0.localhost project=x":                     {400, "a number from 1"},
+		"tenant-0.localhost project=99999999999999999999":  {400, "a number from 1"},
+		"tenant-0.localhost project=77":                    {404, "There is no project #77 here"},
+		"tenant-1.localhost project=2":                     {404, "There is no project #2 here"}, // tenant-0 has one
+		"tenant-0.localhost q=" + strings.Repeat("ä", 101): {400, "100 letters are the most"},
+		"tenant-0.localhost q=%ff":                         {400, "UTF-8"},
+		"tenant-0.localhost q=a%00":                        {400, "NUL"},
+		"tenant-0.localhost q=a&q=b":                       {400, "given 2 times"},
+		"tenant-0.localhost q=%zz":                         {400, "cannot be read"},
+		"tenant-0.localhost page=1e3":                      {404, "numbered from 1"},
+		"localhost project=1":                              {400, "cannot be narrowed to a project"},
+		"localhost q=ab":                                   {400, "3 letters are the least"},
+	} {
+		host, query, _ := strings.Cut(query, " ")
+		response := w.ask(t, "GET "+host+" /subtasks/?"+query)
+		require.Equal(t, want.status, response.StatusCode, query)
+		require.Contains(t, bodyOf(t, response), want.text, query)
+	}
+	require.NotContains(t, w.log.String(), "ERROR")
+}
+
+const form = "Content-Type: application/x-www-form-urlencoded"
+
+func (w *world) isComplete(t testing.TB, tenant int, id int64) bool {
+	t.Helper()
+	var row models.Subtask
+	db := w.gorm.WithContext(scopes.WithTenant(t.Context(), w.tenants[tenant]))
+	require.NoError(t, db.Where("id = ?", id).Take(&row).Error)
+	return row.Complete
+}
+
+func TestMarkingDoneLeadsBackToTheView(t *testing.T) {
+	t.Parallel()
+	for _, configuration := range configurations {
+		w := newWorld(t, configuration, nil)
+		require.False(t, w.isComplete(t, 0, 1))
+		done := w.send(t, "POST tenant-0.localhost /subtasks/1/complete?page=2&size=25&sort=task", "complete=true", form, "Sec-Fetch-Site: same-origin")
+		require.Equal(t, http.StatusSeeOther, done.StatusCode)
+		require.Equal(t, "/subtasks/2/?size=25&sort=task", done.Header.Get("Location"))
+		require.True(t, w.isComplete(t, 0, 1))
+		require.False(t, w.isComplete(t, 1, 1), "tenant-1's subtask of the same number is as it was")
+
+		cookie := done.Header.Get("Set-Cookie")
+		require.Contains(t, cookie, "HttpOnly; SameSite=Strict")
+		cookie, _, _ = strings.Cut(cookie, ";")
+		next := w.ask(t, "GET tenant-0.localhost /subtasks/2/?size=25&sort=task", "Cookie: "+cookie)
+		page := bodyOf(t, next)
+		require.Contains(t, page, "“Write chapter 1 100%” (Subtask #1) is done.")
+		require.Contains(t, page, `action="/subtasks/1/complete?page=2&amp;size=25&amp;sort=task"`)
+		require.Contains(t, next.Header.Get("Set-Cookie"), "Max-Age=0")
+		require.NotContains(t, w.page(t, "GET tenant-2.localhost /subtasks/", "Cookie: "+cookie), "Subtask #1")
+	}
+}
+
+func TestMarkingDoneOnTheLastPageThatThenIsGone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, single, nil)
+	l := w.list(t, "tenant-0.localhost", "/subtasks.json?status=open&project=1&page=last")
+	require.Len(t, l.Results, 3)
+	for i, r := range l.Results {
+		line := fmt.Sprintf("POST tenant-0.localhost /subtasks/%d/complete?page=%d&status=open&project=1", r.ID, l.Page)
+		location := w.send(t, line, "complete=true", form).Header.Get("Location")
+		want := fmt.Sprintf("/subtasks/%d/?project=1&status=open", l.Page)
+		if i == 2 {
+			want = fmt.Sprintf("/subtasks/%d/?project=1&status=open", l.Page-1)
+		}
+		require.Equal(t, want, location)
+		w.page(t, "GET tenant-0.localhost "+location)
+	}
+}
+
+func TestMarkingDoneRefusesWhatIsNotTheTenants(t *testing.T) {
+	t.Parallel()
+	for _, configuration := range configurations {
+		w := newWorld(t, configuration, nil)
+		const ofTenant0 = 105 // tenant-1 has 35
+		for body, status := range map[string]int{"complete=true": 404, "complete=perhaps": 400, "": 400} {
+			response := w.send(t, fmt.Sprintf("POST tenant-1.localhost /subtasks/%d/complete", ofTenant0), body, form)
+			require.Equal(t, status, response.StatusCode, "%q", body)
+			require.Empty(t, response.Header.Get("Set-Cookie"))
+		}
+		for _, id := range []string{"0", "-1", "abc", "99999999999999999999"} {
+			require.Equal(t, 404, w.send(t, "POST tenant-0.localhost /subtasks/"+id+"/complete", "complete=true", form).StatusCode, id)
+		}
+		require.Equal(t, 400, w.send(t, "POST tenant-0.localhost /subtasks/1/complete?size=7", "complete=true", form).StatusCode)
+		require.Equal(t, 413, w.send(t, "POST tenant-0.localhost /subtasks/1/complete", "complete=true&x="+strings.Repeat("x", maxBody), form).StatusCode)
+		require.False(t, w.isComplete(t, 0, ofTenant0) && w.isComplete(t, 0, 1))
+	}
+}
+
+func TestMadeUpFlashShowsNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, single, nil)
+	plain := w.page(t, "GET tenant-1.localhost /subtasks/")
+	for _, value := range []string{"105.true", "x.true", "1.maybe", "", "1", "-1.false", url.QueryEscape("<b>.true")} {
+		require.Equal(t, plain, w.page(t, "GET tenant-1.localhost /subtasks/", "Cookie: flash="+value), value)
+	}
 }

@@ -30,8 +30,9 @@ var (
 // minSearchAll is the shortest text to look for over all tenants: the trigram index knows no shorter one.
 const minSearchAll = 3
 
-// readSubtaskView reads the view from the request. A page's number in the path wins over the query's.
-func readSubtaskView(c *gin.Context, all bool) (subtaskView, error) {
+// readSubtaskView reads the view from the request. A page's number in the path, if there is one, wins over
+// the query's.
+func readSubtaskView(c *gin.Context, all bool, pageInPath string) (subtaskView, error) {
 	v := subtaskView{All: all, JSON: strings.HasSuffix(c.Request.URL.Path, ".json")}
 	q := readQuery(c.Request.URL.RawQuery, "page", "size", "q", "status", "project", "sort")
 	v.readFilters(q)
@@ -42,7 +43,7 @@ func readSubtaskView(c *gin.Context, all bool) (subtaskView, error) {
 	if v.Size, err = parseSize(q.text("size")); err != nil {
 		return v, err
 	}
-	v.Page, err = parsePage(strings.TrimSuffix(c.Param("number"), ".json"), q.text("page"))
+	v.Page, err = parsePage(pageInPath, q.text("page"))
 	return v, err
 }
 
