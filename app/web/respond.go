@@ -81,13 +81,19 @@ func (s *site) encode(c *gin.Context, a answer) (body []byte, contentType string
 	return b.Bytes(), "application/json", err
 }
 
-// notModified sets the page's ETag and reports whether the client has this very page already. The tag
-// is weak, for it means the same page compressed and plain. A page is never kept without asking.
+// notModified sets the page's ETag and reports whether the client has this very page already. A page is
+// never kept without asking.
 func notModified(c *gin.Context, body []byte) bool {
 	sum := sha256.Sum256(body)
-	tag := `W/"` + base64.RawURLEncoding.EncodeToString(sum[:15]) + `"`
-	c.Header("ETag", tag)
 	c.Header("Cache-Control", "private, no-cache")
+	return hasTag(c, base64.RawURLEncoding.EncodeToString(sum[:15]))
+}
+
+// hasTag sets the ETag and reports whether the client has what it names. The tag is weak, for it means the
+// same content compressed and plain.
+func hasTag(c *gin.Context, tag string) bool {
+	tag = `W/"` + tag + `"`
+	c.Header("ETag", tag)
 	for have := range strings.SplitSeq(c.GetHeader("If-None-Match"), ",") {
 		if strings.TrimSpace(have) == tag {
 			return true

@@ -67,12 +67,11 @@ func (s *site) static(c *gin.Context) {
 	}
 	h := c.Writer.Header()
 	h.Set("Content-Type", contentTypes[path.Ext(name)])
-	h.Set("ETag", `W/"`+a.tag+`"`)
 	h.Set("Cache-Control", "public, no-cache")
 	if c.Query("v") == a.tag {
 		h.Set("Cache-Control", "public, max-age=31536000, immutable")
 	}
-	if c.GetHeader("If-None-Match") == h.Get("ETag") {
+	if hasTag(c, a.tag) {
 		c.Status(http.StatusNotModified)
 		return
 	}

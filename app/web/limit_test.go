@@ -1,0 +1,127 @@
+package web
+
+import (
+	"context"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"tenanted/scopes"
+)
+
+func TestGatesBoundOneTenant(t *testing.T) {
+	t.Parallel()
+	g := newGates(8, 2, time.Hour)
+	var turns []func()
+	take := func(id scopes.TenantID) error {
+		done, err := g.takeTurn(t.Context(), id)
+		if err == nil {
+			turns = append(turns, done)
+		}
+		return err
+	}
+	require.NoError(t, take(1))
+	require.NoError(t, take(1))
+	waiting := make(chan error, 2)
+	for range 2 { // half of eight are inside then
+		go func() {
+			done, err := g.takeTurn(t.Context(), 1)
+			if err == nil {
+				defer done()
+			}
+			waiting <- err
+		}()
+	}
+	require.Eventually(t, func() bool { return g.inside(1) == 4 }, 5*time.Second, time.Millisecond)
+	require.ErrorIs(t, take(1), errBusy, "a fifth finds no place")
+	require.NoError(t, take(2), "another tenant does not wait")
+	for _, done := range turns {
+		done()
+	}
+	require.NoError(t, <-waiting)
+	require.NoError(t, <-waiting)
+	require.Eventually(t, func() bool { return g.inside(1) == 0 && g.inside(2) == 0 }, 5*time.Second, time.Millisecond)
+	require.Empty(t, g.tenants, "gates of tenants without requests are forgotten")
+}
+
+func (g *gates) inside(id scopes.TenantID) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.tenants[id] == nil {
+		return 0
+	}
+	return g.tenants[id].inside
+}
+
+func TestGatesWaitForAWhileOnly(t *testing.T) {
+	t.Parallel()
+	g := newGates(8, 1, 10*time.Millisecond)
+	done, err := g.takeTurn(t.Context(), 1)
+	require.NoError(t, err)
+	_, err = g.takeTurn(t.Context(), 1)
+	require.ErrorIs(t, err, errBusy)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = g.takeTurn(ctx, 1)
+	require.Error(t, err)
+	done()
+	require.Zero(t, g.inside(1))
+}
+
+// askAs sends a request with a context, and returns the status that was set.
+func (w *world) askAs(ctx context.Context, host, path string) int {
+	r := httptest.NewRequestWithContext(ctx, "GET", path, nil)
+	r.Host = host
+	recorder := httptest.NewRecorder()
+	w.handler.ServeHTTP(recorder, r)
+	return recorder.Code
+}
+
+// One tenant sends forty requests that hang; another one is served all the while, health too, and the
+// first gets 503 for what is too much.
+func TestOneTenantCannotTakeWhatOthersNeed(t *testing.T) {
+	t.Parallel()
+	release, registry := make(chan struct{}), prometheus.NewRegistry()
+	w := failing(t, func(*world, *gin.Context) error { <-release; return nil }, func(o *Options) {
+		o.MaxRequests, o.MaxPerTenant, o.MaxWait, o.Metrics = 32, 4, 100*time.Millisecond, registry
+	})
+	statuses := make(chan int, 40)
+	var group sync.WaitGroup
+	for range 40 {
+		group.Go(func() { statuses <- w.askAs(t.Context(), "tenant-0.localhost", "/failing") })
+	}
+	require.Eventually(t, func() bool { return len(statuses) == 36 }, 5*time.Second, time.Millisecond, "all but four are refused")
+	require.Equal(t, 200, w.ask(t, "GET tenant-1.localhost /subtasks/").StatusCode)
+	require.Equal(t, 200, w.ask(t, "GET localhost /healthz").StatusCode)
+	busy := w.ask(t, "GET tenant-0.localhost /subtasks/")
+	require.Equal(t, 503, busy.StatusCode)
+	require.Equal(t, "1", busy.Header.Get("Retry-After"))
+	metrics := w.page(t, "GET localhost /metrics")
+	require.Contains(t, metrics, `tenanted_http_refused_total{bound="tenant"} `)
+	close(release)
+	group.Wait()
+	require.Equal(t, 200, w.ask(t, "GET tenant-0.localhost /subtasks/").StatusCode)
+	require.Zero(t, len(w.site.gates.total))
+}
+
+func TestTooManyRequestsAltogether(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	w := failing(t, func(*world, *gin.Context) error { <-release; return nil }, func(o *Options) { o.MaxRequests, o.MaxPerTenant = 2, 1 })
+	var group sync.WaitGroup
+	for _, host := range []string{"tenant-0.localhost", "tenant-1.localhost"} {
+		group.Go(func() { w.askAs(t.Context(), host, "/failing") })
+	}
+	require.Eventually(t, func() bool { return len(w.site.gates.total) == 2 }, 5*time.Second, time.Millisecond)
+	response := w.ask(t, "GET tenant-2.localhost /subtasks/")
+	require.Equal(t, 503, response.StatusCode)
+	require.NotEmpty(t, response.Header.Get("Retry-After"))
+	require.Equal(t, 200, w.ask(t, "GET localhost /healthz").StatusCode)
+	close(release)
+	group.Wait()
+}
