@@ -2,6 +2,8 @@ package scopes
 
 import (
 	"reflect"
+	"slices"
+	"strconv"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -53,7 +55,9 @@ func (c confineClause) ModifyStatement(stmt *gorm.Statement) {
 		return
 	}
 	if id := confinedTo(stmt.DB.Statement); id != 0 {
-		addCondition(stmt, c.field, id)
+		// Association mode builds a join table's condition apart, and takes over its text without its variables.
+		apart := stmt.Schema != nil && stmt != stmt.DB.Statement
+		addCondition(stmt, condition{field: c.field, id: id, literal: apart})
 	}
 }
 
@@ -73,8 +77,8 @@ func guarded(stmt *gorm.Statement) bool {
 // statement is what the plugin needs to know of a statement on a tenanted model.
 type statement struct {
 	*gorm.Statement
-	field *schema.Field // the tenant column
-	id    TenantID      // the tenant the statement is confined to, or zero for cross-tenant work
+	fields []*schema.Field // the tenant column; two in a join table that GORM made of two tenanted models
+	id     TenantID        // the tenant the statement is confined to, or zero for cross-tenant work
 }
 
 // examine returns what is known of a statement; ok is false when its model is not tenanted, or nothing is
@@ -83,23 +87,23 @@ func examine(stmt *gorm.Statement) (s statement, ok bool) {
 	if stmt.Schema == nil {
 		return statement{}, false
 	}
-	f := tenantField(stmt.Schema)
-	if f == nil {
+	fields := tenantFields(stmt.Schema)
+	if len(fields) == 0 {
 		return statement{}, false
 	}
 	id, known := lookup(stmt.Context)
-	return statement{Statement: stmt, field: f, id: id.confines()}, known
+	return statement{Statement: stmt, fields: fields, id: id.confines()}, known
 }
 
-// tenantField returns the model's tenant column, or nil. It looks among the clauses, of which there are one
-// or two, and not among the fields.
-func tenantField(s *schema.Schema) *schema.Field {
+// tenantFields returns the model's tenant columns. It looks among the clauses, of which there are one or two, and
+// not among the fields.
+func tenantFields(s *schema.Schema) (fields []*schema.Field) {
 	for _, c := range s.QueryClauses {
 		if c, ok := c.(confineClause); ok {
-			return c.field
+			fields = append(fields, c.field)
 		}
 	}
-	return nil
+	return fields
 }
 
 func confinedTo(stmt *gorm.Statement) TenantID {
@@ -112,14 +116,16 @@ func confine(_ *gorm.DB, s statement) {
 	if s.id == 0 || s.SQL.Len() > 0 {
 		return
 	}
-	addCondition(s.Statement, s.field, s.id)
+	for _, f := range s.fields {
+		addCondition(s.Statement, condition{field: f, id: s.id})
+	}
 }
 
 // addCondition puts the condition on the tenant before all others, and the others into parentheses of their
 // own, so that no OR among them reaches around it. Doing it again changes nothing, unless conditions
 // were added in between. A statement that carries another tenant's condition was built under that tenant: it
 // fails.
-func addCondition(stmt *gorm.Statement, f *schema.Field, id TenantID) {
+func addCondition(stmt *gorm.Statement, own condition) {
 	c := stmt.Clauses["WHERE"]
 	if c.Builder != nil {
 		fail(stmt.DB, errUnknownWhere)
@@ -131,18 +137,20 @@ func addCondition(stmt *gorm.Statement, f *schema.Field, id TenantID) {
 	} else if c.Expression != nil {
 		rest = []clause.Expression{c.Expression}
 	}
-	if named, found := otherTenant(rest, f, id); found {
-		fail(stmt.DB, &TenantMismatchError{Model: f.Schema.Name, Value: named, Want: id})
+	if named, found := otherTenant(rest, own.field, own.id); found {
+		fail(stmt.DB, &TenantMismatchError{Model: own.field.Schema.Name, Value: named, Want: own.id})
 		return
 	}
-	if len(rest) > 0 {
-		if _, ok := rest[0].(condition); ok {
-			rest = rest[1:]
+	exprs := []clause.Expression{own}
+	for ; len(rest) > 0; rest = rest[1:] {
+		earlier, ok := rest[0].(condition)
+		if !ok {
+			exprs = append(exprs, group(rest))
+			break
 		}
-	}
-	exprs := []clause.Expression{condition{f, id}}
-	if len(rest) > 0 {
-		exprs = append(exprs, group(rest))
+		if earlier.field != own.field {
+			exprs = append(exprs, earlier)
+		}
 	}
 	c.Name, c.Expression = "WHERE", clause.Where{Exprs: exprs}
 	stmt.Clauses["WHERE"] = c
@@ -150,29 +158,51 @@ func addCondition(stmt *gorm.Statement, f *schema.Field, id TenantID) {
 
 // condition is "column = tenant", on the statement's table or its alias.
 type condition struct {
-	field *schema.Field
-	id    TenantID
+	field   *schema.Field
+	id      TenantID
+	literal bool // the tenant is part of the text, and not a variable
 }
 
 func (c condition) Build(b clause.Builder) {
 	b.WriteQuoted(clause.Column{Table: clause.CurrentTable, Name: c.field.DBName})
 	_, _ = b.WriteString(" = ")
+	if c.literal {
+		_, _ = b.WriteString(strconv.FormatInt(int64(c.id), 10))
+		return
+	}
 	b.AddVar(b, int64(c.id))
 }
 
-// group returns conditions as one that is always in parentheses. It keeps GORM's own types, since
-// FirstOrCreate reads the values of a new row from them.
+// group returns conditions as one that is always in parentheses, or cannot need them. It keeps GORM's own types
+// where it can, since FirstOrCreate reads the values of a new row from them.
 func group(exprs []clause.Expression) clause.Expression {
-	if len(exprs) > 1 {
+	if len(exprs) != 1 {
 		return clause.AndConditions{Exprs: exprs}
 	}
 	switch e := exprs[0].(type) {
-	case clause.Eq, clause.IN, parenthesised:
+	case parenthesised:
 		return e
+	case clause.Eq:
+		if isValue(e.Value) {
+			return e
+		}
+	case clause.IN:
+		if !slices.ContainsFunc(e.Values, func(v any) bool { return !isValue(v) }) {
+			return e
+		}
 	case clause.AndConditions:
 		return group(e.Exprs)
+	}
+	return parenthesised{exprs[0]}
+}
+
+// isValue reports whether v goes to the server as a variable. Anything else is text, and may contain an OR.
+func isValue(v any) bool {
+	switch v.(type) {
+	case clause.Expression, clause.Interface, gorm.Valuer, *gorm.DB:
+		return false
 	default:
-		return parenthesised{e}
+		return true
 	}
 }
 
@@ -223,23 +253,17 @@ func otherTenant(exprs []clause.Expression, f *schema.Field, id TenantID) (named
 	return 0, false
 }
 
-// otherTenantIn is otherTenant for "column IN (…)" and "(column, …) IN ((…), …)". It is a demand for another
-// tenant when no value names id.
+// otherTenantIn is otherTenant for "column IN (…)" and "(column, …) IN ((…), …)". The first is a demand for another
+// tenant when no value names id. The second is GORM's for the keys of rows, none of which may be another tenant's.
 func otherTenantIn(in clause.IN, f *schema.Field, id TenantID) (named TenantID, found bool) {
-	columns, composite := in.Column.([]clause.Column)
-	at := -1
-	for i, c := range columns {
-		if isTenantColumn(c, f) {
-			at = i
-		}
+	if columns, composite := in.Column.([]clause.Column); composite {
+		at := slices.IndexFunc(columns, func(c clause.Column) bool { return isTenantColumn(c, f) })
+		return otherTenantInKeys(in.Values, at, id)
 	}
-	if composite && at < 0 || !composite && !isTenantColumn(in.Column, f) {
+	if !isTenantColumn(in.Column, f) {
 		return 0, false
 	}
 	for _, v := range in.Values {
-		if tuple, ok := v.([]any); ok && at >= 0 && at < len(tuple) {
-			v = tuple[at]
-		}
 		n, other := differs(v, id)
 		if !other {
 			return 0, false
@@ -247,6 +271,17 @@ func otherTenantIn(in clause.IN, f *schema.Field, id TenantID) (named TenantID, 
 		named, found = n, true
 	}
 	return named, found
+}
+
+func otherTenantInKeys(keys []any, at int, id TenantID) (named TenantID, found bool) {
+	for _, v := range keys {
+		if key, ok := v.([]any); ok && at >= 0 && at < len(key) {
+			if named, found = differs(key[at], id); found {
+				return named, true
+			}
+		}
+	}
+	return 0, false
 }
 
 // isTenantColumn reports whether a condition's column is the tenant column of the field's own table.

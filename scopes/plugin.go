@@ -79,6 +79,8 @@ func (p *Plugin) Initialize(db *gorm.DB) error {
 		c.Row().Before("gorm:row").Register("scopes:confine", unlessFailed(confine)),
 
 		c.Raw().Before("*").Register("scopes:guard", p.guard("raw", nil)),
+
+		rollBackPanics(db),
 	)
 }
 
@@ -138,13 +140,16 @@ func needsTenant(stmt *gorm.Statement) bool {
 	if stmt.Schema == nil || stmt.SQL.Len() > 0 || stmt.TableExpr != nil || stmt.Table != stmt.Schema.Table {
 		return true
 	}
+	if _, ok := stmt.Clauses["FROM"]; ok { // may name other tables
+		return true
+	}
 	for i := range stmt.Joins {
 		rel, ok := stmt.Schema.Relationships.Relations[stmt.Joins[i].Name]
-		if !ok || tenantField(rel.FieldSchema) != nil {
+		if !ok || len(tenantFields(rel.FieldSchema)) > 0 {
 			return true
 		}
 	}
-	return tenantField(stmt.Schema) != nil
+	return len(tenantFields(stmt.Schema)) > 0
 }
 
 // describe names what a statement is about, for a person.

@@ -4,9 +4,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
+	"strings"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -17,7 +17,10 @@ import (
 // never changes.
 var ErrTenantChange = errors.New("the tenant of a row never changes")
 
-var errUnknownWhere = errors.New("scopes: a WHERE clause with a builder of its own cannot be confined to a tenant")
+var (
+	errUnknownWhere    = errors.New("scopes: a WHERE clause with a builder of its own cannot be confined to a tenant")
+	errUnknownConflict = errors.New("scopes: an ON CONFLICT clause other than clause.OnConflict cannot be confined to a tenant")
+)
 
 // fail makes the statement end with err, unless it has failed before. Row has no way to return an error but
 // through the *sql.Row.
@@ -46,11 +49,12 @@ func checkCreate(db *gorm.DB, s statement) {
 		s.ownMaps(*dest)
 	default:
 		eachRow(s.ReflectValue, s.ownRow)
+		eachRow(s.ReflectValue, s.refuseForeignRelations)
 	}
 	if len(s.Selects) > 0 {
-		s.Selects = append(slices.Clip(s.Selects), s.field.Name)
+		s.Selects = append(slices.Clip(s.Selects), s.names()...)
 	}
-	s.Omits = slices.DeleteFunc(slices.Clone(s.Omits), func(name string) bool { return name == s.field.Name || name == s.field.DBName })
+	s.Omits = slices.DeleteFunc(slices.Clone(s.Omits), func(name string) bool { return s.named(name) != nil })
 }
 
 // confineCreate looks at the rows again, since hooks may have changed them, and keeps an upsert from
@@ -65,14 +69,21 @@ func confineCreate(db *gorm.DB, s statement) {
 		return
 	}
 	conflict, ok := c.Expression.(clause.OnConflict)
-	if !ok || conflict.DoNothing {
+	if !ok || c.Builder != nil {
+		fail(db, errUnknownConflict)
+		return
+	}
+	if conflict.DoNothing {
 		return
 	}
 	if slices.ContainsFunc(conflict.DoUpdates, s.changesTenant) {
 		fail(db, s.tenantChange())
 		return
 	}
-	exprs := []clause.Expression{condition{s.field, s.id}}
+	var exprs []clause.Expression
+	for _, f := range s.fields {
+		exprs = append(exprs, condition{field: f, id: s.id})
+	}
 	if len(conflict.Where.Exprs) > 0 {
 		exprs = append(exprs, group(conflict.Where.Exprs))
 	}
@@ -83,11 +94,12 @@ func confineCreate(db *gorm.DB, s statement) {
 // changesTenant reports whether an upsert's assignment sets the tenant column to anything but the proposed
 // row's own tenant, which has been checked.
 func (s statement) changesTenant(a clause.Assignment) bool {
-	if a.Column.Name != s.field.DBName {
+	f := s.named(a.Column.Name)
+	if f == nil {
 		return false
 	}
 	from, ok := a.Value.(clause.Column)
-	return !ok || from.Table != "excluded" || from.Name != s.field.DBName
+	return !ok || from.Table != "excluded" || from.Name != f.DBName
 }
 
 // checkUpdate refuses rows and values of another tenant and an update without a condition, and takes the
@@ -96,23 +108,24 @@ func checkUpdate(db *gorm.DB, s statement) {
 	if s.id == 0 {
 		return
 	}
-	if !s.hasCondition() {
+	if !s.hasCondition() && !s.allKeyed(s.Model) {
 		fail(db, gorm.ErrMissingWhereClause)
 		return
 	}
 	eachRow(reflect.ValueOf(s.Model), s.refuseForeign)
+	eachRow(reflect.ValueOf(s.Model), s.refuseForeignRelations)
 	if values, ok := asMap(s.Dest); ok {
 		s.refuseChange(values)
 	} else {
 		s.refuseForeignValues()
 	}
-	s.Omits = append(slices.Clip(s.Omits), s.field.Name)
+	s.Omits = append(slices.Clip(s.Omits), s.names()...)
 }
 
 // confineUpdate is confine, and refuses a SET clause of the caller's that names the tenant column.
 func confineUpdate(db *gorm.DB, s statement) {
 	set, _ := s.Clauses["SET"].Expression.(clause.Set)
-	if slices.ContainsFunc(set, func(a clause.Assignment) bool { return a.Column.Name == s.field.DBName }) {
+	if slices.ContainsFunc(set, func(a clause.Assignment) bool { return s.named(a.Column.Name) != nil }) {
 		fail(db, s.tenantChange())
 		return
 	}
@@ -124,7 +137,7 @@ func checkDelete(db *gorm.DB, s statement) {
 	if s.id == 0 {
 		return
 	}
-	if !s.hasCondition() {
+	if !s.hasCondition() && !s.anyKeyed(s.Dest) && !s.anyKeyed(s.Model) {
 		fail(db, gorm.ErrMissingWhereClause)
 		return
 	}
@@ -148,105 +161,63 @@ func (s statement) withTenant(value any) any {
 		rv, value = row, row.Interface()
 	}
 	eachRow(rv, func(row reflect.Value) {
-		if s.field.PrimaryKey && s.owns(row) && s.keyed(row) {
-			s.ownRow(row)
-		} else {
-			s.refuseForeign(row)
+		s.refuseForeign(row)
+		if s.owns(row) && s.keyed(row) {
+			s.ownKey(row)
 		}
 	})
 	return value
 }
 
-// hasCondition reports whether the caller said which rows are meant. GORM's own check cannot tell, since the
-// condition on the tenant is one too.
+// hasCondition reports whether the caller said in words which rows are meant, or that all are. GORM's own check
+// cannot tell, since the condition on the tenant is one too.
 func (s statement) hasCondition() bool {
 	if s.AllowGlobalUpdate || s.SQL.Len() > 0 {
 		return true
 	}
-	if where, ok := s.Clauses["WHERE"]; ok && !onlyTenant(where.Expression) {
-		return true
-	}
-	keyed := false
-	for _, v := range []any{s.Dest, s.Model} {
-		eachRow(reflect.ValueOf(v), func(row reflect.Value) { keyed = keyed || s.owns(row) && s.keyed(row) })
-	}
-	return keyed
+	where, ok := s.Clauses["WHERE"]
+	return ok && !onlyTenant(where.Expression)
+}
+
+// anyKeyed reports whether one of the rows in v says by its key that it is meant; GORM leaves out the others in a
+// delete.
+func (s statement) anyKeyed(v any) (any bool) {
+	eachRow(reflect.ValueOf(v), func(row reflect.Value) { any = any || s.owns(row) && s.keyed(row) })
+	return any
+}
+
+// allKeyed reports whether each of the rows in v does. In an update, GORM may take one that does not for all.
+func (s statement) allKeyed(v any) bool {
+	rows, all := 0, true
+	eachRow(reflect.ValueOf(v), func(row reflect.Value) {
+		rows++
+		all = all && s.owns(row) && s.keyed(row)
+	})
+	return rows > 0 && all
 }
 
 // onlyTenant reports whether a WHERE is nothing but what an earlier use of the statement left.
 func onlyTenant(where clause.Expression) bool {
 	w, ok := where.(clause.Where)
-	if !ok || len(w.Exprs) != 1 {
-		return ok && len(w.Exprs) == 0
-	}
-	_, ok = w.Exprs[0].(condition)
-	return ok
-}
-
-// keyed reports whether a row's primary key is set, the tenant aside if there is more to the key.
-func (s statement) keyed(row reflect.Value) bool {
-	return slices.ContainsFunc(s.Schema.PrimaryFields, func(f *schema.Field) bool {
-		if f == s.field && len(s.Schema.PrimaryFields) > 1 {
-			return false
-		}
-		_, zero := f.ValueOf(s.Context, row)
-		return !zero
+	return ok && !slices.ContainsFunc(w.Exprs, func(e clause.Expression) bool {
+		_, ours := e.(condition)
+		return !ours
 	})
-}
-
-// owns reports whether a value is a row of the statement's model.
-func (s statement) owns(row reflect.Value) bool { return row.Type() == s.Schema.ModelType }
-
-// ownRow sets the row's tenant where it is unset, and refuses another one.
-func (s statement) ownRow(row reflect.Value) {
-	if !s.owns(row) {
-		return
-	}
-	if v, zero := s.field.ValueOf(s.Context, row); !zero {
-		s.refuse(v)
-		return
-	}
-	if !row.CanAddr() {
-		return // GORM refuses to create from a value that is not addressable
-	}
-	if err := s.field.Set(s.Context, row, int64(s.id)); err != nil {
-		fail(s.DB, fmt.Errorf("set the tenant of %s: %w", s.Schema.Name, err))
-	}
-}
-
-// refuseForeign refuses a row that bears another tenant.
-func (s statement) refuseForeign(row reflect.Value) {
-	if !s.owns(row) {
-		return
-	}
-	if v, zero := s.field.ValueOf(s.Context, row); !zero {
-		s.refuse(v)
-	}
-}
-
-func (s statement) refuse(v any) {
-	if named, other := differs(v, s.id); other {
-		fail(s.DB, &TenantMismatchError{Model: s.Schema.Name, Value: named, Want: s.id})
-	}
 }
 
 // ownedMap returns a copy of values that bears the tenant, and refuses another one.
 func (s statement) ownedMap(values map[string]any) map[string]any {
-	owned := maps.Clone(values)
-	for _, key := range []string{s.field.Name, s.field.DBName} {
-		v, ok := owned[key]
-		if !ok {
-			continue
-		}
-		if _, other := differs(v, s.id); other || !isNumber(v) {
+	owned := map[string]any{}
+	for key, v := range values {
+		if s.named(key) == nil {
+			owned[key] = v
+		} else if _, other := differs(v, s.id); other || !isNumber(v) {
 			fail(s.DB, s.mismatch(v))
 		}
-		delete(owned, key)
 	}
-	if owned == nil {
-		owned = map[string]any{}
+	for _, f := range s.fields {
+		owned[f.DBName] = int64(s.id)
 	}
-	owned[s.field.DBName] = int64(s.id)
 	return owned
 }
 
@@ -259,12 +230,13 @@ func (s statement) ownMaps(rows []map[string]any) {
 // refuseChange refuses an assignment of anything but the tenant's own id to the tenant column. A nil is let
 // pass, and left out: GORM assigns it where an association with a composite key is cleared.
 func (s statement) refuseChange(values map[string]any) {
-	for _, key := range []string{s.field.Name, s.field.DBName} {
-		v, ok := values[key]
-		if !ok || v == nil {
+	for key, v := range values {
+		if s.named(key) == nil {
 			continue
 		}
-		if _, other := differs(v, s.id); other || !isNumber(v) {
+		_, other := differs(v, s.id)
+		known := s.Schema.LookUpField(key) != nil // else GORM would not leave it out
+		if other || !known || v != nil && !isNumber(v) {
 			fail(s.DB, s.mismatch(v))
 		}
 	}
@@ -276,18 +248,32 @@ func (s statement) refuseForeignValues() {
 	if err := other.Parse(s.Dest); err != nil {
 		return // GORM reports it
 	}
-	f := other.Schema.LookUpField(s.field.DBName)
-	if f == nil {
-		return
+	values := statement{Statement: &gorm.Statement{DB: s.DB, Context: s.Context, Schema: other.Schema}, id: s.id}
+	for _, f := range s.fields {
+		if f := other.Schema.LookUpField(f.DBName); f != nil {
+			values.fields = append(values.fields, f)
+		}
 	}
-	eachRow(reflect.ValueOf(s.Dest), func(row reflect.Value) {
-		if row.Type() != other.Schema.ModelType {
-			return
+	eachRow(reflect.ValueOf(s.Dest), values.refuseForeign)
+}
+
+// names returns the names of the tenant's fields.
+func (s statement) names() (names []string) {
+	for _, f := range s.fields {
+		names = append(names, f.Name)
+	}
+	return names
+}
+
+// named returns the tenant's field that a name in a map, SET or Omit means, or nil. GORM takes a field's name, a
+// column's, and that in quotes.
+func (s statement) named(name string) *schema.Field {
+	for _, f := range s.fields {
+		if name == f.Name || strings.EqualFold(s.Quote(name), s.Quote(f.DBName)) {
+			return f
 		}
-		if v, zero := f.ValueOf(s.Context, row); !zero {
-			s.refuse(v)
-		}
-	})
+	}
+	return nil
 }
 
 // mismatch is the error for a value of the tenant column that is not the tenant's id.
@@ -299,7 +285,7 @@ func (s statement) mismatch(v any) error {
 }
 
 func (s statement) tenantChange() error {
-	return fmt.Errorf("%s.%s: %w", s.Schema.Name, s.field.Name, ErrTenantChange)
+	return fmt.Errorf("%s.%s: %w", s.Schema.Name, s.fields[0].Name, ErrTenantChange)
 }
 
 func isNumber(v any) bool {
@@ -307,30 +293,17 @@ func isNumber(v any) bool {
 	return rv.CanInt() || rv.CanUint()
 }
 
+// asMap returns the map that dest is or, as GORM looks for it, points at.
 func asMap(dest any) (map[string]any, bool) {
-	switch d := dest.(type) {
-	case map[string]any:
-		return d, true
-	case *map[string]any:
-		return *d, true
-	default:
-		return nil, false
-	}
-}
-
-// eachRow calls f for each struct in v: itself, or the elements of a slice or array, through pointers.
-func eachRow(v reflect.Value, f func(reflect.Value)) {
-	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
+	v := reflect.ValueOf(dest)
+	for v.Kind() == reflect.Pointer {
 		v = v.Elem()
 	}
-	switch v.Kind() {
-	case reflect.Struct:
-		f(v)
-	case reflect.Slice, reflect.Array:
-		for i := range v.Len() {
-			eachRow(v.Index(i), f)
-		}
+	if !v.IsValid() {
+		return nil, false
 	}
+	m, ok := v.Interface().(map[string]any)
+	return m, ok
 }
 
 // failedRow returns a row whose Scan returns err. Only database/sql can make a *sql.Row, so it is asked for
