@@ -1,0 +1,9 @@
+package registry_test
+
+import (
+	"testing"
+
+	"tenanted/internal/testpg"
+)
+
+func TestMain(m *testing.M) { testpg.Main(m) }
