@@ -1,0 +1,18 @@
+package scopestest
+
+import "slices"
+
+// Attack is one way to get at another tenant's rows.
+type Attack struct {
+	// Name is stable: "group/what-is-done".
+	Name string
+	// Limit says why no layer can stop the attack, in words for people. Empty for all others.
+	Limit string
+
+	run func(*Attempt) error
+}
+
+// Attacks returns all attacks, in the order in which they are made.
+func Attacks() []Attack {
+	return slices.Concat(contextAttacks, readAttacks, tableAttacks, rawAttacks, writeAttacks, createAttacks, relationAttacks)
+}

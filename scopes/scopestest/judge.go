@@ -1,0 +1,271 @@
+package scopestest
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
+
+	"tenanted/scopes"
+)
+
+// Marks in the text fields of the tenants' rows.
+const (
+	canary   = "canary of B"
+	ownMark  = "row of A"
+	perTable = 2 // parents of each tenant, and children of each parent
+	firstID  = 1_000_000
+)
+
+// sight is one tenant's tables, as the judge sees them.
+type sight struct {
+	conn *pgx.Conn
+	db   *gorm.DB
+}
+
+// judge sees all rows, by connections of its own and without any of the code under test.
+type judge struct {
+	subject
+	target Target
+	a, b   sight
+	shared bool // A's and B's rows are in the same tables
+}
+
+func newJudge(t testing.TB, target Target, s subject) *judge {
+	role := target.Judge
+	if role == nil {
+		role = target.Owner
+	}
+	require.NotNil(t, role, "Target.Judge or Target.Owner is required")
+	j := &judge{subject: s, target: target, shared: target.A.Placement == target.B.Placement}
+	j.a = j.connect(t, role, target.A.Placement)
+	j.b = j.connect(t, role, target.B.Placement)
+	return j
+}
+
+func (j *judge) connect(t testing.TB, role *pgx.ConnConfig, p scopes.Placement) sight {
+	config := role.Copy()
+	place(config, p)
+	conn, err := pgx.ConnectConfig(t.Context(), config)
+	require.NoError(t, err)
+	pool := stdlib.OpenDB(*config)
+	t.Cleanup(func() {
+		_ = conn.Close(context.Background())
+		_ = pool.Close()
+	})
+	db := openGORM(t, pool)
+	require.NoError(t, db.Use(noScope{}))
+	require.NoError(t, j.disarm(db))
+	return sight{conn, db}
+}
+
+// rows are one tenant's rows as they were made: the children of all parents, in the order of the parents.
+type rows struct {
+	tenant            scopes.Tenant
+	parents, children []any
+}
+
+// state is what is in the tables, and what came of it.
+type state struct {
+	rows [2]rows   // A's and B's, as they were made
+	text [2]string // A's and B's, as PostgreSQL writes them
+}
+
+// reset makes both tenants' rows anew. The ids of B's are above those of A's, in whatever tables they are.
+func (j *judge) reset(ctx context.Context) (s state, err error) {
+	tenants := []scopes.Tenant{j.target.A, j.target.B}
+	sights := []sight{j.a, j.b}
+	for _, sight := range sights { // both before either is filled: they may be the same tables
+		if err := j.clear(ctx, sight); err != nil {
+			return s, err
+		}
+	}
+	for i, sight := range sights {
+		mark := []string{ownMark, canary}[i]
+		if s.rows[i], err = j.fill(ctx, sight, tenants[i], mark, int64(i+1)*firstID); err != nil {
+			return s, err
+		}
+	}
+	s.text, err = j.look(ctx)
+	return s, err
+}
+
+// clear deletes the rows of both tenants, and of others below their parents.
+func (j *judge) clear(ctx context.Context, s sight) error {
+	theirs := fmt.Sprintf("%s in (%d, %d)", ident(j.parent.tenant.DBName), j.target.A.ID, j.target.B.ID)
+	_, err := s.conn.Exec(ctx, fmt.Sprintf(`
+		delete from %[1]s where %[2]s in (%[3]d, %[4]d) or %[5]s in (select %[6]s from %[7]s where %[8]s);
+		delete from %[7]s where %[8]s`,
+		ident(j.child.Table), ident(j.child.tenant.DBName), j.target.A.ID, j.target.B.ID, ident(j.foreignKey.DBName),
+		ident(j.parent.id.DBName), ident(j.parent.Table), theirs))
+	return err
+}
+
+// fill makes a tenant's rows, with ids from first.
+func (j *judge) fill(ctx context.Context, s sight, t scopes.Tenant, mark string, first int64) (made rows, err error) {
+	made.tenant = t
+	row := func(m model) any {
+		first++
+		return m.set(m.set(m.make(mark), m.tenant, int64(t.ID)), m.id, first)
+	}
+	for range perTable {
+		parent := row(j.parent)
+		made.parents = append(made.parents, parent)
+		for range perTable {
+			child := j.child.set(row(j.child), j.foreignKey, j.parent.get(parent, j.parent.id))
+			made.children = append(made.children, child)
+		}
+	}
+	if err := create(s.db.WithContext(ctx), j.parent, made.parents); err != nil {
+		return made, err
+	}
+	return made, create(s.db.WithContext(ctx), j.child, made.children)
+}
+
+func create(db *gorm.DB, m model, rows []any) error {
+	return db.Session(&gorm.Session{SkipDefaultTransaction: true}).Omit(relations(m)...).Create(m.list(rows...)).Error
+}
+
+func relations(m model) (names []string) {
+	for name := range m.Relationships.Relations {
+		names = append(names, name)
+	}
+	return names
+}
+
+// snapshot returns the tenant's rows, each as PostgreSQL writes it.
+func (j *judge) snapshot(ctx context.Context, s sight, t scopes.Tenant) (text string, err error) {
+	sql := fmt.Sprintf(`select coalesce(string_agg(row, E'\n' order by n, id, row), '') from (
+			select 1 as n, t.%[3]s as id, t::text as row from %[1]s t where t.%[2]s = $1 union all
+			select 2 as n, t.%[6]s as id, t::text as row from %[4]s t where t.%[5]s = $1) rows`,
+		ident(j.parent.Table), ident(j.parent.tenant.DBName), ident(j.parent.id.DBName),
+		ident(j.child.Table), ident(j.child.tenant.DBName), ident(j.child.id.DBName))
+	err = s.conn.QueryRow(ctx, sql, int64(t.ID)).Scan(&text)
+	return text, err
+}
+
+// strays counts A's children whose parent is B's.
+func (j *judge) strays(ctx context.Context) (n int, err error) {
+	if !j.shared {
+		return 0, nil
+	}
+	sql := fmt.Sprintf(`select count(*) from %[1]s c where c.%[2]s = $1
+			and not exists (select from %[4]s p where p.%[6]s = c.%[3]s and p.%[5]s = $1)
+			and exists (select from %[4]s p where p.%[6]s = c.%[3]s)`,
+		ident(j.child.Table), ident(j.child.tenant.DBName), ident(j.foreignKey.DBName),
+		ident(j.parent.Table), ident(j.parent.tenant.DBName), ident(j.parent.id.DBName))
+	err = j.a.conn.QueryRow(ctx, sql, int64(j.target.A.ID)).Scan(&n)
+	return n, err
+}
+
+// look returns A's and B's rows.
+func (j *judge) look(ctx context.Context) (text [2]string, err error) {
+	if text[0], err = j.snapshot(ctx, j.a, j.target.A); err != nil {
+		return text, err
+	}
+	text[1], err = j.snapshot(ctx, j.b, j.target.B)
+	return text, err
+}
+
+// harm says what came of an attack, empty if nothing did, and whether the rows are what they were.
+func (j *judge) harm(ctx context.Context, before state, x *Attempt) (harm string, unchanged bool, err error) {
+	after, err := j.look(ctx)
+	if err != nil {
+		return "", false, err
+	}
+	strays, err := j.strays(ctx)
+	switch {
+	case strings.Contains(strings.Join(x.seen, "\n"), canary):
+		harm = "A saw rows of B"
+	case strings.Contains(after[0], canary):
+		harm = "A has a copy of a row of B"
+	case after[1] != before.text[1]:
+		harm = "rows of B were changed"
+	case strays > 0:
+		harm = "a row of A points at B's"
+	default:
+		harm = x.learned
+	}
+	return harm, after == before.text, err
+}
+
+// unrest says what the attack left behind on the pool and the server, empty if nothing. The server learns of a
+// cancelled statement and of a closed connection a little later than the client, so it looks for a while.
+func (j *judge) unrest(ctx context.Context, o *opened) (left string, err error) {
+	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if left, err = j.disorder(ctx, o); left == "" || err != nil {
+			return left, err
+		}
+	}
+	return left, err
+}
+
+func (j *judge) disorder(ctx context.Context, o *opened) (string, error) {
+	for _, pool := range o.pools {
+		if n := pool.Stats().InUse; n != 0 {
+			return fmt.Sprintf("%d connections are still in use", n), nil
+		}
+	}
+	var open int
+	const ask = `select count(*) from pg_stat_activity where datname in ($1, $2) and pid <> pg_backend_pid()
+		and backend_type = 'client backend' and state <> 'idle'`
+	err := j.a.conn.QueryRow(ctx, ask, j.a.conn.Config().Database, j.b.conn.Config().Database).Scan(&open)
+	if err != nil || open > 0 {
+		return fmt.Sprintf("%d server processes are in the middle of something", open), err
+	}
+	left, err := o.leftovers(ctx)
+	if len(left) > 0 {
+		return "left on a connection: " + strings.Join(left, "; "), err
+	}
+	return "", err
+}
+
+// texts returns all strings in a value, whatever their depth.
+func texts(values ...any) (found []string) {
+	for _, v := range values {
+		if err, ok := v.(error); ok {
+			found = append(found, err.Error())
+			continue
+		}
+		found = appendTexts(found, reflect.ValueOf(v), 0)
+	}
+	return found
+}
+
+func appendTexts(found []string, v reflect.Value, depth int) []string {
+	if depth > 12 { // relations may go round in circles
+		return found
+	}
+	switch v.Kind() {
+	case reflect.String:
+		return append(found, v.String())
+	case reflect.Pointer, reflect.Interface:
+		return appendTexts(found, v.Elem(), depth+1)
+	case reflect.Struct:
+		for i := range v.NumField() {
+			found = appendTexts(found, v.Field(i), depth+1)
+		}
+	case reflect.Slice, reflect.Array:
+		if v.Type().Elem().Kind() == reflect.Uint8 {
+			return append(found, fmt.Sprintf("%s", v))
+		}
+		for i := range v.Len() {
+			found = appendTexts(found, v.Index(i), depth+1)
+		}
+	case reflect.Map:
+		for _, key := range slices.Concat(v.MapKeys()) {
+			found = appendTexts(found, v.MapIndex(key), depth+1)
+		}
+	}
+	return found
+}
+
+func ident(name string) string { return pgx.Identifier{name}.Sanitize() }

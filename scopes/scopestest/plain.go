@@ -1,0 +1,84 @@
+package scopestest
+
+import (
+	"context"
+	"database/sql"
+	"strconv"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"gorm.io/gorm"
+
+	"tenanted/scopes"
+	"tenanted/scopes/session"
+)
+
+// plain is what there is without the session layer: pools of pgx's own driver, all to A's database. Where
+// row-level security is on, somebody must tell the server the tenant, so the connections of each tenant bear it
+// as a setting of the session's, and those for a context without a tenant bear none.
+type plain struct {
+	of map[scopes.TenantID]*sql.DB
+}
+
+var (
+	_ gorm.ConnPool       = (*plain)(nil)
+	_ gorm.TxBeginner     = (*plain)(nil)
+	_ gorm.GetDBConnector = (*plain)(nil)
+)
+
+func openPlain(t testing.TB, role *pgx.ConnConfig, target Target, rls bool) *plain {
+	p := &plain{of: map[scopes.TenantID]*sql.DB{}}
+	for _, id := range []scopes.TenantID{0, target.A.ID, target.B.ID} {
+		config := role.Copy()
+		place(config, target.A.Placement)
+		if rls && id != 0 {
+			config.RuntimeParams[session.Setting] = strconv.FormatInt(int64(id), 10)
+		}
+		db := stdlib.OpenDB(*config)
+		db.SetMaxOpenConns(maxConns)
+		t.Cleanup(func() { _ = db.Close() })
+		p.of[id] = db
+	}
+	return p
+}
+
+// place makes config lead to a placement.
+func place(config *pgx.ConnConfig, p scopes.Placement) {
+	if p.Database != "" {
+		config.Database = p.Database
+	}
+	if p.Schema != "" {
+		config.RuntimeParams["search_path"] = pgx.Identifier{p.Schema}.Sanitize()
+	}
+}
+
+func (p *plain) pool(ctx context.Context) *sql.DB {
+	t, _ := scopes.FromContext(ctx)
+	if db, ok := p.of[t.ID]; ok {
+		return db
+	}
+	return p.of[0]
+}
+
+func (p *plain) GetDBConn() (*sql.DB, error) { return p.of[0], nil }
+
+func (p *plain) BeginTx(ctx context.Context, opts *sql.TxOptions) (*sql.Tx, error) {
+	return p.pool(ctx).BeginTx(ctx, opts)
+}
+
+func (p *plain) PrepareContext(ctx context.Context, query string) (*sql.Stmt, error) {
+	return p.pool(ctx).PrepareContext(ctx, query)
+}
+
+func (p *plain) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	return p.pool(ctx).ExecContext(ctx, query, args...)
+}
+
+func (p *plain) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return p.pool(ctx).QueryContext(ctx, query, args...)
+}
+
+func (p *plain) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	return p.pool(ctx).QueryRowContext(ctx, query, args...)
+}

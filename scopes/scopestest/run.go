@@ -1,0 +1,119 @@
+package scopestest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// attackTime bounds one attack: no tenant may be able to hang the pool either.
+const attackTime = 20 * time.Second
+
+// Run makes every attack with all layers on, and fails the test for each that succeeds and each that leaves the pool
+// or the server in disorder.
+func Run(t *testing.T, s Subject, target Target) {
+	t.Helper()
+	failEach(t, run(t, s, target, allOn))
+}
+
+// failEach fails the test for each attack that succeeded and that something could have stopped.
+func failEach(t *testing.T, outcomes []Outcome) {
+	t.Helper()
+	for _, o := range outcomes {
+		if o.Harm != "" && o.Attack.Limit == "" {
+			t.Errorf("%s: %s (it ended with: %v)", o.Attack.Name, o.Harm, o.Err)
+		}
+	}
+}
+
+// Outcome is what came of one attack.
+type Outcome struct {
+	Attack Attack
+	// Harm says how the attack succeeded. Empty: it was stopped.
+	Harm string
+	// End is "panic", "error" or "no rows": how the attacker's code went on.
+	End string
+	// Err is what the attacker's code got: an error, or a panic as one.
+	Err error
+
+	unrest    bool // the harm is done to the pool: it is of no more use
+	unchanged bool // both tenants' rows are what they were
+}
+
+// run makes all attacks that can be made with the layers that are on.
+func run(t *testing.T, s Subject, target Target, on layers) (outcomes []Outcome) {
+	t.Helper()
+	subject, err := s.parse()
+	require.NoError(t, err)
+	j := newJudge(t, target, subject)
+	o := openTarget(t, target, subject, on)
+	var before state
+	for fresh, i := false, 0; i < len(Attacks()); i++ {
+		if !fresh {
+			before, err = j.reset(t.Context())
+			require.NoError(t, err)
+		}
+		outcome, err := attempt(t.Context(), j, o, before, Attacks()[i])
+		if fresh = outcome.unchanged; errors.Is(err, errNotMade) {
+			continue
+		}
+		require.NoError(t, err, outcome.Attack.Name)
+		outcomes = append(outcomes, outcome)
+		if outcome.unrest {
+			o = openTarget(t, target, subject, on)
+		}
+	}
+	return outcomes
+}
+
+// attempt makes one attack and judges it.
+func attempt(ctx context.Context, j *judge, o *opened, before state, attack Attack) (outcome Outcome, err error) {
+	outcome.Attack = attack
+	attackCtx, cancel := context.WithTimeout(ctx, attackTime)
+	defer cancel()
+	x := &Attempt{subject: j.subject, db: o.db, a: before.rows[0], b: before.rows[1], ctx: attackCtx}
+	ended := x.make(attack)
+	if errors.Is(ended, errNotMade) {
+		return outcome, ended
+	}
+	if attackCtx.Err() != nil {
+		return outcome, fmt.Errorf("the attack hung: %w", ended)
+	}
+	outcome.End = ending(ended)
+	outcome.Err = ended
+	if outcome.Harm, outcome.unchanged, err = j.harm(ctx, before, x); err != nil {
+		return outcome, err
+	}
+	if left, err := j.unrest(ctx, o); left != "" || err != nil {
+		outcome.Harm, outcome.unrest = left, true
+		return outcome, err
+	}
+	return outcome, nil
+}
+
+// make makes the attack; a panic is returned as an error.
+func (x *Attempt) make(attack Attack) (err error) {
+	defer func() {
+		if panicked := recovered(recover()); panicked != nil {
+			x.saw(panicked)
+			err = panicked
+		}
+	}()
+	return attack.run(x)
+}
+
+func ending(err error) string {
+	var panicked *panicError
+	switch {
+	case errors.As(err, &panicked):
+		return "panic"
+	case err != nil:
+		return "error"
+	default:
+		return "no rows"
+	}
+}

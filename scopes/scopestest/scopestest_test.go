@@ -1,0 +1,132 @@
+package scopestest_test
+
+import (
+	"context"
+	"flag"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"tenanted/internal/testpg"
+	"tenanted/migrations"
+	"tenanted/models"
+	"tenanted/scopes"
+	"tenanted/scopes/scopestest"
+)
+
+var update = flag.Bool("update", false, "write docs/security-attacks.md")
+
+func TestMain(m *testing.M) {
+	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil))) // AllTenants warns
+	testpg.Main(m)
+}
+
+// application describes two of the application's models.
+var application = scopestest.Subject{
+	Parent:    func(text string) any { return &models.Project{Name: text} },
+	Child:     func(text string) any { return &models.Task{Name: text} },
+	BelongsTo: "Project",
+	HasMany:   "Tasks",
+	Nested:    "Project.Account",
+}
+
+// shared, databases and schemas are the three ways to place tenants A and B.
+func shared(t *testing.T) scopestest.Target {
+	db := testpg.Database(t, "scopestest-shared", nothing)
+	return target(t, db,
+		scopes.Placement{Database: db.Name, Schema: "public"},
+		scopes.Placement{Database: db.Name, Schema: "public"})
+}
+
+func schemas(t *testing.T) scopestest.Target {
+	db := testpg.Database(t, "scopestest-shared", nothing)
+	return target(t, db,
+		scopes.Placement{Database: db.Name, Schema: "tenant-0"},
+		scopes.Placement{Database: db.Name, Schema: `tenant "1" \`})
+}
+
+func databases(t *testing.T) scopestest.Target {
+	db := testpg.Database(t, "scopestest-shared", nothing)
+	db.Exec(t, testpg.Owner, "create database "+pgx.Identifier{db.Name + "_b"}.Sanitize())
+	return target(t, db,
+		scopes.Placement{Database: db.Name, Schema: "public"},
+		scopes.Placement{Database: db.Name + "_b", Schema: "public"})
+}
+
+func nothing(context.Context, *pgx.Conn) error { return nil }
+
+// target migrates the placements and adds the tenants' accounts.
+func target(t *testing.T, db *testpg.DB, a, b scopes.Placement) scopestest.Target {
+	runner := migrations.Runner{Owner: db.Config(testpg.Owner), Runtime: testpg.Runtime}
+	made := scopestest.Target{
+		Runtime: db.Config(testpg.Runtime),
+		Owner:   db.Config(testpg.Owner),
+		Judge:   db.Config(testpg.Superuser),
+		A:       scopes.Tenant{ID: 1, Slug: "tenant-0", Placement: a},
+		B:       scopes.Tenant{ID: 2, Slug: "tenant-1", Placement: b},
+	}
+	for _, tenant := range []scopes.Tenant{made.A, made.B} {
+		require.NoError(t, runner.Up(t.Context(), migrations.Target{Set: migrations.Tenant, Placement: tenant.Placement}).Err)
+		addAccount(t, db, tenant)
+	}
+	return made
+}
+
+func addAccount(t *testing.T, db *testpg.DB, tenant scopes.Tenant) {
+	config := db.Config(testpg.Owner)
+	config.Database = tenant.Database
+	conn, err := pgx.ConnectConfig(t.Context(), config)
+	require.NoError(t, err)
+	defer conn.Close(t.Context())
+	table := pgx.Identifier{tenant.Schema, "accounts"}.Sanitize()
+	_, err = conn.Exec(t.Context(), "insert into "+table+" (id, slug, name) values ($1, $2, $2)", int64(tenant.ID), tenant.Slug)
+	require.NoError(t, err)
+}
+
+func TestSharedTables(t *testing.T) {
+	t.Parallel()
+	scopestest.Run(t, application, shared(t))
+}
+
+func TestDatabaseEach(t *testing.T) {
+	t.Parallel()
+	scopestest.Run(t, application, databases(t))
+}
+
+func TestSchemaEach(t *testing.T) {
+	t.Parallel()
+	scopestest.Run(t, application, schemas(t))
+}
+
+const tablePath = "../../docs/security-attacks.md"
+
+const preface = `# Which layer stops which attack
+
+Written by the conformance suite (scopes/scopestest), and compared with what it sees each time it runs. To write it
+anew: go test ./scopes/scopestest -run TestLayers -update
+
+Each attack is made with all layers on, and once for each layer with the others off. A cell says how the attack ended where
+it was stopped: with a panic, with an error, or without an error but with nothing of the other tenant's (no rows). A dash:
+the attack succeeded. The last two columns are the session layer alone where each tenant has a database, or a schema,
+of its own. "only" names the one layer that stops an attack in shared tables; "none" means that no layer does so alone.
+
+`
+
+func TestLayers(t *testing.T) {
+	t.Parallel()
+	table := scopestest.Layers(t, application, shared(t)).With(
+		scopestest.Session(t, "own database", application, databases(t)),
+		scopestest.Session(t, "own schema", application, schemas(t)))
+	text := preface + table.Markdown()
+	if *update {
+		require.NoError(t, os.WriteFile(tablePath, []byte(text), 0o644))
+	}
+	recorded, err := os.ReadFile(tablePath)
+	require.NoError(t, err)
+	require.Equal(t, strings.Split(string(recorded), "\n"), strings.Split(text, "\n"), "the table in %s is another: see its preface", tablePath)
+}

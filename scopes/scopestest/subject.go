@@ -1,0 +1,186 @@
+package scopestest
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"sync"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/schema"
+
+	"tenanted/scopes"
+)
+
+// Subject describes the models to attack: a parent and its children, both tenanted.
+type Subject struct {
+	// Parent and Child return a pointer to a new row that bears text in its text field and is fit to be inserted,
+	// but for its tenant, its id and the child's parent, which the suite sets. Ids are of an integer type.
+	Parent, Child func(text string) any
+
+	// ParentText and ChildText name the text fields. Default: "Name".
+	ParentText, ChildText string
+
+	// BelongsTo names the child's field that holds its parent, and HasMany the parent's that holds its children.
+	BelongsTo, HasMany string
+
+	// Nested names a path from the child over its parent to what that belongs to, as "Task.Project". Empty: none.
+	Nested string
+
+	// Foreign keys of the parent's or the child's other than these must be satisfied by what Target holds.
+}
+
+// model is one of the subject's models, as GORM understands it.
+type model struct {
+	*schema.Schema
+	tenant *schema.Field
+	id     *schema.Field
+	text   *schema.Field
+	make   func(text string) any
+}
+
+// subject is a Subject whose models have been looked through.
+type subject struct {
+	Subject
+	parent, child model
+	foreignKey    *schema.Field // of the child, without the tenant
+}
+
+func (s Subject) parse() (subject, error) {
+	if s.ParentText == "" {
+		s.ParentText = "Name"
+	}
+	if s.ChildText == "" {
+		s.ChildText = "Name"
+	}
+	parsed := subject{Subject: s}
+	var err error
+	if parsed.parent, err = parseModel(s.Parent, s.ParentText); err != nil {
+		return parsed, err
+	}
+	if parsed.child, err = parseModel(s.Child, s.ChildText); err != nil {
+		return parsed, err
+	}
+	relation := parsed.child.Relationships.Relations[s.BelongsTo]
+	if relation == nil || parsed.parent.Relationships.Relations[s.HasMany] == nil {
+		return parsed, fmt.Errorf("%s.%s and %s.%s must be relations", parsed.child.Name, s.BelongsTo, parsed.parent.Name, s.HasMany)
+	}
+	for _, ref := range relation.References {
+		if ref.PrimaryKey.DBName != parsed.parent.tenant.DBName {
+			parsed.foreignKey = ref.ForeignKey
+		}
+	}
+	if parsed.foreignKey == nil {
+		return parsed, fmt.Errorf("%s.%s has no foreign key beside the tenant", parsed.child.Name, s.BelongsTo)
+	}
+	return parsed, nil
+}
+
+func parseModel(make func(string) any, text string) (model, error) {
+	s, err := schema.Parse(make(""), &sync.Map{}, schema.NamingStrategy{})
+	if err != nil {
+		return model{}, err
+	}
+	m := model{Schema: s, id: s.PrioritizedPrimaryField, text: s.LookUpField(text), make: make}
+	for _, f := range s.Fields {
+		if f.IndirectFieldType == reflect.TypeFor[scopes.TenantID]() {
+			m.tenant = f
+		} else if f.PrimaryKey && m.id == nil {
+			m.id = f
+		}
+	}
+	switch {
+	case m.tenant == nil:
+		return m, fmt.Errorf("%s has no field of type scopes.TenantID", s.Name)
+	case m.id == nil || m.id == m.tenant:
+		return m, fmt.Errorf("%s has no id beside the tenant", s.Name)
+	case m.text == nil:
+		return m, fmt.Errorf("%s has no field %q", s.Name, text)
+	}
+	return m, nil
+}
+
+// one returns a pointer to an empty row, and many a pointer to an empty slice of rows.
+func (m model) one() any  { return reflect.New(m.ModelType).Interface() }
+func (m model) many() any { return reflect.New(reflect.SliceOf(m.ModelType)).Interface() }
+
+// list returns a pointer to a slice of copies of rows.
+func (m model) list(rows ...any) any {
+	list := reflect.New(reflect.SliceOf(m.ModelType))
+	for _, row := range rows {
+		list.Elem().Set(reflect.Append(list.Elem(), reflect.ValueOf(row).Elem()))
+	}
+	return list.Interface()
+}
+
+// set returns row with the field set.
+func (m model) set(row any, f *schema.Field, value any) any {
+	if err := f.Set(context.Background(), reflect.ValueOf(row).Elem(), value); err != nil {
+		panic(err) // a field of the model's own, from a field of the same type
+	}
+	return row
+}
+
+func (m model) get(row any, f *schema.Field) any {
+	v, _ := f.ValueOf(context.Background(), reflect.ValueOf(row).Elem())
+	return v
+}
+
+// idOf returns the row's id.
+func (m model) idOf(row any) int64 {
+	return reflect.ValueOf(m.get(row, m.id)).Convert(reflect.TypeFor[int64]()).Int()
+}
+
+// withID returns an empty row that bears row's id, and its tenant if that is asked for.
+func (m model) withID(row any, tenant bool) any {
+	key := m.set(m.one(), m.id, m.get(row, m.id))
+	if tenant {
+		m.set(key, m.tenant, m.get(row, m.tenant))
+	}
+	return key
+}
+
+// relate puts value, a row or a slice of rows, into the relation of row.
+func (m model) relate(row any, relation string, value any) any {
+	field := m.Relationships.Relations[relation].Field.ReflectValueOf(context.Background(), reflect.ValueOf(row).Elem())
+	v := reflect.ValueOf(value)
+	switch {
+	case field.Kind() == reflect.Pointer:
+		field.Set(v)
+	case field.Kind() == reflect.Slice && field.Type().Elem().Kind() == reflect.Pointer:
+		for i := range v.Elem().Len() {
+			field.Set(reflect.Append(field, v.Elem().Index(i).Addr()))
+		}
+	default:
+		field.Set(v.Elem())
+	}
+	return row
+}
+
+// disarm takes the scope's clauses out of the models that db knows, so that GORM treats them as any others.
+func (s subject) disarm(db *gorm.DB) error {
+	seen := map[*schema.Schema]bool{}
+	for _, m := range []model{s.parent, s.child} {
+		stmt := &gorm.Statement{DB: db}
+		if err := stmt.Parse(m.one()); err != nil {
+			return err
+		}
+		disarm(stmt.Schema, seen)
+	}
+	return nil
+}
+
+func disarm(s *schema.Schema, seen map[*schema.Schema]bool) {
+	if s == nil || seen[s] {
+		return
+	}
+	seen[s] = true
+	s.QueryClauses = withoutScopes(s.QueryClauses)
+	s.CreateClauses = withoutScopes(s.CreateClauses)
+	s.UpdateClauses = withoutScopes(s.UpdateClauses)
+	s.DeleteClauses = withoutScopes(s.DeleteClauses)
+	for _, relation := range s.Relationships.Relations {
+		disarm(relation.FieldSchema, seen)
+		disarm(relation.JoinTable, seen)
+	}
+}
