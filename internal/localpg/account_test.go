@@ -34,7 +34,7 @@ func TestAnOrdinaryUserHasAServer(t *testing.T) {
 		require.NoError(t, server.Close())
 	}
 	p.end(t)
-	require.False(t, isPostgres(pid))
+	require.False(t, running(pid, dir))
 }
 
 func TestTheServerIsNeverRoots(t *testing.T) {

@@ -3,6 +3,7 @@
 package localpg
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,6 +61,7 @@ func (c *cluster) fetched(ctx context.Context, version int, source embeddedpostg
 			return programs{}, err
 		}
 	}
+	defer os.RemoveAll(fresh) // a failed attempt's; nothing after the rename
 	if err := fetch(ctx, source.Version(release), version, fresh); err != nil {
 		return programs{}, err
 	}
@@ -94,7 +96,7 @@ func fetch(ctx context.Context, source embeddedpostgres.Config, version int, dir
 	}
 	for _, name := range []string{"initdb", "postgres"} {
 		if _, missing := os.Stat(filepath.Join(dir, "bin", name)); missing != nil {
-			return fmt.Errorf("%w (no program %s)", err, name)
+			return cmp.Or(err, fmt.Errorf("the archive has no program %s", name))
 		}
 	}
 	return os.RemoveAll(scratch)

@@ -176,6 +176,8 @@ func start(t *testing.T, o Options) *Server {
 
 func postmasterPID(dir string) int { return readPostmaster(filepath.Join(dir, dataName)).pid }
 
+func running(pid int, dir string) bool { return lives(pid, filepath.Join(dir, dataName)) }
+
 func connect(t *testing.T, s *Server) *pgx.Conn {
 	t.Helper()
 	config, err := pgx.ParseConfig("sslmode=disable dbname=postgres")

@@ -16,6 +16,7 @@ import (
 
 // postmaster is what a server says of itself in its postmaster.pid.
 type postmaster struct {
+	data      string // the data directory that holds it
 	pid       int
 	socketDir string
 	status    string // starting, ready, stopping
@@ -37,21 +38,23 @@ const (
 func readPostmaster(data string) postmaster {
 	content, err := os.ReadFile(pidFile(data))
 	if err != nil {
-		return postmaster{}
+		return postmaster{data: data}
 	}
 	lines := append(strings.Split(string(content), "\n"), make([]string, 8)...)
 	pid, _ := strconv.Atoi(strings.TrimSpace(lines[0]))
-	return postmaster{pid: pid, socketDir: lines[4], status: strings.TrimSpace(lines[7])}
+	return postmaster{data: data, pid: pid, socketDir: lines[4], status: strings.TrimSpace(lines[7])}
 }
 
 func pidFile(data string) string { return filepath.Join(data, "postmaster.pid") }
 
-// state says what the server does now. A pid file may be left over from a
-// killed server, and its number may be another process's by now: the process
-// must be a PostgreSQL, and one that is ready must take a connection.
+// alive says whether the server is. A pid file may be left over from a killed
+// server, and its number may be another process's by now.
+func (p postmaster) alive() bool { return p.pid > 0 && lives(p.pid, p.data) }
+
+// state says what the server does now.
 func (p postmaster) state() state {
 	switch {
-	case p.pid <= 0 || !isPostgres(p.pid):
+	case !p.alive():
 		return down
 	case p.status != "ready":
 		return busy
@@ -84,8 +87,8 @@ func accepts(dir string) bool {
 // stop ends the server, which breaks its clients' connections, and waits until
 // it is gone. One that does not end in time is made to end at once: it then
 // recovers at the next start, as after a crash.
-func (p postmaster) stop(ctx context.Context, data string) error {
-	if p.pid <= 0 || !isPostgres(p.pid) {
+func (p postmaster) stop(ctx context.Context) error {
+	if !p.alive() {
 		return nil
 	}
 	gentle, cancel := context.WithTimeout(ctx, 30*time.Second)
@@ -94,7 +97,7 @@ func (p postmaster) stop(ctx context.Context, data string) error {
 		return nil
 	}
 	if err := p.end(ctx, syscall.SIGQUIT); err != nil {
-		return fmt.Errorf("PostgreSQL (process %d, data in %s) does not stop: %w", p.pid, data, err)
+		return fmt.Errorf("PostgreSQL (process %d, data in %s) does not stop: %w", p.pid, p.data, err)
 	}
 	return nil
 }
@@ -103,5 +106,5 @@ func (p postmaster) end(ctx context.Context, signal syscall.Signal) error {
 	if err := syscall.Kill(p.pid, signal); err != nil && err != syscall.ESRCH {
 		return err
 	}
-	return poll(ctx, func() (bool, error) { return !isPostgres(p.pid), nil })
+	return poll(ctx, func() (bool, error) { return !p.alive(), nil })
 }

@@ -6,18 +6,23 @@ import (
 	"os"
 )
 
-// isPostgres says whether the process lives and is a PostgreSQL program. A
-// zombie does not live: in a container nobody may ever collect it.
-func isPostgres(pid int) bool {
+// lives says whether the process is alive and the server of a data directory:
+// that is the directory a server works in. A zombie is not alive: in a
+// container nobody may ever collect it.
+func lives(pid int, data string) bool {
 	// proc(5): "pid (name) state ...", and the name may hold parentheses.
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return false
 	}
-	start, end := bytes.IndexByte(stat, '('), bytes.LastIndexByte(stat, ')')
-	if start < 0 || end < start || len(stat) < end+3 {
+	_, status, found := bytes.Cut(stat[max(0, bytes.LastIndexByte(stat, ')')):], []byte(" "))
+	if !found || bytes.HasPrefix(status, []byte("Z")) || bytes.HasPrefix(status, []byte("X")) {
 		return false
 	}
-	status := stat[end+2]
-	return status != 'Z' && status != 'X' && bytes.Contains(stat[start:end], []byte("postgres"))
+	worksIn, err := os.Stat(fmt.Sprintf("/proc/%d/cwd", pid))
+	if err != nil {
+		return false // another account's, so not our server
+	}
+	here, err := os.Stat(data)
+	return err == nil && os.SameFile(worksIn, here)
 }

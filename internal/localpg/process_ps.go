@@ -4,14 +4,18 @@ package localpg
 
 import (
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
 
-// isPostgres says whether the process lives and is a PostgreSQL program. A
-// zombie does not live: nobody may ever collect it.
-func isPostgres(pid int) bool {
+// lives says whether the process is alive and a PostgreSQL program. A zombie
+// is not alive: nobody may ever collect it.
+func lives(pid int, _ string) bool {
 	out, err := exec.Command("ps", "-o", "stat=", "-o", "comm=", "-p", strconv.Itoa(pid)).Output()
-	status := strings.TrimSpace(string(out))
-	return err == nil && !strings.HasPrefix(status, "Z") && strings.Contains(status, "postgres")
+	if err != nil {
+		return false
+	}
+	status, program, _ := strings.Cut(strings.TrimSpace(string(out)), " ")
+	return !strings.HasPrefix(status, "Z") && strings.Contains(filepath.Base(program), "postgres")
 }

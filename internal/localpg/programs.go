@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -58,7 +59,7 @@ func findPrograms(ctx context.Context, dir string, version int, a account) (prog
 		return namedPrograms(ctx, dir, version, a)
 	}
 	var rejected []string
-	for _, place := range places(ctx) {
+	for place := range places(ctx) {
 		found, err := inspect(ctx, place, a)
 		if err == nil {
 			if err = found.fits(version); err == nil {
@@ -96,18 +97,30 @@ func (p programs) fits(version int) error {
 	return nil
 }
 
-// places lists the directories to look into, most wanted first.
-func places(ctx context.Context) []string {
-	found := filepath.SplitList(os.Getenv("PATH"))
-	if out, err := exec.CommandContext(ctx, "pg_config", "--bindir").Output(); err == nil {
-		found = append(found, strings.TrimSpace(string(out)))
+// places are the directories to look into, most wanted first. The sequence is
+// lazy: usually the PATH is enough.
+func places(ctx context.Context) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
+			if !yield(dir) {
+				return
+			}
+		}
+		if out, err := exec.CommandContext(ctx, "pg_config", "--bindir").Output(); err == nil {
+			if !yield(strings.TrimSpace(string(out))) {
+				return
+			}
+		}
+		for _, pattern := range installed {
+			matches, _ := filepath.Glob(pattern)
+			newestFirst(matches)
+			for _, dir := range matches {
+				if !yield(dir) {
+					return
+				}
+			}
+		}
 	}
-	for _, pattern := range installed {
-		matches, _ := filepath.Glob(pattern)
-		newestFirst(matches)
-		found = append(found, matches...)
-	}
-	return found
 }
 
 var number = regexp.MustCompile(`\d+`)

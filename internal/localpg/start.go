@@ -88,11 +88,23 @@ func openCluster(ctx context.Context, o Options) (*cluster, error) {
 	return &cluster{dir: dir, socketDir: sockets, options: o, account: a, starting: starting}, nil
 }
 
+// chosenDir is the absolute path of the directory, without links if it exists.
 func chosenDir(o Options) (string, error) {
-	if o.Dir == "" {
-		return DefaultDir()
+	dir := o.Dir
+	if dir == "" {
+		var err error
+		if dir, err = DefaultDir(); err != nil {
+			return "", err
+		}
 	}
-	return filepath.Abs(o.Dir)
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	if target, err := filepath.EvalSymlinks(dir); err == nil {
+		return target, nil
+	}
+	return dir, nil
 }
 
 // use makes sure the server runs, and counts this process among its users.
@@ -169,16 +181,18 @@ func (c *cluster) start(ctx context.Context) error {
 	return c.launch(ctx, p)
 }
 
-// forgetDead removes the pid file of a server that is no more. PostgreSQL does
-// so itself, except when its number belongs to a zombie or to another process
-// of the account. It still refuses to start beside remains of the old server,
-// by the shared memory that they hold.
+// forgetDead removes the lock files of a server that is no more. PostgreSQL
+// does so itself, except when their number belongs to a zombie or to another
+// process of the account. It still refuses to start beside remains of the old
+// server, by the shared memory that they hold.
 func (c *cluster) forgetDead() error {
-	if old := readPostmaster(c.data()); old.pid > 0 && isPostgres(old.pid) {
-		return nil
+	if readPostmaster(c.data()).alive() {
+		return nil // it does not answer; PostgreSQL will say that it is there
 	}
-	if err := os.Remove(pidFile(c.data())); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
+	for _, file := range []string{pidFile(c.data()), socketPath(c.socketDir) + ".lock"} {
+		if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
 	}
 	return nil
 }
@@ -211,9 +225,8 @@ func leave(dir string, users *lockFile) error {
 	if err != nil || !last {
 		return err
 	}
-	data := filepath.Join(dir, dataName)
-	server := readPostmaster(data)
-	if err := server.stop(ctx, data); err != nil {
+	server := readPostmaster(filepath.Join(dir, dataName))
+	if err := server.stop(ctx); err != nil {
 		return err
 	}
 	if server.socketDir != "" && server.socketDir != dir {

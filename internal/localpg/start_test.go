@@ -3,6 +3,7 @@
 package localpg
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -30,7 +31,7 @@ func TestTheFirstUserStartsAndTheLastOneStops(t *testing.T) {
 	require.NoError(t, a.Close(), "closing again does nothing")
 	require.Equal(t, "1", ask(t, b, `select '1'`))
 	require.NoError(t, b.Close())
-	require.False(t, isPostgres(pid))
+	require.False(t, running(pid, dir))
 	require.NoFileExists(t, pidFile(filepath.Join(dir, dataName)))
 }
 
@@ -48,9 +49,9 @@ func TestSimultaneousFirstStartsShareOneServer(t *testing.T) {
 	for _, p := range programs[1:] {
 		p.end(t)
 	}
-	require.True(t, isPostgres(pid), "someone still uses it")
+	require.True(t, running(pid, dir), "someone still uses it")
 	programs[0].end(t)
-	require.False(t, isPostgres(pid))
+	require.False(t, running(pid, dir))
 }
 
 func TestDataSurvivesKillingTheServer(t *testing.T) {
@@ -66,6 +67,38 @@ func TestDataSurvivesKillingTheServer(t *testing.T) {
 	require.Equal(t, "here", ask(t, after, `select word from kept`))
 }
 
+// Two servers on one data directory would destroy it.
+func TestAStartWaitsForWhatIsLeftOfAKilledServer(t *testing.T) {
+	t.Parallel()
+	o := Options{Dir: stopped(t)}
+	before := start(t, o)
+	session := int(connect(t, before).PgConn().PID())
+	require.NoError(t, syscall.Kill(session, syscall.SIGSTOP))
+	killServer(t, postmasterPID(o.Dir))
+
+	refused := func() bool {
+		log, err := os.ReadFile(filepath.Join(o.Dir, logName))
+		return err == nil && bytes.Contains(log, []byte("pre-existing shared memory block"))
+	}
+	go func() {
+		for !refused() && t.Context().Err() == nil {
+			time.Sleep(pollInterval)
+		}
+		_ = syscall.Kill(session, syscall.SIGKILL)
+	}()
+	require.Equal(t, "1", ask(t, start(t, o), `select '1'`))
+	require.True(t, refused())
+}
+
+func TestCtrlCDoesNotReachTheServer(t *testing.T) {
+	t.Parallel()
+	dir := stopped(t)
+	start(t, Options{Dir: dir})
+	group, err := syscall.Getpgid(postmasterPID(dir))
+	require.NoError(t, err)
+	require.Equal(t, postmasterPID(dir), group, "the terminal signals its own process group only")
+}
+
 func TestTheServerSurvivesKillingItsUser(t *testing.T) {
 	t.Parallel()
 	dir := stopped(t)
@@ -77,7 +110,7 @@ func TestTheServerSurvivesKillingItsUser(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, pid, postmasterPID(dir))
 	require.NoError(t, server.Close())
-	require.False(t, isPostgres(pid), "the killed program does not count as a user")
+	require.False(t, running(pid, dir), "the killed program does not count as a user")
 }
 
 func TestAKilledInitialisationIsBegunAnew(t *testing.T) {
@@ -99,15 +132,22 @@ func TestAKilledInitialisationIsBegunAnew(t *testing.T) {
 func TestAZombieServerIsDead(t *testing.T) {
 	t.Parallel()
 	dir := stopped(t)
-	binDir := start(t, Options{Dir: stopped(t)}).BinDir()
-	zombie := exec.Command(filepath.Join(binDir, "postgres"), "--version")
+	c, err := openCluster(t.Context(), Options{Dir: dir})
+	require.NoError(t, err)
+	defer c.starting.close()
+	installed, err := findPrograms(t.Context(), "", 0, c.account)
+	require.NoError(t, err)
+	zombie := exec.Command(installed.command("postgres"), c.arguments()...)
+	c.account.run(zombie)
 	require.NoError(t, zombie.Start())
-	defer func() { require.NoError(t, zombie.Wait()) }()
+	defer func() { require.ErrorContains(t, zombie.Wait(), "killed") }()
 	pid := zombie.Process.Pid
-	eventually(t, func() bool { return !isPostgres(pid) }, "it ended")
-	require.NoError(t, syscall.Kill(pid, 0), "but it is there: nobody waited for it")
+	eventually(t, func() bool { return readPostmaster(c.data()).state() == ready }, "it runs")
 
-	writePidFile(t, dir, pid)
+	killServer(t, pid)
+	eventually(t, func() bool { return !running(pid, dir) }, "it ended")
+	require.NoError(t, syscall.Kill(pid, 0), "but it is there: nobody waited for it")
+	c.starting.close()
 	start(t, Options{Dir: dir})
 	require.NotEqual(t, pid, postmasterPID(dir))
 }
@@ -115,17 +155,19 @@ func TestAZombieServerIsDead(t *testing.T) {
 func TestAnotherProcessHasTheServersNumber(t *testing.T) {
 	t.Parallel()
 	dir := stopped(t)
-	writePidFile(t, dir, os.Getpid())
+	writePidFile(t, dir, os.Getpid(), "ready")
 	start(t, Options{Dir: dir})
 	require.NotEqual(t, os.Getpid(), postmasterPID(dir))
 }
 
-// writePidFile leaves the pid file of a server that was killed.
-func writePidFile(t *testing.T, dir string, pid int) {
+// writePidFile leaves the files of a server that was killed.
+func writePidFile(t *testing.T, dir string, pid int, status string) {
 	t.Helper()
 	data := filepath.Join(dir, dataName)
-	content := fmt.Sprintf("%d\n%s\n1700000000\n%d\n%s\n\n  1 1\nready   \n", pid, data, port, dir)
-	require.NoError(t, os.WriteFile(pidFile(data), []byte(content), 0o600))
+	content := fmt.Sprintf("%d\n%s\n1700000000\n%d\n%s\n\n  1 1\n%s\n", pid, data, port, dir, status)
+	for _, file := range []string{pidFile(data), socketPath(dir) + ".lock"} {
+		require.NoError(t, os.WriteFile(file, []byte(content), 0o600))
+	}
 }
 
 func TestACancelledStartLeavesNothingRunning(t *testing.T) {

@@ -10,6 +10,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+const (
+	// quietWithin is how long a connection may take to come to rest.
+	quietWithin = 2 * time.Second
+	pollPause   = 5 * time.Millisecond
+)
+
 // DB is a database that belongs to one test.
 type DB struct {
 	// Name of the database. The test may create others whose names begin with
@@ -112,7 +118,7 @@ func (db *DB) Exec(t testing.TB, role, sql string, args ...any) {
 func (db *DB) AssertQuiet(t testing.TB) {
 	t.Helper()
 	var busy []string
-	for end := time.Now().Add(2 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(quietWithin); ; time.Sleep(pollPause) {
 		var err error
 		if busy, err = db.busy(); err != nil {
 			t.Errorf("look for busy connections: %v", err)

@@ -44,7 +44,7 @@ var current *cluster
 // the PG* variables from the environment: what they say about the developer's
 // own servers must not reach a test.
 func Main(m *testing.M) {
-	code, err := run(m)
+	code, err := run(m.Run)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "testpg:", err)
 		code = 1
@@ -52,7 +52,8 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
-func run(m *testing.M) (code int, err error) {
+// run runs tests with the server up, and returns their exit code.
+func run(tests func() int) (code int, err error) {
 	forgetServers()
 	ctx, cancel := context.WithTimeout(context.Background(), setupTimeout)
 	defer cancel()
@@ -68,7 +69,7 @@ func run(m *testing.M) (code int, err error) {
 	if current, err = open(ctx, server); err != nil {
 		return 1, err
 	}
-	code = m.Run()
+	code = tests()
 	ctx, cancel = context.WithTimeout(context.Background(), setupTimeout)
 	defer cancel()
 	return code, current.close(ctx)
