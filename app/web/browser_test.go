@@ -25,7 +25,7 @@ import (
 var pictures = flag.String("pictures", "", "directory for screenshots")
 
 // browserTimeout bounds one test's work in the browser.
-const browserTimeout = time.Minute
+const browserTimeout = 30 * time.Second
 
 //go:embed testdata/axe.min.js
 var axe string
@@ -40,7 +40,8 @@ func browser(t *testing.T) context.Context {
 	}
 	require.NoError(t, err)
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path),
-		chromedp.Flag("no-sandbox", true), chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-component-update", true))
+		chromedp.Flag("no-sandbox", true), chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("disable-features", "Translate,BackForwardCache")) // going back then loads the page, which can be awaited
 	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(stop)
 	ctx, stop := chromedp.NewContext(allocator)
@@ -58,6 +59,14 @@ func newTab(t testing.TB, browser context.Context) *tab {
 	ctx, cancel := context.WithTimeout(ctx, browserTimeout)
 	t.Cleanup(cancel)
 	return &tab{t: t, ctx: ctx}
+}
+
+// newTabBeside opens a tab that shares the cookies of b.
+func newTabBeside(b *tab) *tab {
+	ctx, stop := chromedp.NewContext(b.ctx)
+	b.t.Cleanup(stop)
+	require.NoError(b.t, chromedp.Do(ctx))
+	return &tab{t: b.t, ctx: ctx}
 }
 
 // tab is a tab of the browser; whatever fails in it fails the test.
@@ -84,6 +93,12 @@ func (b *tab) click(selector string) {
 	b.t.Helper()
 	_, err := chromedp.RunResponse(b.ctx, chromedp.Click(chromedp.CSS(selector)))
 	require.NoError(b.t, err, "click %s", selector)
+}
+
+// press goes to an element and presses keys there.
+func (b *tab) press(selector, keys string) {
+	b.t.Helper()
+	b.do(chromedp.Focus(chromedp.CSS(selector)), chromedp.KeyEvent(keys))
 }
 
 func (b *tab) text(selector string) string {
@@ -147,11 +162,17 @@ func (b *tab) picture(name string) {
 func (b *tab) requireAccessible(name string) {
 	b.t.Helper()
 	b.do(chromedp.Evaluate[chromedp.Void](axe))
-	found := evaluate[string](b, `new Promise(done => axe.run().then(result => done(JSON.stringify(
-		result.violations.map(v => ({rule: v.id, help: v.help, nodes: v.nodes.map(n => n.html + " " + n.failureSummary)}))))))`)
-	var violations []any
-	require.NoError(b.t, json.Unmarshal([]byte(found), &violations))
-	require.Empty(b.t, violations, "axe on %s", name)
+	found := evaluate[string](b, `new Promise(done => axe.run().then(result => done(JSON.stringify({
+		passes: result.passes.length,
+		violations: result.violations.map(v => ({rule: v.id, help: v.help, nodes: v.nodes.map(n => n.html + " " + n.failureSummary)})),
+	}))))`)
+	var report struct {
+		Passes     int
+		Violations []any
+	}
+	require.NoError(b.t, json.Unmarshal([]byte(found), &report))
+	require.Greater(b.t, report.Passes, 10, "axe has not looked at %s", name)
+	require.Empty(b.t, report.Violations, "axe on %s", name)
 }
 
 // requireNoSidewaysScroll fails if the page is wider than the window.
