@@ -16,6 +16,7 @@ import (
 // executed: GORM builds the statement and its variables, so what differs is the guard and the clauses.
 
 type plainItem struct {
+	//tenantvet:ignore what the scope is compared with
 	AccountID int64 `gorm:"primaryKey;autoIncrement:false"`
 	ID        int64 `gorm:"primaryKey"`
 	Name      string

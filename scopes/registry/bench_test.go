@@ -42,6 +42,7 @@ from generate_series(1, $1) a, generate_series(1, $2) i`
 
 // item is a row for plain GORM, tenantedItem the same for the scope.
 type item struct {
+	//tenantvet:ignore what the scope is compared with
 	AccountID int64 `gorm:"primaryKey"`
 	ID        int64 `gorm:"primaryKey"`
 	Name      string
