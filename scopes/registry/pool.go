@@ -3,88 +3,157 @@ package registry
 import (
 	"container/list"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
 	"tenanted/scopes/session"
 )
 
-// pool keeps the connections that are not in use. That no more than max are asked for at a time is the
-// business of the *sql.DB in front of it.
+// pool keeps the connections. That no more than max are asked for at a time is the business of the *sql.DB in front
+// of it.
 type pool struct {
 	max       int
 	maxIdle   time.Duration
 	connector func(target) *session.Connector
 	stop      chan struct{}
 
-	mu     sync.Mutex
-	closed bool
-	idle   map[target][]*list.Element // of *conn, the most recently used last
-	oldest *list.List                 // all idle *conn, the longest idle first
-	inUse  map[target]int
+	mu       sync.Mutex
+	closed   bool
+	shelves  map[target]*shelf
+	returned *list.List    // all *conn, in use or idle, the least recently returned first
+	open     int           // connections that are there or being opened
+	openTook time.Duration // how long the last one took to open
+}
+
+// shelf holds what there is for one target.
+type shelf struct {
+	idle    []*conn // the most recently used last
+	inUse   int     // those being opened included
+	waiting []chan *conn
 }
 
 // conn is a connection to one target.
 type conn struct {
 	*session.Conn
 	target target
+	place  *list.Element // in pool.returned
+	idle   bool
 	since  time.Time // idle since
 }
 
 func newPool(max int, maxIdle time.Duration, connector func(target) *session.Connector) *pool {
 	p := &pool{
 		max: max, maxIdle: maxIdle, connector: connector,
-		stop:   make(chan struct{}),
-		idle:   map[target][]*list.Element{},
-		oldest: list.New(),
-		inUse:  map[target]int{},
+		stop:     make(chan struct{}),
+		shelves:  map[target]*shelf{},
+		returned: list.New(),
 	}
 	go p.expire()
 	return p
 }
 
-// get returns a connection to t: an idle one that still works, or a new one.
+// get returns a connection to t: an idle one that still works, one that somebody returns soon, or a new one.
 func (p *pool) get(ctx context.Context, t target) (*conn, error) {
 	for {
-		c, evicted := p.reserve(t)
-		if evicted != nil {
-			_ = evicted.Close()
+		c, handover, patience := p.take(t)
+		if handover != nil {
+			c = p.await(ctx, t, handover, patience)
 		}
-		if c == nil {
-			return p.open(ctx, t)
+		if c != nil {
+			if err := c.ResetSession(ctx); err == nil {
+				return c, nil
+			}
+			p.discard(c)
 		}
-		if err := c.ResetSession(ctx); err == nil {
-			return c, nil
-		}
-		p.discard(c)
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
+		if c == nil {
+			return p.connect(ctx, t)
+		}
 	}
 }
 
-// reserve counts a connection to t as in use. It returns an idle one, or nil for the caller to open one, and
-// the idle connection of another target that the caller must close first, to stay below the bound.
-func (p *pool) reserve(t target) (c, evicted *conn) {
+// take returns an idle connection to t. Where there is none, and a new one would cost another target its
+// connection, it returns a channel for one to t that is in use, and how long to wait for it: as long as opening
+// one takes. Most statements are done sooner, and at worst the wait doubles the cost.
+func (p *pool) take(t target) (c *conn, handover chan *conn, patience time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.inUse[t]++
-	if stack := p.idle[t]; len(stack) > 0 {
-		return p.remove(stack[len(stack)-1]), nil
+	s := p.shelf(t)
+	if n := len(s.idle); n > 0 {
+		c, s.idle = s.idle[n-1], s.idle[:n-1]
+		c.idle = false
+		s.inUse++
+		return c, nil, 0
 	}
-	if p.oldest.Len() > 0 && p.oldest.Len()+p.used() > p.max {
-		return nil, p.remove(p.oldest.Front())
+	if s.inUse > 0 && p.open >= p.max {
+		handover = make(chan *conn, 1)
+		s.waiting = append(s.waiting, handover)
 	}
-	return nil, nil
+	return nil, handover, p.openTook
 }
 
-func (p *pool) open(ctx context.Context, t target) (*conn, error) {
-	c, err := p.connector(t).Connect(ctx)
+// await returns the connection that comes, or nil after the time is up or the context has ended.
+func (p *pool) await(ctx context.Context, t target, handover chan *conn, patience time.Duration) *conn {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case c := <-handover:
+		return c
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.shelf(t)
+	s.waiting = slices.DeleteFunc(s.waiting, func(w chan *conn) bool { return w == handover })
+	p.tidy(t, s)
+	select {
+	case c := <-handover: // in the meantime
+		return c
+	default:
+		return nil
+	}
+}
+
+// connect opens a connection to t. To stay below the bound, the connection that has been idle longest is closed
+// first, whichever target it is to.
+func (p *pool) connect(ctx context.Context, t target) (*conn, error) {
+	if evicted := p.makeRoom(t); evicted != nil {
+		_ = evicted.Close()
+	}
+	began := time.Now()
+	inner, err := p.connector(t).Connect(ctx)
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if err != nil {
 		p.release(t)
 		return nil, err
 	}
-	return &conn{Conn: c.(*session.Conn), target: t}, nil
+	p.openTook = time.Since(began)
+	c := &conn{Conn: inner.(*session.Conn), target: t}
+	c.place = p.returned.PushBack(c)
+	return c, nil
+}
+
+// makeRoom counts a connection to t as in use, and takes out an idle one if there are too many.
+func (p *pool) makeRoom(t target) (evicted *conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.shelf(t).inUse++
+	p.open++
+	if p.open <= p.max {
+		return nil
+	}
+	for e := p.returned.Front(); e != nil; e = e.Next() {
+		if c := e.Value.(*conn); c.idle {
+			p.remove(c)
+			return c
+		}
+	}
+	return nil
 }
 
 // put takes a connection back. What must not be used again is closed.
@@ -96,18 +165,30 @@ func (p *pool) put(c *conn) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.releaseLocked(c.target)
+	s := p.shelf(c.target)
 	if p.closed {
+		p.returned.Remove(c.place)
+		p.release(c.target)
 		_ = c.Close()
 		return
 	}
-	c.since = time.Now()
-	p.idle[c.target] = append(p.idle[c.target], p.oldest.PushBack(c))
+	p.returned.MoveToBack(c.place)
+	if len(s.waiting) > 0 {
+		s.waiting[0] <- c
+		s.waiting = slices.Delete(s.waiting, 0, 1)
+		return
+	}
+	s.inUse--
+	s.idle = append(s.idle, c)
+	c.idle, c.since = true, time.Now()
 }
 
 // discard closes a connection that was in use.
 func (p *pool) discard(c *conn) {
 	_ = c.Close()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.returned.Remove(c.place)
 	p.release(c.target)
 }
 
@@ -115,10 +196,7 @@ func (p *pool) discard(c *conn) {
 // caller is better served by a new one.
 func (p *pool) forget(t target) {
 	p.mu.Lock()
-	var dropped []*conn
-	for len(p.idle[t]) > 0 {
-		dropped = append(dropped, p.remove(p.idle[t][0]))
-	}
+	dropped := p.removeAll(func(c *conn) bool { return c.target == t })
 	p.mu.Unlock()
 	closeAll(dropped)
 }
@@ -132,18 +210,12 @@ func (p *pool) expire() {
 		case <-p.stop:
 			return
 		case now := <-ticker.C:
-			closeAll(p.expired(now.Add(-p.maxIdle)))
+			p.mu.Lock()
+			expired := p.removeAll(func(c *conn) bool { return now.Sub(c.since) > p.maxIdle })
+			p.mu.Unlock()
+			closeAll(expired)
 		}
 	}
-}
-
-func (p *pool) expired(before time.Time) (expired []*conn) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for e := p.oldest.Front(); e != nil && e.Value.(*conn).since.Before(before); e = p.oldest.Front() {
-		expired = append(expired, p.remove(e))
-	}
-	return expired
 }
 
 func (p *pool) close() {
@@ -154,10 +226,7 @@ func (p *pool) close() {
 	}
 	p.closed = true
 	close(p.stop)
-	var idle []*conn
-	for p.oldest.Len() > 0 {
-		idle = append(idle, p.remove(p.oldest.Front()))
-	}
+	idle := p.removeAll(func(*conn) bool { return true })
 	p.mu.Unlock()
 	closeAll(idle)
 }
@@ -166,54 +235,60 @@ func (p *pool) stats() (open int, databases map[string]DatabaseStats) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	databases = map[string]DatabaseStats{}
-	for t, n := range p.inUse {
+	for t, shelf := range p.shelves {
 		s := databases[t.database]
-		s.InUse += n
+		s.InUse += shelf.inUse
+		s.Idle += len(shelf.idle)
 		databases[t.database] = s
 	}
-	for t, stack := range p.idle {
-		s := databases[t.database]
-		s.Idle += len(stack)
-		databases[t.database] = s
-	}
-	return p.oldest.Len() + p.used(), databases
+	return p.open, databases
 }
 
-// remove takes an idle connection out of both lists.
-func (p *pool) remove(e *list.Element) *conn {
-	c := p.oldest.Remove(e).(*conn)
-	stack := p.idle[c.target]
-	for i := range stack {
-		if stack[i] == e {
-			stack = append(stack[:i], stack[i+1:]...)
-			break
+// The following are called with the lock held.
+
+func (p *pool) shelf(t target) *shelf {
+	s := p.shelves[t]
+	if s == nil {
+		s = &shelf{}
+		p.shelves[t] = s
+	}
+	return s
+}
+
+// tidy drops a shelf with nothing on it, so that a database that nobody asks for any more costs nothing.
+func (p *pool) tidy(t target, s *shelf) {
+	if len(s.idle) == 0 && s.inUse == 0 && len(s.waiting) == 0 {
+		delete(p.shelves, t)
+	}
+}
+
+// release counts a connection to t, no longer in use, as gone.
+func (p *pool) release(t target) {
+	s := p.shelf(t)
+	s.inUse--
+	p.open--
+	p.tidy(t, s)
+}
+
+// remove takes an idle connection out, for the caller to close.
+func (p *pool) remove(c *conn) {
+	p.returned.Remove(c.place)
+	p.open--
+	s := p.shelf(c.target)
+	s.idle = slices.DeleteFunc(s.idle, func(other *conn) bool { return other == c })
+	p.tidy(c.target, s)
+}
+
+func (p *pool) removeAll(which func(*conn) bool) (removed []*conn) {
+	for e := p.returned.Front(); e != nil; {
+		c := e.Value.(*conn)
+		e = e.Next()
+		if c.idle && which(c) {
+			p.remove(c)
+			removed = append(removed, c)
 		}
 	}
-	if len(stack) == 0 {
-		delete(p.idle, c.target)
-	} else {
-		p.idle[c.target] = stack
-	}
-	return c
-}
-
-func (p *pool) release(t target) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.releaseLocked(t)
-}
-
-func (p *pool) releaseLocked(t target) {
-	if p.inUse[t]--; p.inUse[t] == 0 {
-		delete(p.inUse, t)
-	}
-}
-
-func (p *pool) used() (n int) {
-	for _, used := range p.inUse {
-		n += used
-	}
-	return n
+	return removed
 }
 
 func closeAll(conns []*conn) {

@@ -1,0 +1,94 @@
+package registry
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"tenanted/internal/testpg"
+	"tenanted/scopes/session"
+)
+
+// newTestPool returns a pool of two connections, and two targets.
+func newTestPool(t *testing.T) (p *pool, a, b target) {
+	t.Parallel()
+	empty := func(context.Context, *pgx.Conn) error { return nil }
+	one, other := testpg.Database(t, "empty", empty), testpg.Database(t, "empty", empty)
+	p = newPool(2, time.Hour, func(to target) *session.Connector {
+		config := one.Config(testpg.Runtime)
+		config.Database = to.database
+		return session.NewConnector(config)
+	})
+	t.Cleanup(p.close)
+	return p, target{database: one.Name}, target{database: other.Name}
+}
+
+// fill leaves the pool with a connection to a that is in use, and an idle one to b.
+func fill(t *testing.T, p *pool, a, b target) (inUse, idle *conn) {
+	inUse, err := p.get(t.Context(), a)
+	require.NoError(t, err)
+	idle, err = p.get(t.Context(), b)
+	require.NoError(t, err)
+	p.put(idle)
+	return inUse, idle
+}
+
+func TestWaitsForItsOwnRatherThanCloseAnothers(t *testing.T) {
+	p, a, b := newTestPool(t)
+	inUse, idle := fill(t, p, a, b)
+	p.openTook = time.Hour
+
+	got := make(chan *conn)
+	go func() {
+		c, _ := p.get(t.Context(), a)
+		got <- c
+	}()
+	require.Eventually(t, func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return len(p.shelves[a].waiting) == 1
+	}, time.Minute, time.Millisecond)
+	p.put(inUse)
+	require.Same(t, inUse, <-got)
+	p.put(inUse)
+
+	c, err := p.get(t.Context(), b)
+	require.NoError(t, err)
+	require.Same(t, idle, c, "nobody closed it")
+	p.put(c)
+}
+
+func TestDoesNotWaitForEver(t *testing.T) {
+	p, a, b := newTestPool(t)
+	inUse, idle := fill(t, p, a, b)
+	p.openTook = time.Millisecond
+
+	second, err := p.get(t.Context(), a)
+	require.NoError(t, err)
+	require.NotSame(t, inUse, second)
+	require.True(t, idle.Conn.Conn.Conn().IsClosed(), "it made room")
+	open, databases := p.stats()
+	require.Equal(t, 2, open)
+	require.Equal(t, map[string]DatabaseStats{a.database: {InUse: 2}}, databases)
+	p.put(inUse)
+	p.put(second)
+}
+
+func TestStopsWaitingWithTheContext(t *testing.T) {
+	p, a, b := newTestPool(t)
+	inUse, idle := fill(t, p, a, b)
+	p.openTook = time.Hour
+
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	_, err := p.get(ctx, a)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.False(t, idle.Conn.Conn.Conn().IsClosed())
+	p.put(inUse)
+	require.Equal(t, 2, p.open)
+	require.Len(t, p.shelves, 2)
+	require.Empty(t, p.shelves[a].waiting)
+}
