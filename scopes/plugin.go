@@ -157,12 +157,16 @@ func describe(stmt *gorm.Statement) string {
 	switch {
 	case stmt.Schema != nil:
 		return stmt.Schema.Name
-	case stmt.Model != nil: // not parsed yet
-		return reflect.Indirect(reflect.ValueOf(stmt.Model)).Type().Name()
 	case stmt.SQL.Len() > 0:
 		return "raw SQL"
 	case stmt.Table != "":
 		return fmt.Sprintf("table %q", stmt.Table)
+	case stmt.TableExpr == nil && stmt.Model != nil: // not parsed yet
+		t := reflect.TypeOf(stmt.Model)
+		for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+			t = t.Elem()
+		}
+		return t.Name()
 	default:
 		return "an unknown table"
 	}
