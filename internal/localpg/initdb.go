@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // dataVersion is the major version of an existing data directory, 0 without one.
@@ -64,6 +65,8 @@ func (c *cluster) initdb(ctx context.Context, p programs, data, locale string) e
 	// If this process is killed, initdb goes on for a while. Until then it
 	// holds our lock, so that nobody starts a second one beside it.
 	command.ExtraFiles = []*os.File{c.starting.file}
+	// initdb has children; the negative number means all of them.
+	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
 	out, err := command.CombinedOutput()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

@@ -33,8 +33,14 @@ func TestMain(m *testing.M) {
 	}
 	os.Setenv("PGPASSWORD", secret)
 	os.Setenv("PGPORT", "1")
+	var err error
+	if templateDir, err = os.MkdirTemp(ScratchDir(), "localpg-template-"); err != nil {
+		panic(err)
+	}
+	// The library that fetches leaves its log in the temporary directory.
+	os.Setenv("TMPDIR", templateDir)
 	code := m.Run()
-	removeTemplate()
+	_ = os.RemoveAll(templateDir)
 	os.Exit(code)
 }
 
@@ -132,27 +138,21 @@ func openTempDir(t *testing.T) string {
 	return dir
 }
 
+// templateDir is where template puts it.
+var templateDir string
+
 // template is a server's directory, initialised once for all tests.
 var template = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp(ScratchDir(), "localpg-template-")
-	if err != nil {
+	if err := os.Chmod(templateDir, 0o755); err != nil {
 		return "", err
 	}
-	if err := os.Chmod(dir, 0o755); err != nil {
-		return "", err
-	}
-	server, err := Start(context.Background(), Options{Dir: filepath.Join(dir, "pg")})
+	dir := filepath.Join(templateDir, "pg")
+	server, err := Start(context.Background(), Options{Dir: dir})
 	if err != nil {
-		return dir, err
+		return "", err
 	}
 	return dir, server.Close()
 })
-
-func removeTemplate() {
-	if dir, _ := template(); dir != "" {
-		_ = os.RemoveAll(dir)
-	}
-}
 
 // stopped is the directory of an initialised server that does not run.
 func stopped(t *testing.T) string {
@@ -160,7 +160,7 @@ func stopped(t *testing.T) string {
 	from, err := template()
 	require.NoError(t, err)
 	dir := filepath.Join(openTempDir(t), "pg")
-	out, err := exec.Command("cp", "-a", filepath.Join(from, "pg"), dir).CombinedOutput()
+	out, err := exec.Command("cp", "-a", from, dir).CombinedOutput()
 	require.NoError(t, err, string(out))
 	return dir
 }

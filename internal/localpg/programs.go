@@ -102,7 +102,8 @@ func (p programs) fits(version int) error {
 func places(ctx context.Context) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
-			if !yield(dir) {
+			// An empty or relative entry would mean the current directory.
+			if filepath.IsAbs(dir) && !yield(dir) {
 				return
 			}
 		}
