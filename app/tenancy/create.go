@@ -14,11 +14,11 @@ import (
 	"tenanted/scopes/tenanthttp"
 )
 
-// The states of a tenant in the directory. Only active ones are served.
+// The states of a tenant in the directory, beside "suspended". Only active ones are served.
 const (
-	stateCreating = "creating"
-	stateActive   = "active"
-	stateDropping = "dropping"
+	StateCreating = "creating"
+	StateActive   = "active"
+	StateDropping = "dropping"
 )
 
 // cleanupTimeout bounds what is done after the caller's context may have ended.
@@ -67,14 +67,14 @@ func (c *Creator) Create(ctx context.Context, n NewTenant, fill Fill) (scopes.Te
 	if err != nil {
 		return scopes.Tenant{}, fmt.Errorf("create tenant %q: %w", n.Slug, err)
 	}
-	if state == stateCreating {
+	if state == StateCreating {
 		err = c.ensurePlacement(ctx, tenant.Placement)
 	}
 	if err == nil {
 		err = c.fill(ctx, tenant.Placement, fill)
 	}
-	if err == nil && state == stateCreating {
-		_, err = c.control.Exec(ctx, "update control.tenants set state = $2 where id = $1 and state = $3", tenant.ID, stateActive, stateCreating)
+	if err == nil && state == StateCreating {
+		_, err = c.control.Exec(ctx, "update control.tenants set state = $2 where id = $1 and state = $3", tenant.ID, StateActive, StateCreating)
 	}
 	if err != nil {
 		return scopes.Tenant{}, fmt.Errorf("create tenant %q: %w", n.Slug, err)
@@ -101,7 +101,7 @@ func (c *Creator) Try(ctx context.Context, n NewTenant, fill Fill) (err error) {
 
 // placementOf returns where the tenant is, or where it would be.
 func (c *Creator) placementOf(ctx context.Context, slug string) (p scopes.Placement, exists bool, err error) {
-	err = c.control.QueryRow(ctx, "select database, schema from control.tenants where slug = $1 and state = $2", slug, stateActive).
+	err = c.control.QueryRow(ctx, "select database, schema from control.tenants where slug = $1 and state = $2", slug, StateActive).
 		Scan(&p.Database, &p.Schema)
 	if errors.Is(err, pgx.ErrNoRows) {
 		p, err = c.setup.cfg.PlacementFor(slug)
@@ -128,7 +128,7 @@ func (c *Creator) enter(ctx context.Context, n NewTenant) (t scopes.Tenant, stat
 	}
 	_, err = c.control.Exec(ctx, `
 		insert into control.tenants (id, slug, name, database, schema, state) values ($1, $2, $3, $4, $5, $6)
-		on conflict do nothing`, n.ID, n.Slug, n.Name, placement.Database, placement.Schema, stateCreating)
+		on conflict do nothing`, n.ID, n.Slug, n.Name, placement.Database, placement.Schema, StateCreating)
 	if err != nil {
 		return t, "", err
 	}
@@ -139,7 +139,7 @@ func (c *Creator) enter(ctx context.Context, n NewTenant) (t scopes.Tenant, stat
 		return t, "", err
 	case t.ID != n.ID || t.Slug != n.Slug:
 		return t, "", fmt.Errorf("%v is in the directory already, so id %d cannot be %q", t, n.ID, n.Slug)
-	case state == stateDropping:
+	case state == StateDropping:
 		return t, "", &scopes.TenantUnavailableError{Slug: n.Slug, State: state}
 	}
 	return t, state, nil

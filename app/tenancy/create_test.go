@@ -72,7 +72,7 @@ func TestCreateCarriesOnWhereItWasStopped(t *testing.T) {
 		} {
 			_, err := creator.Create(t.Context(), n, fill)
 			require.ErrorIs(t, err, errKilled)
-			entries, err := directory.List(t.Context())
+			entries, err := directory.List(t.Context(), 0)
 			require.NoError(t, err)
 			require.Equal(t, "creating", entries[0].State)
 			require.NoError(t, tenancy.Ready(t.Context(), cfg), "a tenant half made does not keep the others from being served")
@@ -94,7 +94,7 @@ func TestCreateAgainLeavesStateAndPlacementAlone(t *testing.T) {
 	tenant, err := newCreator(t, cfg).Create(t.Context(), numbered(0), account(numbered(0)))
 	require.NoError(t, err)
 	require.Equal(t, "tenant-1", tenant.Schema)
-	entries, err := openDirectory(t, cfg).List(t.Context())
+	entries, err := openDirectory(t, cfg).List(t.Context(), 0)
 	require.NoError(t, err)
 	require.Equal(t, "suspended", entries[0].State)
 
@@ -168,7 +168,7 @@ func TestManyCreatorsAtOnce(t *testing.T) {
 		}
 		group.Wait()
 		require.NoError(t, errors.Join(errs...))
-		entries, err := openDirectory(t, cfg).List(t.Context())
+		entries, err := openDirectory(t, cfg).List(t.Context(), 0)
 		require.NoError(t, err)
 		require.Len(t, entries, 3)
 	})

@@ -27,8 +27,8 @@ const (
 // directoryConns bounds the connections for lookups, which take a fraction of a millisecond each.
 const directoryConns = 4
 
-// ErrNoOwner says that there is no owner's connection for what only the owner may do.
-var ErrNoOwner = errors.New("PGOWNER is not set: the runtime role may not list the tenants")
+// ErrNoOwner says that there is no owner's connection to list the tenants with.
+var ErrNoOwner error = &config.Error{Variable: "PGOWNER", Reason: "is not set: only the owner may list the tenants"}
 
 // Directory knows which tenants there are. It may be used by several goroutines at once.
 type Directory struct {
@@ -99,7 +99,7 @@ func (d *Directory) Lookup(ctx context.Context, slug string) (scopes.Tenant, err
 	switch found.state {
 	case "":
 		return scopes.Tenant{}, &scopes.TenantUnknownError{Slug: slug}
-	case stateActive:
+	case StateActive:
 		return found.tenant, nil
 	default:
 		return scopes.Tenant{}, &scopes.TenantUnavailableError{Slug: slug, State: found.state}
@@ -136,12 +136,13 @@ func (d *Directory) ask(ctx context.Context, slug string) (answer, error) {
 	return a, err
 }
 
-// List returns all tenants in the order of their ids, in whatever state. Without an owner it returns [ErrNoOwner].
-func (d *Directory) List(ctx context.Context) ([]Entry, error) {
+// List returns the tenants in the order of their ids, in whatever state: the first limit of them, or all for 0. Without
+// an owner it returns [ErrNoOwner].
+func (d *Directory) List(ctx context.Context, limit int) ([]Entry, error) {
 	if d.owner == nil {
 		return nil, ErrNoOwner
 	}
-	rows, _ := d.owner.Query(ctx, "select id, slug, database, schema, name, state from control.tenants order by id")
+	rows, _ := d.owner.Query(ctx, "select id, slug, database, schema, name, state from control.tenants order by id limit nullif($1, 0)", limit)
 	entries, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (e Entry, err error) {
 		return e, row.Scan(&e.ID, &e.Slug, &e.Database, &e.Schema, &e.Name, &e.State)
 	})

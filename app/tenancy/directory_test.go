@@ -20,7 +20,7 @@ func TestLookupAndList(t *testing.T) {
 	eachStrategy(t, func(t *testing.T, _ *testpg.DB, cfg config.Config) {
 		withTenants(t, cfg, 3)
 		directory := openDirectory(t, cfg)
-		listed, err := directory.List(t.Context())
+		listed, err := directory.List(t.Context(), 0)
 		require.NoError(t, err)
 		require.Len(t, listed, 3)
 		for number, entry := range listed {
@@ -118,7 +118,7 @@ func TestALookupOnAServerThatIsAway(t *testing.T) {
 	directory := openDirectory(t, cfg)
 	_, err = directory.Lookup(t.Context(), "tenant-0")
 	require.ErrorIs(t, err, scopes.ErrUnavailable)
-	_, err = directory.List(t.Context())
+	_, err = directory.List(t.Context(), 0)
 	require.ErrorIs(t, err, scopes.ErrUnavailable)
 	require.ErrorIs(t, directory.Ping(t.Context()), scopes.ErrUnavailable)
 }
@@ -167,7 +167,7 @@ func TestTheRuntimeRoleCannotList(t *testing.T) {
 	server := cfg.Runtime()
 	alone, err := config.Load([]string{"PGHOST=" + server.Host, fmt.Sprintf("PGPORT=%d", server.Port), "PGDATABASE=" + db.Name, "PGUSER=" + cfg.User}, t.TempDir())
 	require.NoError(t, err)
-	_, err = openDirectory(t, alone).List(t.Context())
+	_, err = openDirectory(t, alone).List(t.Context(), 0)
 	require.ErrorIs(t, err, tenancy.ErrNoOwner)
 	_, err = db.Connect(t, testpg.Runtime).Exec(t.Context(), "select * from control.tenants")
 	require.ErrorContains(t, err, "permission denied")

@@ -77,6 +77,18 @@ func code(err error) string {
 	return ""
 }
 
+// Connect opens a connection with to's settings, to another database. If that does not exist, the error is a
+// *NotReadyError; others are one line for people.
+func Connect(ctx context.Context, to *pgx.ConnConfig, database string) (*pgx.Conn, error) {
+	to = to.Copy()
+	to.Database = database
+	conn, err := connect(ctx, to)
+	if code(err) == codeNoDatabase {
+		return nil, &NotReadyError{database, "does not exist"}
+	}
+	return conn, err
+}
+
 // connect opens a connection. Its error is one line for people.
 func connect(ctx context.Context, to *pgx.ConnConfig) (*pgx.Conn, error) {
 	conn, err := pgx.ConnectConfig(ctx, to)

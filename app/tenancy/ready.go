@@ -2,6 +2,7 @@ package tenancy
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 
@@ -11,6 +12,7 @@ import (
 	"tenanted/app/config"
 	"tenanted/migrations"
 	"tenanted/models"
+	"tenanted/scopes"
 	"tenanted/scopes/audit"
 )
 
@@ -43,32 +45,45 @@ func Ready(ctx context.Context, cfg config.Config) error {
 
 // defaultReady looks at the default database: its directory and the placements in it.
 func defaultReady(ctx context.Context, cfg config.Config, schemas []string) error {
-	conn, err := connectReady(ctx, cfg, cfg.Database)
+	conn, err := Connect(ctx, cfg.Runtime(), cfg.Database)
 	if err != nil {
-		return err
+		return notReady(cfg, err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	versions, err := migrations.Versions(ctx, conn)
+	versions, err := defaultVersions(ctx, cfg, conn)
 	if err != nil {
 		return err
 	}
-	if err := current(conn, migrations.Control, config.ControlSchema, versions); err != nil {
-		return err
-	}
-	if err := sameConfiguration(ctx, cfg, conn); err != nil {
-		return err
-	}
-	if cfg.Strategy == config.MultipleSchemas { // whatever the role may use: it cannot list the directory
-		delete(versions, config.ControlSchema)
-		schemas = slices.Sorted(maps.Keys(versions))
+	if cfg.Strategy == config.MultipleSchemas {
+		schemas = tenantSchemas(versions)
 	}
 	return placementsReady(ctx, cfg, conn, schemas, versions)
 }
 
-func tenantReady(ctx context.Context, cfg config.Config, database string) error {
-	conn, err := connectReady(ctx, cfg, database)
+// defaultVersions returns the versions in the default database, if its directory is current and of this
+// configuration.
+func defaultVersions(ctx context.Context, cfg config.Config, conn *pgx.Conn) (map[string]int64, error) {
+	versions, err := migrations.Versions(ctx, conn)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if err := current(conn, migrations.Control, config.ControlSchema, versions); err != nil {
+		return nil, err
+	}
+	return versions, sameConfiguration(ctx, cfg, conn)
+}
+
+// tenantSchemas are those that the runtime role may use: it cannot list the directory.
+func tenantSchemas(versions map[string]int64) []string {
+	versions = maps.Clone(versions)
+	delete(versions, config.ControlSchema)
+	return slices.Sorted(maps.Keys(versions))
+}
+
+func tenantReady(ctx context.Context, cfg config.Config, database string) error {
+	conn, err := Connect(ctx, cfg.Runtime(), database)
+	if err != nil {
+		return notReady(cfg, err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	versions, err := migrations.Versions(ctx, conn)
@@ -76,6 +91,31 @@ func tenantReady(ctx context.Context, cfg config.Config, database string) error 
 		return err
 	}
 	return placementsReady(ctx, cfg, conn, []string{config.PublicSchema}, versions)
+}
+
+// Fleet returns all placements: with an owner those that the directory names too; without one those that the
+// configuration or, in MultipleSchemas, the runtime role's rights name. It refuses a default database that is not set
+// up, with the errors of [Ready].
+func Fleet(ctx context.Context, cfg config.Config) ([]scopes.Placement, error) {
+	conn, err := Connect(ctx, cfg.Runtime(), cfg.Database)
+	if err != nil {
+		return nil, notReady(cfg, err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	versions, err := defaultVersions(ctx, cfg, conn)
+	if err != nil {
+		return nil, err
+	}
+	if setup, err := NewSetup(cfg, nil, func(string) {}); err == nil {
+		return setup.Placements(ctx)
+	}
+	fleet := cfg.Placements()
+	if cfg.Strategy == config.MultipleSchemas {
+		for _, schema := range tenantSchemas(versions) {
+			fleet = append(fleet, scopes.Placement{Database: cfg.Database, Schema: schema})
+		}
+	}
+	return fleet, nil
 }
 
 func placementsReady(ctx context.Context, cfg config.Config, conn *pgx.Conn, schemas []string, versions map[string]int64) error {
@@ -132,17 +172,15 @@ func sameConfiguration(ctx context.Context, cfg config.Config, conn *pgx.Conn) e
 	return nil
 }
 
-// connectReady connects as the runtime role. A database that does not exist is not ready; nor is one without
-// the role, on the private server, where nothing else can be the matter.
-func connectReady(ctx context.Context, cfg config.Config, database string) (*pgx.Conn, error) {
-	to := cfg.Runtime()
-	to.Database = database
-	conn, err := connect(ctx, to)
-	switch c := code(err); {
-	case c == codeNoDatabase:
-		return nil, &NotReadyError{database, "does not exist"}
-	case c == codeNoRole && cfg.Private(), c == codeNoPermission:
-		return nil, &NotReadyError{database, "is not set up for role " + cfg.User}
+// notReady says of a failed connection that the database is not ready, where that is why: the role is not let in, or
+// not there, which on the private server is the same code as a refusal by pg_hba.conf elsewhere.
+func notReady(cfg config.Config, err error) error {
+	failed, ok := errors.AsType[*connectError](err)
+	if !ok {
+		return err
 	}
-	return conn, err
+	if c := code(err); c == codeNoPermission || c == codeNoRole && cfg.Private() {
+		return &NotReadyError{failed.to.Database, "is not set up for role " + failed.to.User}
+	}
+	return err
 }

@@ -109,7 +109,7 @@ func allPlacements(ctx context.Context, cfg config.Config, conn *pgx.Conn) ([]sc
 	for _, placement := range all {
 		known[placement] = true
 	}
-	rows, _ := conn.Query(ctx, "select database, schema from control.tenants where state <> $1 group by 1, 2 order by min(id)", stateDropping)
+	rows, _ := conn.Query(ctx, "select database, schema from control.tenants where state <> $1 group by 1, 2 order by min(id)", StateDropping)
 	used, err := pgx.CollectRows(rows, pgx.RowToStructByPos[scopes.Placement])
 	if err != nil {
 		return nil, fmt.Errorf("read the directory of database %q: %w", cfg.Database, err)

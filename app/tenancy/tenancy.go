@@ -2,6 +2,7 @@ package tenancy
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"log/slog"
 	"time"
@@ -63,6 +64,9 @@ func queryLog() logger.Interface {
 		ParameterizedQueries:      true,
 	})
 }
+
+// SQL returns the *sql.DB below DB, for statements without GORM. The same rules hold there.
+func (t *Tenancy) SQL() *sql.DB { return t.registry.DB() }
 
 // Stats returns the registry's figures.
 func (t *Tenancy) Stats() registry.Stats { return t.registry.Stats() }

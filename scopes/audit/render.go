@@ -4,13 +4,20 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
 
-// layers are all layers, in the order of a report.
-var layers = []Layer{
-	LayerRole, LayerSession, LayerGrants, LayerTables, LayerRLS, LayerKeys, LayerPlan, LayerBypass,
+// layers returns all layers, in the order of a report. Those of checks that a program added come last.
+func (r Report) layers() []Layer {
+	all := []Layer{LayerRole, LayerSession, LayerGrants, LayerTables, LayerRLS, LayerKeys, LayerPlan, LayerBypass}
+	for _, c := range r.Checks {
+		if !slices.Contains(all, c.Layer) {
+			all = append(all, c.Layer)
+		}
+	}
+	return all
 }
 
 // WriteText writes reports for people: for each database and each of its placements a line per layer, then the
@@ -41,7 +48,7 @@ func (r Report) writeLayers(w io.Writer, schema string) {
 	if schema != "" {
 		place += "." + schema
 	}
-	for _, layer := range layers {
+	for _, layer := range r.layers() {
 		count, total := map[Status]int{}, 0
 		for _, c := range r.Checks {
 			if c.Layer == layer && c.Schema == schema {

@@ -1,0 +1,121 @@
+// Package cli is the program's commands, one file each: serve, migrate, seed, check, tenants, dbshell.
+//
+// [Run] takes everything a process has (arguments, environment, working directory, standard streams) and
+// returns the exit code, so that tests drive the whole program. Exit codes are 0 for success, 2 for wrong
+// arguments or settings, and 1 for everything else that fails; dbshell passes on psql's. An error is one line
+// on the standard error that says what is wrong and what to do.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"tenanted/app/config"
+)
+
+// IO is what a process was given.
+type IO struct {
+	Environ  []string // as os.Environ
+	Dir      string   // the working directory, where .env is looked for
+	In       io.Reader
+	Out, Err io.Writer
+}
+
+// The exit codes.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+// Run runs the command that args name (without the program's own name) and returns its exit code. The end of ctx
+// asks the command to stop.
+func Run(ctx context.Context, args []string, streams IO) int {
+	root := newRoot(&program{IO: streams})
+	root.SetArgs(args)
+	root.SetIn(streams.In)
+	root.SetOut(streams.Out)
+	root.SetErr(streams.Err)
+	err := root.ExecuteContext(ctx)
+	var child *childError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &child):
+		return child.code // it has said itself what is wrong
+	case ctx.Err() != nil:
+		err = errors.New("interrupted")
+	}
+	for line := range strings.Lines(err.Error()) { // several when several placements failed
+		fmt.Fprintf(streams.Err, "tenanted: %s\n", strings.TrimSpace(line))
+	}
+	return exitCode(err)
+}
+
+// usageError is a mistake in the arguments.
+type usageError struct{ error }
+
+func usage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// childError is the exit code of a program that a command ran.
+type childError struct{ code int }
+
+func (e *childError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
+
+func exitCode(err error) int {
+	var wrong usageError
+	var setting *config.Error
+	if errors.As(err, &wrong) || errors.As(err, &setting) {
+		return exitUsage
+	}
+	return exitFailure
+}
+
+func newRoot(p *program) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "tenanted",
+		Short: "A task tracker for many tenants, kept apart in one of three ways",
+		Long: `Tenanted serves a task tracker to many tenants from one process. DJANGO_CONFIGURATION says how they
+are kept apart: SingleSchema (default), MultipleDb or MultipleSchemas.
+
+Settings come from the environment and the file .env; .env.example documents them. With neither PGHOST nor
+PGSERVICE set, a private PostgreSQL is started and used.`,
+		Example: `  tenanted serve
+  DJANGO_CONFIGURATION=MultipleDb tenanted serve --addr localhost:9000
+  tenanted seed --accounts 20`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.ArbitraryArgs, // so that an unknown command comes to RunE
+		RunE:          unknownCommand,
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usage("%v: see `%s --help`", err, cmd.CommandPath())
+	})
+	root.AddCommand(newServe(p), newMigrate(p), newSeed(p), newCheck(p), newTenants(p), newDBShell(p))
+	return root
+}
+
+// unknownCommand is what a command that only groups others runs: its help, or a refusal of what is none of them.
+func unknownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return cmd.Help()
+	}
+	hint := fmt.Sprintf("see `%s --help`", cmd.CommandPath())
+	if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
+		hint = "did you mean " + strings.Join(similar, " or ") + "?"
+	}
+	return usage("unknown command %q: %s", args[0], hint)
+}
+
+// noArgs refuses arguments, as cobra.NoArgs does, but as a mistake in usage.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usage("%s takes no argument, and was given %q: see `%s --help`", cmd.Name(), args[0], cmd.CommandPath())
+	}
+	return nil
+}

@@ -1,0 +1,137 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/spf13/cobra"
+
+	"tenanted/app/config"
+	"tenanted/app/tenancy"
+	"tenanted/scopes"
+	"tenanted/scopes/session"
+)
+
+type dbshellOptions struct {
+	tenant  string
+	asOwner bool
+}
+
+func newDBShell(p *program) *cobra.Command {
+	var o dbshellOptions
+	cmd := &cobra.Command{
+		Use:   "dbshell [--tenant SLUG] [--owner] [-- psql arguments]",
+		Short: "Run psql on the right server, database and schema",
+		Long: `Runs psql as the runtime role, which sees no tenant's rows, or one tenant's with --tenant. With --owner it runs as
+the owner of the tables, who sees everyone's.
+
+What comes after -- goes to psql. The exit code is psql's.`,
+		Example: `  tenanted dbshell
+  tenanted dbshell --tenant tenant-0 -- -c 'select count(*) from subtasks'
+  tenanted dbshell --owner -- -c 'select slug from accounts'`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 && cmd.ArgsLenAtDash() != 0 {
+				return usage("%q comes before --: psql's arguments go after it, as in `tenanted dbshell -- -c 'select 1'`", args[0])
+			}
+			return p.with(cmd.Context(), func(s *server) error { return p.dbshell(cmd.Context(), s, o, args) })
+		},
+	}
+	cmd.Flags().StringVar(&o.tenant, "tenant", "", "the tenant to work for")
+	cmd.Flags().BoolVar(&o.asOwner, "owner", false, "work as the owner of the tables instead of the runtime role")
+	return cmd
+}
+
+func (p *program) dbshell(ctx context.Context, s *server, o dbshellOptions, args []string) error {
+	if o.asOwner && s.cfg.Owner == "" {
+		return &config.Error{Variable: "PGOWNER", Reason: "is not set: name the role that owns the tables"}
+	}
+	psql, err := findPsql(s.binDir)
+	if err != nil {
+		return err
+	}
+	environ := s.cfg.Environ(o.asOwner)
+	if o.tenant != "" {
+		tenant, err := lookUp(ctx, s.cfg, o.tenant)
+		if err != nil {
+			return err
+		}
+		environ = inForce(environ, tenant)
+	}
+	cmd := exec.Command(psql, args...)
+	cmd.Env, cmd.Dir = environ, p.Dir
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = p.In, p.Out, p.Err
+	return runChild(cmd)
+}
+
+func findPsql(binDir string) (string, error) {
+	if binDir != "" { // of the server's own version
+		if path, err := exec.LookPath(filepath.Join(binDir, "psql")); err == nil {
+			return path, nil
+		}
+	}
+	path, err := exec.LookPath("psql")
+	if err != nil {
+		return "", errors.New("psql is not installed: install PostgreSQL's client programs, as with `apt install postgresql-client`")
+	}
+	return path, nil
+}
+
+func lookUp(ctx context.Context, cfg config.Config, slug string) (scopes.Tenant, error) {
+	directory, err := tenancy.OpenDirectory(ctx, cfg)
+	if err != nil {
+		return scopes.Tenant{}, err
+	}
+	defer directory.Close()
+	return directory.Lookup(ctx, slug)
+}
+
+// inForce returns environ with the tenant in force for the whole session: psql is nobody's pooled connection.
+func inForce(environ []string, t scopes.Tenant) []string {
+	options := ""
+	kept := environ[:0:0]
+	for _, line := range environ {
+		name, value, _ := strings.Cut(line, "=")
+		switch name {
+		case "PGOPTIONS":
+			options = value + " "
+		case "PGDATABASE":
+		default:
+			kept = append(kept, line)
+		}
+	}
+	escape := strings.NewReplacer(`\`, `\\`, " ", `\ `)
+	options += fmt.Sprintf("-c %s=%d -c search_path=%s,pg_temp", session.Setting, t.ID, escape.Replace(pgx.Identifier{t.Schema}.Sanitize()))
+	return append(kept, "PGDATABASE="+t.Database, "PGOPTIONS="+options)
+}
+
+// runChild runs a program in the foreground. Ctrl-C reaches it from the terminal and is its business, as a query's
+// cancellation; a SIGTERM may have reached only us, and is passed on.
+func runChild(cmd *exec.Cmd) error {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer close(signals)
+	defer signal.Stop(signals)
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	go func() {
+		for received := range signals {
+			if received == syscall.SIGTERM {
+				_ = cmd.Process.Signal(received) // it fails when the program has ended
+			}
+		}
+	}()
+	err := cmd.Wait()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return &childError{code: max(exit.ExitCode(), exitFailure)}
+	}
+	return err
+}

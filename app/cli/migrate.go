@@ -1,0 +1,162 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tenanted/app/config"
+	"tenanted/app/tenancy"
+	"tenanted/migrations"
+	"tenanted/scopes"
+)
+
+type migrateOptions struct {
+	database, tenant  string
+	status, down, all bool
+}
+
+func newMigrate(p *program) *cobra.Command {
+	var o migrateOptions
+	cmd := &cobra.Command{
+		Use:   "migrate",
+		Short: "Make databases, schemas and tables, and bring them to the newest version",
+		Long: `Makes the roles, databases and schemas that are missing, where the owner may, and brings every placement to the
+newest version, several at once. What is up to date stays as it is; only the runtime role's rights are renewed.
+
+--down undoes the newest migration, with the data in the tables that it drops. It wants to be told where.`,
+		Example: `  tenanted migrate
+  tenanted migrate --status
+  tenanted migrate --tenant tenant-3
+  tenanted migrate --database tenanted_multipledb_tenant-0
+  tenanted migrate --down --all`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.validate(); err != nil {
+				return err
+			}
+			return p.with(cmd.Context(), func(s *server) error { return p.migrate(cmd.Context(), s, o) })
+		},
+	}
+	cmd.Flags().StringVar(&o.database, "database", "", "only the placements in this database; in MultipleDb, tenant-0 does for tenant-0's")
+	cmd.Flags().StringVar(&o.tenant, "tenant", "", "only this tenant's placement")
+	cmd.Flags().BoolVar(&o.status, "status", false, "show the versions, and change nothing")
+	cmd.Flags().BoolVar(&o.down, "down", false, "undo the newest migration")
+	cmd.Flags().BoolVar(&o.all, "all", false, "with --down: of every placement")
+	return cmd
+}
+
+func (o migrateOptions) validate() error {
+	one := o.database != "" || o.tenant != ""
+	switch {
+	case o.database != "" && o.tenant != "":
+		return usage("--database and --tenant cannot be used together: name one of them")
+	case o.status && o.down:
+		return usage("--status and --down cannot be used together: --status changes nothing")
+	case o.down && !one && !o.all:
+		return usage("--down drops tables: say of which placements, with --database, --tenant or --all")
+	case o.all && (one || !o.down):
+		return usage("--all goes with --down, and without --database and --tenant")
+	}
+	return nil
+}
+
+func (p *program) migrate(ctx context.Context, s *server, o migrateOptions) error {
+	if o.down && o.tenant != "" && s.cfg.Strategy == config.SingleSchema {
+		return usage("--down --tenant %s would drop every tenant's tables, for in SingleSchema they share them: if you mean that, use --all", o.tenant)
+	}
+	setup, err := s.setup(p.say)
+	if err != nil {
+		return err
+	}
+	if o.status {
+		return p.showVersions(ctx, setup, s.cfg, o)
+	}
+	if err := setup.Base(ctx); err != nil {
+		return err
+	}
+	all, err := setup.Placements(ctx)
+	if err != nil {
+		return err
+	}
+	chosen, err := o.choose(ctx, setup, s.cfg, all)
+	switch {
+	case err != nil:
+		return err
+	case o.down:
+		return setup.Down(ctx, chosen, p.showMigrated)
+	default:
+		return setup.Migrate(ctx, chosen, p.showMigrated)
+	}
+}
+
+// choose returns the placements that the options name, of all there are.
+func (o migrateOptions) choose(ctx context.Context, setup *tenancy.Setup, cfg config.Config, all []scopes.Placement) ([]scopes.Placement, error) {
+	switch {
+	case o.tenant != "":
+		home, err := setup.Home(ctx, o.tenant)
+		return []scopes.Placement{home}, err
+	case o.database != "":
+		chosen := slices.DeleteFunc(slices.Clone(all), func(p scopes.Placement) bool {
+			return p.Database != o.database && p.Database != cfg.Database+"_"+o.database
+		})
+		if len(chosen) == 0 && o.database != cfg.Database { // which has the directory, at least
+			return nil, fmt.Errorf("no placement is in a database %q: %s has %s", o.database, cfg.Strategy, databasesOf(all))
+		}
+		return chosen, nil
+	}
+	return all, nil
+}
+
+func databasesOf(placements []scopes.Placement) string {
+	var names []string
+	for _, placement := range placements {
+		if !slices.Contains(names, placement.Database) {
+			names = append(names, placement.Database)
+		}
+	}
+	if len(names) > 5 {
+		names = append(names[:5], "...")
+	}
+	return strings.Join(names, ", ")
+}
+
+func (p *program) showMigrated(r migrations.Result) {
+	switch {
+	case r.Err != nil:
+		p.say(fmt.Sprintf("%s: failed", r.Placement))
+	case r.From == r.To:
+		p.say(fmt.Sprintf("%s: version %d, nothing to do", r.Placement, r.To))
+	default:
+		p.say(fmt.Sprintf("%s: version %d, was %d (%v)", r.Placement, r.To, r.From, r.Duration.Round(time.Millisecond)))
+	}
+}
+
+// showVersions prints a table: the directory, and the chosen placements.
+func (p *program) showVersions(ctx context.Context, setup *tenancy.Setup, cfg config.Config, o migrateOptions) error {
+	statuses, err := setup.Status(ctx)
+	if err != nil {
+		return err
+	}
+	var all []scopes.Placement
+	for _, status := range statuses[1:] {
+		all = append(all, status.Placement)
+	}
+	chosen, err := o.choose(ctx, setup, cfg, all)
+	if err != nil {
+		return err
+	}
+	table := tabwriter.NewWriter(p.Out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "DATABASE\tSCHEMA\tVERSION\tNEWEST\tSTATE")
+	for _, s := range statuses {
+		if s.Set == migrations.Control || slices.Contains(chosen, s.Placement) {
+			fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%s\n", s.Database, s.Schema, s.Version, s.Set.Newest(), s.State)
+		}
+	}
+	return table.Flush()
+}

@@ -1,0 +1,57 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/mattn/go-isatty"
+	"github.com/schollz/progressbar/v3"
+
+	"tenanted/seed"
+)
+
+// progress shows how a seed goes on: a line for each account if there are few, in the order of their numbers; else a
+// bar on a terminal, and dots elsewhere.
+type progress struct {
+	out  io.Writer
+	bar  *progressbar.ProgressBar
+	few  bool
+	next int
+	held map[int]seed.Result // finished before one with a lower number
+}
+
+func newProgress(out io.Writer, accounts int) *progress {
+	p := &progress{out: out, few: accounts <= namedAccounts, held: map[int]seed.Result{}}
+	if !p.few && isTerminal(out) {
+		p.bar = progressbar.NewOptions(accounts, progressbar.OptionSetWriter(out), progressbar.OptionSetDescription("accounts"),
+			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetPredictTime(true))
+	}
+	return p
+}
+
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(interface{ Fd() uintptr })
+	return ok && isatty.IsTerminal(file.Fd())
+}
+
+func (p *progress) done(number int, result seed.Result) {
+	switch {
+	case p.bar != nil:
+		_ = p.bar.Add(1) // it fails only to be shown
+	case !p.few:
+		fmt.Fprint(p.out, ".")
+	default:
+		p.held[number] = result
+		for ready, ok := p.held[p.next]; ok; ready, ok = p.held[p.next] {
+			fmt.Fprintf(p.out, "%s %s\n", ready.Account.Slug, ready.Account.Name)
+			p.next++
+		}
+	}
+}
+
+// end ends the line of dots, or the bar's.
+func (p *progress) end() {
+	if !p.few {
+		fmt.Fprintln(p.out)
+	}
+}

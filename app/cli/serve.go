@@ -1,0 +1,221 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spf13/cobra"
+
+	"tenanted/app/config"
+	"tenanted/app/tenancy"
+	"tenanted/app/web"
+	"tenanted/seed"
+)
+
+const (
+	// drainTimeout is how long requests in flight may take to finish when the program is asked to stop.
+	drainTimeout = 20 * time.Second
+
+	demoAccounts = 5
+	shownTenants = 3 // whose URLs are printed
+)
+
+type serveOptions struct {
+	addr    string
+	noDemo  bool
+	metrics bool
+}
+
+func newServe(p *program) *cobra.Command {
+	var o serveOptions
+	cmd := &cobra.Command{
+		Use:     "serve",
+		Aliases: []string{"runserver"},
+		Short:   "Serve the task tracker over HTTP",
+		Long: `Serves each tenant at its own host name, tenant-0 at http://tenant-0.localhost:8080/. SIGINT and SIGTERM
+stop it after the requests in flight.
+
+On the private PostgreSQL it makes what is missing: roles, databases, tables, and five demo tenants if there is
+none. On a server of your own it changes nothing, and does not start unless everything is in place.`,
+		Example: `  tenanted serve
+  tenanted serve --addr :8000 --no-demo
+  DJANGO_CONFIGURATION=MultipleSchemas tenanted serve`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return p.with(cmd.Context(), func(s *server) error { return p.serve(cmd.Context(), s, o) })
+		},
+	}
+	cmd.Flags().StringVar(&o.addr, "addr", "localhost:8080", "the address to listen on, as host:port")
+	cmd.Flags().BoolVar(&o.noDemo, "no-demo", false, "make no demo tenants on the private PostgreSQL")
+	cmd.Flags().BoolVar(&o.metrics, "metrics", false, "show metrics for Prometheus at /metrics of the bare domain")
+	return cmd
+}
+
+func (p *program) serve(ctx context.Context, s *server, o serveOptions) error {
+	listener, err := listen(ctx, o.addr) // before the work that would be in vain
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	if s.local != nil {
+		p.say("using the private PostgreSQL in " + s.local.Dir())
+	}
+	if err := p.prepare(ctx, s); err != nil {
+		return err
+	}
+	app, err := tenancy.Open(ctx, s.cfg)
+	if err != nil {
+		return err
+	}
+	handler, err := p.site(app, s.cfg, o)
+	if err == nil {
+		err = p.showTenants(ctx, s, app.Directory, listener.Addr(), o)
+	}
+	if err == nil {
+		err = serveUntil(ctx, listener, web.NewServer(o.addr, handler, p.logger()))
+	}
+	if err == nil {
+		p.say("stopped")
+	}
+	return errors.Join(err, app.Close())
+}
+
+func listen(ctx context.Context, addr string) (net.Listener, error) {
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		return nil, usage("--addr %s is not an address: write host:port, as localhost:8080 or :8080", addr)
+	}
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("address %s is in use: stop the program that uses it, or choose another one with --addr", addr)
+	}
+	return listener, err
+}
+
+// site is the handler with everything it needs from the other packages.
+func (p *program) site(app *tenancy.Tenancy, cfg config.Config, o serveOptions) (http.Handler, error) {
+	options := web.Options{
+		DB:         app.DB,
+		Directory:  app.Directory,
+		AllTenants: cfg.ListsAllTenants(),
+		Ready:      app.Ping,
+		Hosts:      cfg.AllowedHosts,
+		Logger:     p.logger(),
+		AccessLog:  p.logger(),
+	}
+	if cfg.Owner != "" {
+		options.List = listFor(app.Directory)
+	}
+	if o.metrics {
+		options.Metrics = metricsOf(app)
+	}
+	return web.New(options)
+}
+
+// listFor is the directory's list in the terms of the web.
+func listFor(directory *tenancy.Directory) func(context.Context) ([]web.TenantEntry, error) {
+	return func(ctx context.Context) ([]web.TenantEntry, error) {
+		entries, err := directory.List(ctx, 0)
+		list := make([]web.TenantEntry, len(entries))
+		for i, entry := range entries {
+			list[i] = web.TenantEntry{Tenant: entry.Tenant, Name: entry.Name, State: entry.State}
+		}
+		return list, err
+	}
+}
+
+// metricsOf returns the process's metrics and the connections'. Nothing is labelled by tenant: the page is public.
+func metricsOf(app *tenancy.Tenancy) *prometheus.Registry {
+	registry := prometheus.NewRegistry()
+	gauge := func(name, help string, value func() int) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
+	}
+	registry.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		gauge("tenanted_db_connections", "Connections to PostgreSQL, over all databases.", func() int { return app.Stats().Open }),
+		gauge("tenanted_db_connections_in_use", "Connections in use.", func() int { return app.Stats().InUse }),
+	)
+	return registry
+}
+
+// showTenants prints a few URLs, after making the demo tenants if there is no tenant and this is the place for it.
+func (p *program) showTenants(ctx context.Context, s *server, directory *tenancy.Directory, at net.Addr, o serveOptions) error {
+	slugs, err := someTenants(ctx, directory)
+	if err == nil && len(slugs) == 0 && s.local != nil && !o.noDemo {
+		if err = p.makeDemo(ctx, s); err == nil {
+			slugs, err = someTenants(ctx, directory)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	host := s.cfg.AllowedHosts[0]
+	if port := at.(*net.TCPAddr).Port; port != 80 {
+		host += ":" + strconv.Itoa(port)
+	}
+	p.say(fmt.Sprintf("serving %s at http://%s/", s.cfg.Strategy, host))
+	for _, slug := range slugs {
+		p.say(fmt.Sprintf("  http://%s.%s/", slug, host))
+	}
+	if len(slugs) == 0 {
+		p.say("  no demo tenant is there: `tenanted seed` makes some")
+	}
+	return nil
+}
+
+// someTenants returns the slugs of a few. Without an owner it asks for those that seed makes, since the runtime role may
+// not list.
+func someTenants(ctx context.Context, directory *tenancy.Directory) (slugs []string, err error) {
+	entries, err := directory.List(ctx, shownTenants)
+	for _, entry := range entries {
+		slugs = append(slugs, entry.Slug)
+	}
+	if !errors.Is(err, tenancy.ErrNoOwner) {
+		return slugs, err
+	}
+	for number := range shownTenants {
+		if tenant, err := directory.Lookup(ctx, seed.Slug(number)); err == nil {
+			slugs = append(slugs, tenant.Slug)
+		}
+	}
+	return slugs, nil
+}
+
+func (p *program) makeDemo(ctx context.Context, s *server) error {
+	accounts := demoAccounts
+	if limit, limited := s.cfg.TenantLimit(); limited {
+		accounts = min(accounts, limit)
+	}
+	p.say(fmt.Sprintf("making %d demo tenants", accounts))
+	load := loader{options: seedDefaults(s.cfg), accounts: accounts, workers: seedWorkers, progress: func(int, seed.Result) {}}
+	_, err := load.run(ctx, s, p.say)
+	return err
+}
+
+// serveUntil serves until ctx ends, and then until the requests in flight are answered. These keep their contexts:
+// only their own time limits end them.
+func serveUntil(ctx context.Context, listener net.Listener, server *http.Server) error {
+	server.BaseContext = func(net.Listener) context.Context { return context.WithoutCancel(ctx) }
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	defer cancel()
+	if err := server.Shutdown(drain); err != nil {
+		return errors.Join(fmt.Errorf("requests were still in flight after %v: %w", drainTimeout, err), server.Close())
+	}
+	return nil
+}
