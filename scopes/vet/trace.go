@@ -64,7 +64,7 @@ type tracer struct {
 	seen    map[step]bool
 	sources []source
 	topic   topic
-	given   token.Pos // where the search went from a *gorm.DB over to its context
+	entry   token.Pos // where the search went from a *gorm.DB over to its context
 }
 
 // trace returns where v comes from, and what the GORM calls on the way say the statement is about.
@@ -75,7 +75,7 @@ func (ix *index) trace(v ssa.Value) ([]source, topic) {
 }
 
 func (t *tracer) found(s source) {
-	s.pos = t.given
+	s.pos = t.entry
 	t.sources = append(t.sources, s)
 }
 
@@ -230,10 +230,10 @@ func namesTenant(scopes ssa.Value) bool {
 // toContext goes over from a *gorm.DB to the context it is given. Findings about the context are reported where
 // that happens, in the function the search began in.
 func (t *tracer) toContext(c *ssa.Call, ctx ssa.Value, f *frame) {
-	before := t.given
-	t.given = f.outermost(c.Pos())
+	before := t.entry
+	t.entry = f.outermost(c.Pos())
 	t.follow(ctx, f)
-	t.given = before
+	t.entry = before
 }
 
 // sessionContext returns the Context that is set in the literal of a *gorm.Session, or nil.
