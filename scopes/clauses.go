@@ -20,26 +20,26 @@ var (
 
 // QueryClauses implements GORM's interface: the condition on the tenant, also where the model is joined.
 func (TenantID) QueryClauses(f *schema.Field) []clause.Interface {
-	return []clause.Interface{confineClause{modifier{f}}}
+	return []clause.Interface{confineClause{fields: []*schema.Field{f}}}
 }
 
 // CreateClauses implements GORM's interface.
-func (TenantID) CreateClauses(f *schema.Field) []clause.Interface {
-	return []clause.Interface{pluginClause{modifier{f}}}
+func (TenantID) CreateClauses(*schema.Field) []clause.Interface {
+	return []clause.Interface{pluginClause{}}
 }
 
 // UpdateClauses implements GORM's interface.
-func (TenantID) UpdateClauses(f *schema.Field) []clause.Interface {
-	return []clause.Interface{pluginClause{modifier{f}}}
+func (TenantID) UpdateClauses(*schema.Field) []clause.Interface {
+	return []clause.Interface{pluginClause{}}
 }
 
 // DeleteClauses implements GORM's interface.
-func (TenantID) DeleteClauses(f *schema.Field) []clause.Interface {
-	return []clause.Interface{pluginClause{modifier{f}}}
+func (TenantID) DeleteClauses(*schema.Field) []clause.Interface {
+	return []clause.Interface{pluginClause{}}
 }
 
 // modifier is a clause that builds nothing and only modifies the statement it is added to.
-type modifier struct{ field *schema.Field }
+type modifier struct{}
 
 func (modifier) Name() string               { return "" }
 func (modifier) Build(clause.Builder)       {}
@@ -48,7 +48,10 @@ func (modifier) MergeClause(*clause.Clause) {}
 // confineClause adds the condition on the tenant. GORM adds it to each query on the model (where the plugin
 // has been before, and it finds nothing left to do) and to the ON of each join to it, a statement of its own
 // that has no context.
-type confineClause struct{ modifier }
+type confineClause struct {
+	modifier
+	fields []*schema.Field // one, the tenant column; in the form in which tenantFields returns it
+}
 
 func (c confineClause) ModifyStatement(stmt *gorm.Statement) {
 	if !guarded(stmt) {
@@ -57,7 +60,7 @@ func (c confineClause) ModifyStatement(stmt *gorm.Statement) {
 	if id := confinedTo(stmt.DB.Statement); id != 0 {
 		// Association mode builds a join table's condition apart, and takes over its text without its variables.
 		apart := stmt.Schema != nil && stmt != stmt.DB.Statement
-		addCondition(stmt, condition{field: c.field, id: id, literal: apart})
+		addCondition(stmt, condition{field: c.fields[0], id: id, literal: apart})
 	}
 }
 
@@ -99,8 +102,10 @@ func examine(stmt *gorm.Statement) (s statement, ok bool) {
 // not among the fields.
 func tenantFields(s *schema.Schema) (fields []*schema.Field) {
 	for _, c := range s.QueryClauses {
-		if c, ok := c.(confineClause); ok {
-			fields = append(fields, c.field)
+		if c, ok := c.(confineClause); ok && fields == nil {
+			fields = slices.Clip(c.fields) // each statement asks: nothing is copied but for two
+		} else if ok {
+			fields = append(fields, c.fields...)
 		}
 	}
 	return fields
@@ -141,7 +146,10 @@ func addCondition(stmt *gorm.Statement, own condition) {
 		fail(stmt.DB, &TenantMismatchError{Model: own.field.Schema.Name, Value: named, Want: own.id})
 		return
 	}
-	exprs := []clause.Expression{own}
+	if len(rest) > 0 && rest[0] == own && (len(rest) == 1 || len(rest) == 2 && grouped(rest[1])) {
+		return
+	}
+	exprs := append(make([]clause.Expression, 0, 2), own)
 	for ; len(rest) > 0; rest = rest[1:] {
 		earlier, ok := rest[0].(condition)
 		if !ok {
@@ -179,21 +187,29 @@ func group(exprs []clause.Expression) clause.Expression {
 	if len(exprs) != 1 {
 		return clause.AndConditions{Exprs: exprs}
 	}
-	switch e := exprs[0].(type) {
-	case parenthesised:
-		return e
-	case clause.Eq:
-		if isValue(e.Value) {
-			return e
-		}
-	case clause.IN:
-		if !slices.ContainsFunc(e.Values, func(v any) bool { return !isValue(v) }) {
-			return e
-		}
-	case clause.AndConditions:
-		return group(e.Exprs)
+	if grouped(exprs[0]) {
+		return exprs[0]
+	}
+	if and, ok := exprs[0].(clause.AndConditions); ok {
+		return group(and.Exprs)
 	}
 	return parenthesised{exprs[0]}
+}
+
+// grouped reports whether group has nothing to do.
+func grouped(e clause.Expression) bool {
+	switch e := e.(type) {
+	case parenthesised:
+		return true
+	case clause.AndConditions:
+		return len(e.Exprs) != 1
+	case clause.Eq:
+		return isValue(e.Value)
+	case clause.IN:
+		return !slices.ContainsFunc(e.Values, func(v any) bool { return !isValue(v) })
+	default:
+		return false
+	}
 }
 
 // isValue reports whether v goes to the server as a variable. Anything else is text, and may contain an OR.

@@ -41,7 +41,10 @@ func rollingBack(f func(*gorm.DB)) func(*gorm.DB) {
 	return func(db *gorm.DB) {
 		returned := false
 		defer func() {
-			if _, began := db.InstanceGet("gorm:started_transaction"); began && !returned {
+			if returned {
+				return
+			}
+			if _, began := db.InstanceGet("gorm:started_transaction"); began {
 				db.Rollback()
 			}
 		}()

@@ -269,7 +269,11 @@ func (s statement) names() (names []string) {
 // column's, and that in quotes.
 func (s statement) named(name string) *schema.Field {
 	for _, f := range s.fields {
-		if name == f.Name || strings.EqualFold(s.Quote(name), s.Quote(f.DBName)) {
+		if name == f.Name {
+			return f
+		}
+		// Quoting takes time and makes no name shorter.
+		if len(name) >= len(f.DBName) && strings.EqualFold(s.Quote(name), s.Quote(f.DBName)) {
 			return f
 		}
 	}
