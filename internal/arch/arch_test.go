@@ -22,7 +22,7 @@ var rules = []struct {
 	{below: "tenanted/app/tenancy", project: []string{"tenanted/app/config", "tenanted/migrations", "tenanted/models", "tenanted/scopes"}},
 	{below: "tenanted/app/web", project: []string{"tenanted/app/web", "tenanted/models", "tenanted/scopes"}, never: []string{"github.com/jackc/pgx", "gorm.io/driver", "database/sql/driver"}},
 	{below: "tenanted/seed", project: []string{"tenanted/models", "tenanted/scopes"}},
-	{below: "tenanted/migrations", project: nil},
+	{below: "tenanted/migrations", project: []string{"tenanted/models", "tenanted/scopes"}},
 	{below: "tenanted/models", project: []string{"tenanted/scopes"}, never: []string{"github.com/jackc/pgx"}},
 	{below: "tenanted/scopes", project: []string{"tenanted/scopes"}, never: []string{"github.com/gin-gonic"}},
 	{below: "tenanted/bench", project: []string{"tenanted"}},
