@@ -123,6 +123,20 @@ func (r *rows) ColumnTypeScanType(i int) reflect.Type {
 	}
 }
 
+// chooseFormats asks for the text of whatever decoder makes a string of, as pgx's own driver does: the string that pgx
+// would make of the binary form may be another ("12:00:00.000000" for "12:00:00").
+func chooseFormats(formats []int16, fields []pgconn.FieldDescription) {
+	for i, f := range fields {
+		switch f.DataTypeOID {
+		case pgtype.BoolOID, pgtype.ByteaOID, pgtype.CIDOID, pgtype.DateOID, pgtype.Float4OID, pgtype.Float8OID, pgtype.Int2OID,
+			pgtype.Int4OID, pgtype.Int8OID, pgtype.OIDOID, pgtype.TimestampOID, pgtype.TimestamptzOID, pgtype.XIDOID:
+			formats[i] = pgtype.BinaryFormatCode
+		default:
+			formats[i] = pgtype.TextFormatCode
+		}
+	}
+}
+
 // decoder returns the function that makes a driver.Value of a column's bytes.
 func decoder(m *pgtype.Map, f pgconn.FieldDescription) func([]byte) (driver.Value, error) {
 	switch f.DataTypeOID {

@@ -23,6 +23,9 @@ func (c *Conn) run(ctx context.Context, query string, named []driver.NamedValue)
 	if c.tx != nil && *c.tx != y {
 		return nil, fmt.Errorf("statement for %v inside a transaction of %v: use the transaction's own context", y, *c.tx)
 	}
+	if c.tx != nil && c.pg.TxStatus() == 'I' {
+		return nil, fmt.Errorf("the transaction of %v was ended by a statement, and the tenant with it: use Commit or Rollback", *c.tx)
+	}
 	args := make([]any, len(named))
 	for i, v := range named {
 		args[i] = v.Value
@@ -33,6 +36,9 @@ func (c *Conn) run(ctx context.Context, query string, named []driver.NamedValue)
 	}
 	if err := c.build.Build(c.Conn.Conn().TypeMap(), sd, args); err != nil {
 		return nil, fmt.Errorf("arguments of %q: %w", query, err)
+	}
+	if sd != nil {
+		chooseFormats(c.build.ResultFormats, sd.Fields)
 	}
 	r, err := c.send(ctx, y, query, sd)
 	if err != nil {
