@@ -1,16 +1,20 @@
 package web
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	_ "embed"
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,8 +31,21 @@ var pictures = flag.String("pictures", "", "directory for screenshots")
 // browserTimeout bounds one test's work in the browser.
 const browserTimeout = 30 * time.Second
 
-//go:embed testdata/axe.min.js
-var axe string
+//go:embed testdata/axe.min.js.gz
+var axeZipped []byte
+
+// axe is the program that looks at pages for people who cannot see, or not well, or use no mouse.
+var axe = sync.OnceValue(func() string {
+	reader, err := gzip.NewReader(bytes.NewReader(axeZipped))
+	if err != nil {
+		panic(err)
+	}
+	script, err := io.ReadAll(reader)
+	if err != nil {
+		panic(err)
+	}
+	return string(script)
+})
 
 // browser starts Chromium, which ends with the test: tests in the browser are subtests of one test, since
 // starting it takes longer than most of them. Without Chromium the test is skipped, except in CI.
@@ -161,7 +178,7 @@ func (b *tab) picture(name string) {
 // requireAccessible fails if axe finds anything on the page.
 func (b *tab) requireAccessible(name string) {
 	b.t.Helper()
-	b.do(chromedp.Evaluate[chromedp.Void](axe))
+	b.do(chromedp.Evaluate[chromedp.Void](axe()))
 	found := evaluate[string](b, `new Promise(done => axe.run().then(result => done(JSON.stringify({
 		passes: result.passes.length,
 		violations: result.violations.map(v => ({rule: v.id, help: v.help, nodes: v.nodes.map(n => n.html + " " + n.failureSummary)})),

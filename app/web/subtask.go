@@ -95,11 +95,12 @@ func (s *site) loadSubtasks(ctx context.Context, v subtaskView) (subtaskPage, er
 		return subtaskPage{}, err
 	}
 	v.Page = pages.Page
+	// The keys of the page come first, so that nothing is joined for the rows before it.
+	keys := v.filter(db, db.Model(&models.Subtask{}).Select("account_id", "id")).
+		Order(v.order()).Limit(pages.Size).Offset(pages.Offset())
 	var rows []models.Subtask
-	if count > 0 {
-		err = v.filter(db, db.Joins("Task.Project.Account")).Order(v.order()).
-			Limit(pages.Size).Offset(pages.Offset()).Find(&rows).Error
-	}
+	err = db.Joins("Task.Project.Account").Where("(subtasks.account_id, subtasks.id) IN (?)", keys).
+		Order(v.order()).Find(&rows).Error
 	if err != nil {
 		return subtaskPage{}, err
 	}
