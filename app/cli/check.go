@@ -76,8 +76,11 @@ func verdict(reports []audit.Report) error {
 	for _, report := range reports {
 		defects += len(report.Defects())
 	}
-	if defects == 0 {
+	switch defects {
+	case 0:
 		return nil
+	case 1:
+		return errors.New("isolation is not in force: 1 defect")
 	}
 	return fmt.Errorf("isolation is not in force: %d defects", defects)
 }

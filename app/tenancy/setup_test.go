@@ -14,6 +14,7 @@ import (
 	"tenanted/app/config"
 	"tenanted/app/tenancy"
 	"tenanted/internal/testpg"
+	"tenanted/migrations"
 	"tenanted/scopes"
 )
 
@@ -26,7 +27,7 @@ func TestSetupMakesWhatIsMissingAndIsThenReady(t *testing.T) {
 		var said []string
 		setup := newSetup(t, cfg, &said)
 		require.NoError(t, setup.Run(t.Context()))
-		require.Contains(t, said, fmt.Sprintf("migrated %s.control to version 1", cfg.Database))
+		require.Contains(t, said, fmt.Sprintf("migrated %s.control to version %d", cfg.Database, migrations.Control.Newest()))
 		require.NoError(t, tenancy.Ready(t.Context(), cfg))
 
 		said = nil
@@ -104,16 +105,16 @@ func TestOutdatedAndNewerTablesAreNotReady(t *testing.T) {
 		placements, err := setup.Placements(t.Context())
 		require.NoError(t, err)
 		last := placements[len(placements)-1]
-		version := func(sql string) {
+		version := func(sql string, args ...any) {
 			owner := cfg.OwnerConn()
 			owner.Database = last.Database
 			conn, err := pgx.ConnectConfig(t.Context(), owner)
 			require.NoError(t, err)
 			defer conn.Close(t.Context())
-			_, err = conn.Exec(t.Context(), fmt.Sprintf(sql, pgx.Identifier{last.Schema, "goose_db_version"}.Sanitize()))
+			_, err = conn.Exec(t.Context(), fmt.Sprintf(sql, pgx.Identifier{last.Schema, "goose_db_version"}.Sanitize()), args...)
 			require.NoError(t, err)
 		}
-		version("insert into %s (version_id, is_applied) values (2, true)")
+		version("insert into %s (version_id, is_applied) values ($1, true)", migrations.Tenant.Newest()+1)
 		var newer *tenancy.NewerError
 		require.ErrorAs(t, tenancy.Ready(t.Context(), cfg), &newer)
 		version("delete from %s where version_id > 0")

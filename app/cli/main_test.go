@@ -1,0 +1,173 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"tenanted/app/cli"
+	"tenanted/app/config"
+	"tenanted/internal/testpg"
+)
+
+func TestMain(m *testing.M) { testpg.Main(m) }
+
+// world is a user's own server with a database for one strategy, and the environment that leads there.
+type world struct {
+	strategy config.Strategy
+	db       *testpg.DB
+	environ  []string
+	dir      string
+}
+
+func newWorld(t *testing.T, strategy config.Strategy, more ...string) *world {
+	t.Helper()
+	db := testpg.Database(t, "empty", func(context.Context, *pgx.Conn) error { return nil })
+	server := db.Config(testpg.Runtime)
+	return &world{strategy: strategy, db: db, dir: t.TempDir(), environ: append([]string{
+		"PATH=" + os.Getenv("PATH"), "DJANGO_CONFIGURATION=" + string(strategy), "MULTIDB_COUNT=3",
+		"PGHOST=" + server.Host, fmt.Sprintf("PGPORT=%d", server.Port), "PGDATABASE=" + db.Name,
+		"PGUSER=" + testpg.Runtime, "PGOWNER=" + testpg.Owner,
+	}, more...)}
+}
+
+// eachStrategy runs a test for every strategy, each in a world of its own.
+func eachStrategy(t *testing.T, test func(t *testing.T, w *world)) {
+	for _, strategy := range config.Strategies() {
+		t.Run(string(strategy), func(t *testing.T) {
+			t.Parallel()
+			test(t, newWorld(t, strategy))
+		})
+	}
+}
+
+// with returns the world with further variables.
+func (w *world) with(more ...string) *world {
+	other := *w
+	other.environ = append(append([]string{}, w.environ...), more...)
+	return &other
+}
+
+// result is what a command left.
+type result struct {
+	code     int
+	out, err string
+}
+
+func (w *world) run(t *testing.T, args ...string) result {
+	t.Helper()
+	return w.runUntil(t.Context(), args...)
+}
+
+func (w *world) runUntil(ctx context.Context, args ...string) result {
+	var out, errs output
+	code := cli.Run(ctx, args, cli.IO{Environ: w.environ, Dir: w.dir, In: strings.NewReader(""), Out: &out, Err: &errs})
+	return result{code, out.String(), errs.String()}
+}
+
+// ok runs a command that must succeed, and returns what it printed.
+func (w *world) ok(t *testing.T, args ...string) string {
+	t.Helper()
+	r := w.run(t, args...)
+	require.Equal(t, 0, r.code, "%v: %s%s", args, r.out, r.err)
+	return r.out
+}
+
+// fails runs a command that must fail with that code and, in one line, that text.
+func (w *world) fails(t *testing.T, code int, text string, args ...string) {
+	t.Helper()
+	r := w.run(t, args...)
+	require.Equal(t, code, r.code, "%v: %s%s", args, r.out, r.err)
+	require.Contains(t, r.err, text)
+	require.Equal(t, 1, strings.Count(r.err, "\n"), "one line: %s", r.err)
+	require.True(t, strings.HasPrefix(r.err, "tenanted: "), r.err)
+}
+
+// output is a buffer that may be read while it is written.
+type output struct {
+	mutex  sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	return o.buffer.Write(p)
+}
+
+func (o *output) String() string {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	return o.buffer.String()
+}
+
+// server is a running serve command.
+type server struct {
+	addr      string
+	out, errs *output
+	stop      context.CancelFunc
+	done      chan int
+}
+
+var address = regexp.MustCompile(`serving \w+ at http://localhost:(\d+)/`)
+
+// serve starts the command and waits until it says its address.
+func (w *world) serve(t *testing.T, args ...string) *server {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &server{out: &output{}, errs: &output{}, stop: cancel, done: make(chan int, 1)}
+	go func() {
+		s.done <- cli.Run(ctx, append([]string{"serve", "--addr", "localhost:0"}, args...),
+			cli.IO{Environ: w.environ, Dir: w.dir, In: strings.NewReader(""), Out: s.out, Err: s.errs})
+	}()
+	t.Cleanup(cancel)
+	require.Eventually(t, func() bool { return address.MatchString(s.out.String()) || len(s.done) > 0 }, time.Minute, 5*time.Millisecond)
+	require.Empty(t, s.done, "serve ended: %s%s", s.out, s.errs)
+	s.addr = "localhost:" + address.FindStringSubmatch(s.out.String())[1]
+	return s
+}
+
+// get returns the status and the body of a page at a host.
+func (s *server) get(t *testing.T, host, path string) (int, string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.addr+path, nil)
+	require.NoError(t, err)
+	request.Host = host
+	response, err := http.DefaultTransport.RoundTrip(request) // follows no redirect
+	require.NoError(t, err)
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	return response.StatusCode, string(body)
+}
+
+// end asks the command to stop and returns its exit code.
+func (s *server) end(t *testing.T) int {
+	t.Helper()
+	s.stop()
+	select {
+	case code := <-s.done:
+		return code
+	case <-time.After(time.Minute):
+		require.Fail(t, "serve does not stop", s.errs.String())
+		return -1
+	}
+}
+
+// count runs a query for one number as the superuser.
+func (w *world) count(t *testing.T, sql string) (n int) {
+	t.Helper()
+	require.NoError(t, w.db.Connect(t, testpg.Superuser).QueryRow(t.Context(), sql).Scan(&n))
+	return n
+}

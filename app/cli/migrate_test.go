@@ -1,0 +1,76 @@
+package cli_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"tenanted/app/config"
+	"tenanted/internal/testpg"
+	"tenanted/migrations"
+)
+
+func TestMigrateOnePlacement(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, config.MultipleDb)
+	status := func() string { return w.ok(t, "migrate", "--status") }
+	for number, args := range [][]string{{"--tenant", "tenant-0"}, {"--database", w.db.Name + "_tenant-1"}, {"--database", "tenant-2"}} {
+		placement := fmt.Sprintf("%s_tenant-%d.public", w.db.Name, number)
+		require.Contains(t, w.ok(t, append([]string{"migrate"}, args...)...), fmt.Sprintf("%s: version %d, was 0", placement, migrations.Tenant.Newest()))
+		require.Equal(t, 2-number, strings.Count(status(), "missing"))
+	}
+	w.fails(t, 1, `no tenant is called "tenant-3"`, "migrate", "--tenant", "tenant-3")
+	w.fails(t, 1, `no placement is in a database "elsewhere"`, "migrate", "--database", "elsewhere")
+	require.Contains(t, w.ok(t, "migrate", "--status", "--tenant", "tenant-1"), "tenant-1")
+	require.NotContains(t, w.ok(t, "migrate", "--status", "--tenant", "tenant-1"), "tenant-2")
+}
+
+func TestMigrateDownAndUpAgain(t *testing.T) {
+	t.Parallel()
+	eachStrategy(t, func(t *testing.T, w *world) {
+		w.ok(t, "migrate")
+		w.ok(t, "seed", "--accounts", "2")
+		down := []string{"migrate", "--down", "--tenant", "tenant-1"}
+		if w.strategy == config.SingleSchema {
+			w.fails(t, 2, "would drop every tenant's tables", down...)
+			down = []string{"migrate", "--down", "--all"}
+		}
+		for version := migrations.Tenant.Newest(); version > 0; version-- {
+			require.Contains(t, w.ok(t, down...), fmt.Sprintf("version %d, was %d", version-1, version))
+			require.Contains(t, w.ok(t, "migrate", "--status"), "outdated")
+		}
+		w.fails(t, 1, "is outdated in schema", "serve", "--addr", "localhost:0")
+
+		w.ok(t, "migrate")
+		out := w.ok(t, "seed", "--accounts", "2")
+		if w.strategy == config.SingleSchema {
+			require.NotContains(t, out, "were there already", "both were in the tables that were dropped")
+		} else {
+			require.Contains(t, out, "1 of the accounts were there already")
+		}
+		w.ok(t, "check")
+	})
+}
+
+func TestMigrateNamesTheRuntimeRoleThatItMayNotMake(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, config.SingleSchema)
+	w.with("PGUSER=nobody_at_all").fails(t, 1, `as a superuser, run: create role "nobody_at_all" login password '...'`, "migrate")
+}
+
+func TestServeRefusesARoleThatIsNotBound(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, config.SingleSchema)
+	w.ok(t, "migrate")
+	for attribute, mend := range map[string]string{"superuser": "nosuperuser", "bypassrls": "nobypassrls"} {
+		role := strings.ReplaceAll(w.db.Name, "test_", attribute+"_")
+		w.db.Exec(t, testpg.Superuser, "create role "+role+" login "+attribute)
+		t.Cleanup(func() { w.db.Exec(t, testpg.Superuser, "drop owned by "+role+"; drop role "+role) })
+		strong := w.with("PGUSER=" + role)
+		strong.ok(t, "migrate")
+		strong.fails(t, 1, mend, "serve", "--addr", "localhost:0")
+		require.Equal(t, 1, strong.run(t, "check").code)
+	}
+}

@@ -1,0 +1,147 @@
+package cli_test
+
+import (
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"tenanted/app/config"
+	"tenanted/internal/testpg"
+)
+
+func TestServeAddresses(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, config.SingleSchema)
+	w.ok(t, "migrate")
+	taken, err := net.Listen("tcp", "localhost:0")
+	require.NoError(t, err)
+	defer taken.Close()
+	addr := taken.Addr().String()
+	w.fails(t, 1, "address "+addr+" is in use: stop the program that uses it, or choose another one with --addr", "serve", "--addr", addr)
+	w.fails(t, 2, "--addr 8080 is not an address", "serve", "--addr", "8080")
+	w.fails(t, 1, "no-such-host.invalid", "serve", "--addr", "no-such-host.invalid:80")
+}
+
+func TestServeWithoutTenantsSaysHowToMakeSome(t *testing.T) {
+	t.Parallel()
+	eachStrategy(t, func(t *testing.T, w *world) {
+		w.ok(t, "migrate")
+		s := w.serve(t)
+		require.Eventually(t, func() bool { return strings.Contains(s.out.String(), "`tenanted seed` makes some") }, time.Minute, time.Millisecond)
+		status, _ := s.get(t, "tenant-0.localhost", "/subtasks/")
+		require.Equal(t, 404, status)
+		require.Equal(t, 0, s.end(t))
+		require.Zero(t, w.count(t, "select count(*) from control.tenants"), "nothing is made on a server of the user's own")
+	})
+}
+
+// A request that is being answered when the program is asked to stop gets its answer.
+func TestServeFinishesRequestsInFlight(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, config.SingleSchema)
+	w.ok(t, "migrate")
+	w.ok(t, "seed")
+	s := w.serve(t)
+	lock, err := w.db.Connect(t, testpg.Owner).Begin(t.Context())
+	require.NoError(t, err)
+	_, err = lock.Exec(t.Context(), "lock table subtasks in access exclusive mode")
+	require.NoError(t, err)
+
+	answered := make(chan int, 1)
+	go func() {
+		status, _ := s.get(t, "tenant-0.localhost", "/subtasks/")
+		answered <- status
+	}()
+	waiting := "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+	require.Eventually(t, func() bool { return w.count(t, waiting) > 0 }, time.Minute, 5*time.Millisecond)
+	s.stop()
+	require.Eventually(t, func() bool { // no new ones are taken
+		conn, err := net.Dial("tcp", s.addr)
+		if err == nil {
+			conn.Close()
+		}
+		return err != nil
+	}, time.Minute, 5*time.Millisecond)
+	require.Empty(t, answered)
+	require.NoError(t, lock.Commit(t.Context()))
+	require.Equal(t, 200, <-answered)
+	require.Equal(t, 0, s.end(t))
+	require.Contains(t, s.out.String(), "stopped\n")
+}
+
+func TestServeShowsMetricsWhenAsked(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, config.SingleSchema)
+	w.ok(t, "migrate")
+	s := w.serve(t, "--metrics")
+	status, page := s.get(t, "localhost", "/metrics")
+	require.Equal(t, 200, status)
+	require.Contains(t, page, "tenanted_db_connections ")
+	require.Equal(t, 0, s.end(t))
+
+	s = w.serve(t)
+	status, _ = s.get(t, "localhost", "/metrics")
+	require.Equal(t, 404, status)
+	require.Equal(t, 0, s.end(t))
+}
+
+// private returns the environment of somebody without a server, with a directory that every account can enter.
+func private(t *testing.T, strategy config.Strategy) *world {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "tenanted-cli-")
+	require.NoError(t, err)
+	require.NoError(t, os.Chmod(dir, 0o755))
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
+	return &world{strategy: strategy, dir: dir, environ: []string{
+		"PATH=" + os.Getenv("PATH"), "DJANGO_CONFIGURATION=" + string(strategy), "LOCALPG_DIR=" + dir + "/pg",
+	}}
+}
+
+// Nothing is there but PostgreSQL's programs; all three strategies share one private server.
+func TestServeFromNothing(t *testing.T) {
+	t.Parallel()
+	w := private(t, config.SingleSchema)
+	pages := map[string]bool{}
+	for _, strategy := range config.Strategies() {
+		w := w.with("DJANGO_CONFIGURATION=" + string(strategy))
+		w.fails(t, 1, "run `tenanted migrate`", "tenants", "list")
+		s := w.serve(t)
+		said := s.out.String()
+		for _, want := range []string{"using the private PostgreSQL in ", "created database tenanted", "migrated tenanted", "making 5 demo tenants", "http://tenant-2." + s.addr + "/"} {
+			require.Contains(t, said, want)
+		}
+		status, page := s.get(t, "tenant-0.localhost:8080", "/subtasks/")
+		require.Equal(t, 200, status)
+		pages[page] = true
+		if strategy != config.MultipleDb { // in a second terminal
+			w.ok(t, "seed", "--accounts", "6")
+			status, _ = s.get(t, "tenant-5.localhost", "/subtasks/")
+			require.Equal(t, 200, status)
+		}
+		require.Contains(t, w.ok(t, "check"), "yes")
+		require.Equal(t, "1\n", w.ok(t, "dbshell", "--tenant", "tenant-3", "--", "-XAtc", "select count(distinct account_id) from subtasks"))
+		require.Equal(t, 0, s.end(t), s.errs.String())
+
+		again := w.serve(t) // the server was stopped in between
+		require.NotContains(t, again.out.String(), "created")
+		require.NotContains(t, again.out.String(), "making")
+		status, page = again.get(t, "tenant-0.localhost:8080", "/subtasks/")
+		require.Equal(t, 200, status)
+		pages[page] = true
+		require.Equal(t, 0, again.end(t), again.errs.String())
+	}
+	require.Len(t, pages, 1, "tenant-0's page is the same bytes in every strategy")
+}
+
+func TestServeWithoutDemo(t *testing.T) {
+	t.Parallel()
+	w := private(t, config.MultipleSchemas)
+	s := w.serve(t, "--no-demo")
+	require.NotContains(t, s.out.String(), "demo tenants\n")
+	require.Equal(t, 0, s.end(t))
+	require.Equal(t, "SLUG  NAME  PLACEMENT  STATE\n", w.ok(t, "tenants", "list"))
+}
