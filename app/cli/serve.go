@@ -162,13 +162,14 @@ func (p *program) showTenants(ctx context.Context, s *server, directory *tenancy
 	if port := at.(*net.TCPAddr).Port; port != 80 {
 		host += ":" + strconv.Itoa(port)
 	}
-	p.say(fmt.Sprintf("serving %s at http://%s/", s.cfg.Strategy, host))
+	text := fmt.Sprintf("serving %s at http://%s/", s.cfg.Strategy, host)
 	for _, slug := range slugs {
-		p.say(fmt.Sprintf("  http://%s.%s/", slug, host))
+		text += fmt.Sprintf("\n  http://%s.%s/", slug, host)
 	}
 	if len(slugs) == 0 {
-		p.say("  no demo tenant is there: `tenanted seed` makes some")
+		text += "\n  no demo tenant is there: `tenanted seed` makes some"
 	}
+	p.say(text)
 	return nil
 }
 
