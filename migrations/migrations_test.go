@@ -96,7 +96,7 @@ func TestMigrationsMakeTheModelsTables(t *testing.T) {
 	db, runner := empty(t)
 	up(t, runner, target(db, migrations.Tenant, "public"))
 	tables := query(t, db, testpg.Owner, `select tablename::text from pg_tables where schemaname = 'public' and tablename <> 'goose_db_version'`)
-	require.ElementsMatch(t, []string{"accounts", "users", "projects", "tasks", "subtasks"}, tables)
+	require.ElementsMatch(t, []string{"accounts", "users", "projects", "tasks", "subtasks", "subtask_counts"}, tables)
 	require.Len(t, models.All(), len(tables))
 }
 
@@ -112,7 +112,7 @@ func TestRuntimeRoleHasExactlyItsRights(t *testing.T) {
 	require.Equal(t, []string{
 		"control.goose_db_version: SELECT",
 		"tenant-0.accounts: " + all, "tenant-0.goose_db_version: SELECT", "tenant-0.projects: " + all,
-		"tenant-0.subtasks: " + all, "tenant-0.tasks: " + all, "tenant-0.users: " + all,
+		"tenant-0.subtask_counts: " + all, "tenant-0.subtasks: " + all, "tenant-0.tasks: " + all, "tenant-0.users: " + all,
 	}, rights)
 	for sql, want := range map[string]string{
 		`truncate "tenant-0".subtasks`:                            "permission denied",

@@ -41,7 +41,7 @@ func newWorld(t *testing.T) world {
 }
 
 const grants = `grant usage on schema public to {run};
-	grant select, insert, update, delete on accounts, users, projects, tasks, subtasks to {run};`
+	grant select, insert, update, delete on accounts, users, projects, tasks, subtasks, subtask_counts to {run};`
 
 func emptyWorld(t *testing.T, key string, build func(context.Context, *pgx.Conn) error) world {
 	t.Helper()
