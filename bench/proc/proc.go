@@ -13,42 +13,49 @@ import (
 // tick is the unit of CPU time in /proc, 1/100 s on every Linux that Go runs on.
 const tick = 10 * time.Millisecond
 
-// CPU returns the CPU time that a process, all that it has waited for, and, with descendants, those that live below
-// it have used. Of a process that was not waited for nothing is left once it has ended.
-func CPU(pid int, descendants bool) (time.Duration, error) {
+// CPU returns the CPU time that a process and all that it has waited for have used. Of a process that was not
+// waited for nothing is left once it has ended.
+func CPU(pid int) (time.Duration, error) {
 	s, err := readStat(pid)
+	return s.own + s.reaped, err
+}
+
+// TreeCPU is CPU with the processes that live now below pid.
+func TreeCPU(pid int) (time.Duration, error) {
+	pids, err := Tree(pid)
 	if err != nil {
 		return 0, err
 	}
-	total := s.own + s.reaped
-	if !descendants {
-		return total, nil
-	}
-	children, err := Children(pid)
-	if err != nil {
-		return 0, err
-	}
-	for _, child := range children {
-		if used, err := CPU(child, true); err == nil { // else it has ended, and its parent's figure has it
+	var total time.Duration
+	for _, pid := range pids {
+		if used, err := CPU(pid); err == nil { // else it has ended, and its parent's figure has it
 			total += used
 		}
 	}
 	return total, nil
 }
 
-// Children returns the processes whose parent is pid.
-func Children(pid int) (children []int, err error) {
+// Tree returns pid and the processes that live below it.
+func Tree(pid int) ([]int, error) {
+	if _, err := readStat(pid); err != nil {
+		return nil, err
+	}
 	dirs, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		return nil, err
 	}
+	children := map[int][]int{}
 	for _, dir := range dirs {
 		child, _ := strconv.Atoi(filepath.Base(dir))
-		if s, err := readStat(child); err == nil && s.parent == pid {
-			children = append(children, child)
+		if s, err := readStat(child); err == nil {
+			children[s.parent] = append(children[s.parent], child)
 		}
 	}
-	return children, nil
+	tree := []int{pid}
+	for i := 0; i < len(tree); i++ {
+		tree = append(tree, children[tree[i]]...)
+	}
+	return tree, nil
 }
 
 // Memory returns what processes hold in memory: resident pages, those shared with others by their share (Pss). Of

@@ -20,12 +20,12 @@ func TestCPU(t *testing.T) {
 		_ = burn.Wait()
 	})
 	require.Eventually(t, func() bool {
-		used, err := CPU(burn.Process.Pid, true)
+		used, err := TreeCPU(burn.Process.Pid)
 		return err == nil && used >= 50*time.Millisecond
 	}, time.Minute, 10*time.Millisecond)
-	own, err := CPU(burn.Process.Pid, false)
+	own, err := CPU(burn.Process.Pid)
 	require.NoError(t, err)
-	all, err := CPU(burn.Process.Pid, true)
+	all, err := TreeCPU(burn.Process.Pid)
 	require.NoError(t, err)
 	require.Less(t, own, all)
 }
@@ -43,7 +43,7 @@ func TestMemory(t *testing.T) {
 func TestNoSuchProcess(t *testing.T) {
 	t.Parallel()
 	const none = 1 << 30
-	_, err := CPU(none, true)
+	_, err := TreeCPU(none)
 	require.Error(t, err)
 	_, err = Memory(none)
 	require.Error(t, err)
