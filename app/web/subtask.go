@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/gin-gonic/gin"
-	"gorm.io/gorm"
 
 	"tenanted/models"
 	"tenanted/scopes"
@@ -80,67 +79,6 @@ func subtaskContext(c *gin.Context, all bool) context.Context {
 		return scopes.AllTenants(c.Request.Context(), "the list of subtasks over all tenants, on the bare domain")
 	}
 	return c.Request.Context()
-}
-
-// loadSubtasks counts the rows of the view and reads one page of them, with the names of what they
-// belong to.
-func (s *site) loadSubtasks(ctx context.Context, v subtaskView) (subtaskPage, error) {
-	db := s.DB.WithContext(ctx)
-	var count int64
-	if err := v.filter(db, db.Model(&models.Subtask{})).Count(&count).Error; err != nil {
-		return subtaskPage{}, err
-	}
-	pages, err := paginate(v.Page, v.Size, count, v.url)
-	if err != nil {
-		return subtaskPage{}, err
-	}
-	v.Page = pages.Page
-	// The keys of the page come first, so that nothing is joined for the rows before it.
-	keys := v.filter(db, db.Model(&models.Subtask{}).Select("account_id", "id")).
-		Order(v.order()).Limit(pages.Size).Offset(pages.Offset())
-	var rows []models.Subtask
-	err = db.Joins("Task.Project.Account").Where("(subtasks.account_id, subtasks.id) IN (?)", keys).
-		Order(v.order()).Find(&rows).Error
-	if err != nil {
-		return subtaskPage{}, err
-	}
-	page := subtaskPage{View: v, Pages: pages, Rows: make([]subtaskRow, len(rows))}
-	for i, row := range rows {
-		page.Rows[i].Subtask = row
-	}
-	if !v.All {
-		page.Projects, err = s.projectChoices(db, v)
-	}
-	return page, err
-}
-
-// filter adds the view's conditions. They are on the subtask's own columns, so that counting joins
-// nothing.
-func (v subtaskView) filter(db, query *gorm.DB) *gorm.DB {
-	if v.Status != "" {
-		query = query.Where("subtasks.complete = ?", v.Status == "done")
-	}
-	if v.Search != "" {
-		query = query.Where("subtasks.name ILIKE ?", contains(v.Search))
-	}
-	if v.Project != 0 {
-		tasks := db.Model(&models.Task{}).Select("id").Where("project_id = ?", v.Project)
-		query = query.Where("subtasks.task_id IN (?)", tasks)
-	}
-	return query
-}
-
-// order is by the view's key, and then by what makes it one order only.
-func (v subtaskView) order() string {
-	switch {
-	case v.Sort == "task":
-		return "subtasks.account_id, subtasks.task_id, subtasks.id"
-	case v.Sort == "newest":
-		return "subtasks.id DESC, subtasks.account_id"
-	case v.All:
-		return "subtasks.name, subtasks.account_id, subtasks.id"
-	}
-	return "subtasks.name, subtasks.id"
 }
 
 func (r *subtaskRow) link(c *gin.Context, v subtaskView) {

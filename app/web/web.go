@@ -30,6 +30,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"gorm.io/gorm"
 
+	"tenanted/app/web/landmarks"
 	"tenanted/scopes"
 	"tenanted/scopes/tenanthttp"
 )
@@ -118,6 +119,7 @@ type site struct {
 	crossOrigin *http.CrossOriginProtection
 	gates       *gates
 	metrics     *metrics
+	landmarks   landmarks.List
 }
 
 // New returns the handler of the whole site. Errors say which option is wrong.
