@@ -144,7 +144,7 @@ func (a axis) rounded() axis {
 // step is the distance of a linear axis' ticks: 1, 2 or 5 times a power of ten.
 func (a axis) step() float64 {
 	power := math.Pow(10, math.Floor(math.Log10(a.high)))
-	for _, s := range []float64{0.1, 0.2, 0.5} {
+	for _, s := range []float64{0.1, 0.2, 0.5, 1} {
 		if a.high/(s*power) <= 6 {
 			return s * power
 		}
