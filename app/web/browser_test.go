@@ -23,13 +23,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// pictures is where the tests leave screenshots for people to look at:
+// pictures is where the tests leave screenshots for people to look at, and site whose: by default a site of
+// the test's own. Those in docs/pictures are of the demo tenants, with `tenanted serve` running:
 //
-//	go test ./app/web -run Pictures -pictures ../../docs/pictures
-var pictures = flag.String("pictures", "", "directory for screenshots")
+//	go test ./app/web -run Pictures -pictures ../../docs/pictures -site localhost:8080
+var (
+	pictures = flag.String("pictures", "", "directory for screenshots")
+	siteFlag = flag.String("site", "", "host and port of a site of five demo tenants to take them of")
+)
 
 // browserTimeout bounds one test's work in the browser.
-const browserTimeout = 30 * time.Second
+const browserTimeout = 2 * time.Minute
 
 //go:embed testdata/axe.min.js.gz
 var axeZipped []byte
@@ -165,14 +169,15 @@ func (b *tab) withoutScripts() {
 	require.NoError(b.t, err)
 }
 
-// picture keeps a screenshot of the whole page, when they are wanted.
+// picture keeps a screenshot of the window, when they are wanted.
 func (b *tab) picture(name string) {
 	b.t.Helper()
-	image, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
-	require.NoError(b.t, err)
-	if *pictures != "" {
-		require.NoError(b.t, os.WriteFile(filepath.Join(*pictures, name+".png"), image, 0o644))
+	if *pictures == "" {
+		return
 	}
+	image, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
+	require.NoError(b.t, err)
+	require.NoError(b.t, os.WriteFile(filepath.Join(*pictures, name+".png"), image, 0o644))
 }
 
 // requireAccessible fails if axe finds anything on the page.

@@ -67,6 +67,7 @@ func searchAndMark(b *tab, address addresses) {
 	require.Contains(b.t, b.at(), "q=CHAPTER+1", "back to the same view")
 	require.Contains(b.t, b.text(".flash"), "“"+name+"”")
 	require.Contains(b.t, b.text(".flash"), "is done.")
+	b.picture("marked-done")
 	require.NotEqual(b.t, total, b.text(".pages small"), "a done row is not among the open ones")
 	b.click(".flash button")
 	require.Contains(b.t, b.text(".flash"), "is open again.")

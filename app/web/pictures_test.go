@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"net"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -12,20 +13,17 @@ import (
 func TestPictures(t *testing.T) {
 	t.Parallel()
 	chromium := browser(t)
-	w := newWorld(t, single, nil)
-	address := w.serve(t)
+	address := siteToPicture(t)
 	for _, page := range []struct {
 		name, host, path string
 		status           int
 	}{
 		{"subtasks", "tenant-0.localhost", "/subtasks/", 200},
-		{"subtasks-middle", "tenant-0.localhost", "/subtasks/6/?status=open&size=10", 200},
-		{"empty", "tenant-2.localhost", "/subtasks/", 200},
+		{"empty", "tenant-1.localhost", "/subtasks/?q=nothing+like+that", 200},
 		{"projects", "tenant-0.localhost", "/projects/", 200},
 		{"tenants", "localhost", "/tenants/", 200},
 		{"all", "localhost", "/subtasks/", 200},
 		{"not-found", "tenant-9.localhost", "/subtasks/", 404},
-		{"bad-host", "127.0.0.1", "/", 400},
 	} {
 		t.Run(page.name, func(t *testing.T) {
 			t.Parallel()
@@ -42,4 +40,14 @@ func TestPictures(t *testing.T) {
 			}
 		})
 	}
+}
+
+// siteToPicture returns the addresses of the running site that a flag names, or of one of its own.
+func siteToPicture(t testing.TB) addresses {
+	if *siteFlag == "" {
+		return newWorld(t, single, nil).serve(t)
+	}
+	_, port, err := net.SplitHostPort(*siteFlag)
+	require.NoError(t, err)
+	return func(host, path string) string { return "http://" + host + ":" + port + path }
 }

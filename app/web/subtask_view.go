@@ -102,7 +102,7 @@ func (v subtaskView) Filtered() bool { return v.Search != "" || v.Status != "" |
 
 // Statuses and Sorts are the choices of the form.
 func (v subtaskView) Statuses() []choice {
-	return choices(v.Status, "", "Open and done", "open", "Open", "done", "Done")
+	return choices(v.Status, "", "All", "open", "Open", "done", "Done")
 }
 
 func (v subtaskView) Sorts() []choice {
