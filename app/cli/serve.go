@@ -147,14 +147,14 @@ func metricsOf(app *tenancy.Tenancy) *prometheus.Registry {
 	return registry
 }
 
-// showTenants prints a few URLs, after making the demo tenants if there is no tenant and this is the place for it.
+// showTenants prints a few URLs, after making the demo tenants if this is the place for them.
 func (p *program) showTenants(ctx context.Context, s *server, directory *tenancy.Directory, at net.Addr, o serveOptions) error {
-	slugs, err := someTenants(ctx, directory)
-	if err == nil && len(slugs) == 0 && s.local != nil && !o.noDemo {
-		if err = p.makeDemo(ctx, s); err == nil {
-			slugs, err = someTenants(ctx, directory)
+	if s.local != nil && !o.noDemo {
+		if err := p.ensureDemo(ctx, s, directory); err != nil {
+			return err
 		}
 	}
+	slugs, err := someTenants(ctx, directory)
 	if err != nil {
 		return err
 	}
@@ -173,12 +173,14 @@ func (p *program) showTenants(ctx context.Context, s *server, directory *tenancy
 	return nil
 }
 
-// someTenants returns the slugs of a few. Without an owner it asks for those that seed makes, since the runtime role may
-// not list.
+// someTenants returns the slugs of a few that are served. Without an owner it asks for those that seed makes, since the
+// runtime role may not list.
 func someTenants(ctx context.Context, directory *tenancy.Directory) (slugs []string, err error) {
 	entries, err := directory.List(ctx, shownTenants)
 	for _, entry := range entries {
-		slugs = append(slugs, entry.Slug)
+		if entry.State == tenancy.StateActive {
+			slugs = append(slugs, entry.Slug)
+		}
 	}
 	if !errors.Is(err, tenancy.ErrNoOwner) {
 		return slugs, err
@@ -189,6 +191,22 @@ func someTenants(ctx context.Context, directory *tenancy.Directory) (slugs []str
 		}
 	}
 	return slugs, nil
+}
+
+// ensureDemo makes the demo tenants if there is no tenant at all, or if an earlier start was killed while making them.
+func (p *program) ensureDemo(ctx context.Context, s *server, directory *tenancy.Directory) error {
+	entries, err := directory.List(ctx, demoAccounts)
+	if err != nil {
+		return err
+	}
+	wanted := len(entries) == 0
+	for _, entry := range entries {
+		wanted = wanted || entry.State == tenancy.StateCreating && entry.Slug == seed.Slug(int(entry.ID)-1)
+	}
+	if !wanted {
+		return nil
+	}
+	return p.makeDemo(ctx, s)
 }
 
 func (p *program) makeDemo(ctx context.Context, s *server) error {

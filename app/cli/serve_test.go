@@ -134,6 +134,13 @@ func TestServeFromNothing(t *testing.T) {
 		require.Equal(t, 200, status)
 		pages[page] = true
 		require.Equal(t, 0, again.end(t), again.errs.String())
+
+		// As if the first start had been killed while it made the demo tenants.
+		w.ok(t, "dbshell", "--owner", "--", "-qc", "update control.tenants set state = 'creating' where slug in ('tenant-0', 'tenant-3')")
+		resumed := w.serve(t)
+		require.Contains(t, resumed.out.String(), "making 5 demo tenants")
+		require.Equal(t, 0, resumed.end(t), resumed.errs.String())
+		require.NotContains(t, w.ok(t, "tenants", "list"), "creating")
 	}
 	require.Len(t, pages, 1, "tenant-0's page is the same bytes in every strategy")
 }

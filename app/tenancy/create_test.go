@@ -76,6 +76,9 @@ func TestCreateCarriesOnWhereItWasStopped(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, "creating", entries[0].State)
 			require.NoError(t, tenancy.Ready(t.Context(), cfg), "a tenant half made does not keep the others from being served")
+			fleet, err := tenancy.Fleet(t.Context(), cfg)
+			require.NoError(t, err)
+			require.Subset(t, fleet, cfg.Placements())
 		}
 		tenant, err := creator.Create(t.Context(), n, account(n))
 		require.NoError(t, err)

@@ -93,9 +93,9 @@ func tenantReady(ctx context.Context, cfg config.Config, database string) error 
 	return placementsReady(ctx, cfg, conn, []string{config.PublicSchema}, versions)
 }
 
-// Fleet returns all placements: with an owner those that the directory names too; without one those that the
-// configuration or, in MultipleSchemas, the runtime role's rights name. It refuses a default database that is not set
-// up, with the errors of [Ready].
+// Fleet returns the placements that are in use: with an owner those of the configuration and of the directory's tenants,
+// save those that are just being created; without one those of the configuration or, in MultipleSchemas, those
+// that the runtime role has rights in. It refuses a default database that is not set up, with the errors of [Ready].
 func Fleet(ctx context.Context, cfg config.Config) ([]scopes.Placement, error) {
 	conn, err := Connect(ctx, cfg.Runtime(), cfg.Database)
 	if err != nil {
@@ -107,7 +107,10 @@ func Fleet(ctx context.Context, cfg config.Config) ([]scopes.Placement, error) {
 		return nil, err
 	}
 	if setup, err := NewSetup(cfg, nil, func(string) {}); err == nil {
-		return setup.Placements(ctx)
+		return setup.placements(ctx, func(p scopes.Placement) bool {
+			_, granted := versions[p.Schema]
+			return p.Database == cfg.Database && granted
+		})
 	}
 	fleet := cfg.Placements()
 	if cfg.Strategy == config.MultipleSchemas {

@@ -94,30 +94,34 @@ func (s *Setup) claim(ctx context.Context, conn *pgx.Conn) error {
 
 // Placements returns all placements: those of the configuration, and those of the directory's tenants.
 func (s *Setup) Placements(ctx context.Context) ([]scopes.Placement, error) {
+	return s.placements(ctx, func(scopes.Placement) bool { return true })
+}
+
+// placements leaves out, of those that only tenants in state "creating" have, the ones that are not begun.
+func (s *Setup) placements(ctx context.Context, begun func(scopes.Placement) bool) ([]scopes.Placement, error) {
 	conn, err := connect(ctx, s.cfg.OwnerConn())
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	return allPlacements(ctx, s.cfg, conn)
-}
-
-// allPlacements reads the directory over conn, the owner's.
-func allPlacements(ctx context.Context, cfg config.Config, conn *pgx.Conn) ([]scopes.Placement, error) {
-	all := cfg.Placements()
+	rows, _ := conn.Query(ctx, `
+		select database, schema, bool_and(state = $2) from control.tenants where state <> $1
+		group by database, schema order by min(id)`, StateDropping, StateCreating)
+	all := s.cfg.Placements()
 	known := make(map[scopes.Placement]bool, len(all))
 	for _, placement := range all {
 		known[placement] = true
 	}
-	rows, _ := conn.Query(ctx, "select database, schema from control.tenants where state <> $1 group by 1, 2 order by min(id)", StateDropping)
-	used, err := pgx.CollectRows(rows, pgx.RowToStructByPos[scopes.Placement])
-	if err != nil {
-		return nil, fmt.Errorf("read the directory of database %q: %w", cfg.Database, err)
-	}
-	for _, placement := range used {
-		if !known[placement] {
-			all = append(all, placement)
+	var used scopes.Placement
+	var creating bool
+	_, err = pgx.ForEachRow(rows, []any{&used.Database, &used.Schema, &creating}, func() error {
+		if !known[used] && (!creating || begun(used)) {
+			all = append(all, used)
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the directory of database %q: %w", s.cfg.Database, err)
 	}
 	return all, nil
 }
