@@ -61,6 +61,7 @@ func (e *SQLError) Error() string {
 const (
 	codeNoDatabase      = "3D000"
 	codeNoRole          = "28000" // also: refused by pg_hba.conf
+	codeWrongPassword   = "28P01" // also: no such role
 	codeNoPermission    = "42501"
 	codeDuplicateRole   = "42710"
 	codeDuplicateDB     = "42P04"

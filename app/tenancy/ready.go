@@ -3,6 +3,7 @@ package tenancy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -182,8 +183,11 @@ func notReady(cfg config.Config, err error) error {
 	if !ok {
 		return err
 	}
-	if c := code(err); c == codeNoPermission || c == codeNoRole && cfg.Private() {
+	switch c := code(err); {
+	case c == codeNoPermission, c == codeNoRole && cfg.Private():
 		return &NotReadyError{failed.to.Database, "is not set up for role " + failed.to.User}
+	case c == codeNoRole, c == codeWrongPassword: // servers do not tell which it is
+		return fmt.Errorf("%w; if the role does not exist yet, `tenanted migrate` makes it", err)
 	}
 	return err
 }

@@ -253,3 +253,10 @@ func TestAServerThatIsAwayIsOneLine(t *testing.T) {
 		require.NotContains(t, err.Error(), "hunter2")
 	}
 }
+
+func TestARoleThatIsNotThereIsAHintAtMigrate(t *testing.T) {
+	t.Parallel()
+	db, _ := bare(t, config.SingleSchema)
+	err := tenancy.Ready(t.Context(), settings(t, db, config.SingleSchema, "PGUSER=nobody_at_all"))
+	require.ErrorContains(t, err, `role "nobody_at_all" does not exist; if the role does not exist yet, `+"`tenanted migrate` makes it")
+}

@@ -53,7 +53,9 @@ func (s *site) respond(c *gin.Context, a answer) {
 	h := c.Writer.Header()
 	h.Set("Content-Type", contentType)
 	h.Add("Vary", "Accept")
-	if a.status == http.StatusOK && notModified(c, body) {
+	if a.status != http.StatusOK {
+		h.Set("Cache-Control", "no-store") // a tenant that is unknown now may be there in a minute
+	} else if notModified(c, body) {
 		c.Status(http.StatusNotModified)
 		return
 	}
