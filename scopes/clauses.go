@@ -185,7 +185,7 @@ func (c condition) Build(b clause.Builder) {
 // where it can, since FirstOrCreate reads the values of a new row from them.
 func group(exprs []clause.Expression) clause.Expression {
 	if len(exprs) != 1 {
-		return clause.AndConditions{Exprs: exprs}
+		return clause.AndConditions{Exprs: andFirst(exprs)}
 	}
 	if grouped(exprs[0]) {
 		return exprs[0]
@@ -194,6 +194,19 @@ func group(exprs []clause.Expression) clause.Expression {
 		return group(and.Exprs)
 	}
 	return parenthesised{exprs[0]}
+}
+
+// andFirst puts a condition first that is not an Or, as GORM does where it builds a WHERE: Or(a).Where(b) means b or a.
+func andFirst(exprs []clause.Expression) []clause.Expression {
+	first := slices.IndexFunc(exprs, func(e clause.Expression) bool {
+		or, ok := e.(clause.OrConditions)
+		return !ok || len(or.Exprs) > 1
+	})
+	if first > 0 {
+		exprs = slices.Clone(exprs)
+		exprs[0], exprs[first] = exprs[first], exprs[0]
+	}
+	return exprs
 }
 
 // grouped reports whether group has nothing to do.
@@ -270,7 +283,8 @@ func otherTenant(exprs []clause.Expression, f *schema.Field, id TenantID) (named
 }
 
 // otherTenantIn is otherTenant for "column IN (…)" and "(column, …) IN ((…), …)". The first is a demand for another
-// tenant when no value names id. The second is GORM's for the keys of rows, none of which may be another tenant's.
+// tenant when no value names id. The second is GORM's for the keys of rows, none of which may be another tenant's; a
+// row that was read without its tenant has none.
 func otherTenantIn(in clause.IN, f *schema.Field, id TenantID) (named TenantID, found bool) {
 	if columns, composite := in.Column.([]clause.Column); composite {
 		at := slices.IndexFunc(columns, func(c clause.Column) bool { return isTenantColumn(c, f) })
@@ -292,7 +306,7 @@ func otherTenantIn(in clause.IN, f *schema.Field, id TenantID) (named TenantID, 
 func otherTenantInKeys(keys []any, at int, id TenantID) (named TenantID, found bool) {
 	for _, v := range keys {
 		if key, ok := v.([]any); ok && at >= 0 && at < len(key) {
-			if named, found = differs(key[at], id); found {
+			if named, found = differs(key[at], id); found && named != 0 {
 				return named, true
 			}
 		}

@@ -203,3 +203,12 @@ func TestListWithAnotherTenantsKey(t *testing.T) {
 	require.ErrorAs(t, db.as(t, 1).Delete(&[]Card{a, b}).Error, &mismatch)
 	require.NoError(t, db.as(t, 1).Model(&board).Association("Cards").Delete(&a))
 }
+
+// The scope's parentheses must not change what the caller's conditions mean.
+func TestOrBeforeWhere(t *testing.T) {
+	t.Parallel()
+	db := scopeAlone(t, scopes.Config{})
+	var boards []Board
+	require.NoError(t, db.as(t, 1).Or("id = 11").Where("id = 12").Find(&boards).Error)
+	require.Len(t, boards, 2)
+}
