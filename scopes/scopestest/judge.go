@@ -62,8 +62,7 @@ func (j *judge) connect(t testing.TB, role *pgx.ConnConfig, p scopes.Placement) 
 		_ = pool.Close()
 	})
 	db := openGORM(t, pool)
-	require.NoError(t, db.Use(noScope{}))
-	require.NoError(t, j.disarm(db))
+	require.NoError(t, Disarm(db, j.Subject))
 	return sight{conn, db}
 }
 

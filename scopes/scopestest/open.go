@@ -73,8 +73,7 @@ func openTarget(t testing.TB, target Target, s subject, on layers) *opened {
 		require.NoError(t, o.db.Use(scopes.NewPlugin(scopes.Config{})))
 		return o
 	}
-	require.NoError(t, o.db.Use(noScope{}))
-	require.NoError(t, s.disarm(o.db))
+	require.NoError(t, Disarm(o.db, s.Subject))
 	return o
 }
 

@@ -23,7 +23,22 @@ var update = flag.Bool("update", false, "write docs/security-attacks.md")
 
 func TestMain(m *testing.M) {
 	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil))) // AllTenants warns
+	flag.Parse()
+	setChains()
 	testpg.Main(m)
+}
+
+// setChains sets how many random chains each property test makes, unless the command line does: ten thousand in CI, over
+// the two of them.
+func setChains() {
+	chains, set := "150", false
+	if os.Getenv("CI") == "true" {
+		chains = "5000"
+	}
+	flag.Visit(func(f *flag.Flag) { set = set || f.Name == "rapid.checks" })
+	if !set {
+		_ = flag.Set("rapid.checks", chains)
+	}
 }
 
 // application describes two of the application's models.

@@ -157,6 +157,19 @@ func (m model) relate(row any, relation string, value any) any {
 	return row
 }
 
+// Disarm makes db treat the subject's models, and those they are related to, as any others: the scope is off. It
+// must be called before db is used.
+func Disarm(db *gorm.DB, s Subject) error {
+	subject, err := s.parse()
+	if err != nil {
+		return err
+	}
+	if err := db.Use(noScope{}); err != nil {
+		return err
+	}
+	return subject.disarm(db)
+}
+
 // disarm takes the scope's clauses out of the models that db knows, so that GORM treats them as any others.
 func (s subject) disarm(db *gorm.DB) error {
 	seen := map[*schema.Schema]bool{}
