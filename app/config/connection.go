@@ -31,6 +31,7 @@ type connection struct {
 	password      string            // of the runtime role; empty: PGPASSFILE, or none
 	ownerName     string
 	ownerPassword string
+	prepare       bool // statements on the server
 
 	runtime, owner *pgx.ConnConfig // nil until there is an address; owner also where there is none
 }
@@ -157,6 +158,9 @@ func (c *connection) role(name, password string) (*pgx.ConnConfig, error) {
 	}
 	if password != "" {
 		parsed.Password = password
+	}
+	if !c.prepare {
+		parsed.DefaultQueryExecMode = pgx.QueryExecModeExec
 	}
 	return parsed, nil
 }

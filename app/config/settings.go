@@ -23,6 +23,7 @@ type settings struct {
 	TimeZone     string        `env:"TZ" envDefault:"UTC"`
 	MaxConns     int           `env:"DB_MAX_CONNS" envDefault:"40"`
 	MaxIdleTime  time.Duration `env:"DB_MAX_IDLE_TIME" envDefault:"5m"`
+	Prepare      bool          `env:"DB_PREPARED_STATEMENTS" envDefault:"true"`
 	LocalDir     string        `env:"LOCALPG_DIR"`
 	LocalBinDir  string        `env:"LOCALPG_BINDIR"`
 }
@@ -43,8 +44,11 @@ func parse(vars map[string]string) (settings, error) {
 func notParsed(failed env.ParseError, vars map[string]string) error {
 	field, _ := reflect.TypeFor[settings]().FieldByName(failed.Name)
 	want := "a whole number"
-	if failed.Type == reflect.TypeFor[time.Duration]() {
+	switch failed.Type {
+	case reflect.TypeFor[time.Duration]():
 		want = "a duration such as 90s or 5m"
+	case reflect.TypeFor[bool]():
+		want = "true or false"
 	}
 	name := field.Tag.Get("env")
 	return &Error{Variable: name, Value: vars[name], Reason: "is not " + want}
@@ -81,6 +85,7 @@ func (s settings) config(vars map[string]string) (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
+	conn.prepare = s.Prepare
 	c := Config{
 		Strategy: s.Strategy, MultiDBCount: s.MultiDBCount, AllowedHosts: hosts, Location: location,
 		MaxConns: s.MaxConns, MaxIdleTime: s.MaxIdleTime, LocalDir: s.LocalDir, LocalBinDir: s.LocalBinDir,

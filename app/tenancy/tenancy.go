@@ -28,7 +28,7 @@ type Tenancy struct {
 	registry *registry.Registry
 }
 
-// Open returns the way to cfg's tenants. It connects to nothing yet: see [Ready]. Close it after use.
+// Open returns the way to cfg's tenants. It waits for no connection: see [Ready]. Close it after use.
 func Open(ctx context.Context, cfg config.Config) (*Tenancy, error) {
 	directory, err := OpenDirectory(ctx, cfg)
 	if err != nil {
@@ -43,6 +43,7 @@ func Open(ctx context.Context, cfg config.Config) (*Tenancy, error) {
 	if err != nil {
 		return nil, errors.Join(err, t.Close())
 	}
+	directory.Follow(ctx, cfg)
 	return t, nil
 }
 

@@ -1,0 +1,59 @@
+package tenancy
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// changesChannel is where migrations/control/00002_tenant_changes.sql sends the slugs of tenants that changed.
+const changesChannel = "tenant_changes"
+
+// reconnectAfter is how long the directory does without news before it tries again to hear them.
+const reconnectAfter = time.Second
+
+// follow forgets each tenant as it changes, whichever process changes it, until ctx ends. It holds one connection.
+// While that is broken, or where a pooler in transaction mode swallows the news, answers are as old as they may be
+// without it.
+func (d *Directory) follow(ctx context.Context, to *pgx.ConnConfig) {
+	for ctx.Err() == nil {
+		_ = d.hear(ctx, to) // why it ended is told to those who look tenants up
+		select {
+		case <-ctx.Done():
+		case <-time.After(reconnectAfter):
+		}
+	}
+}
+
+// hear forgets what it is told to, until the connection breaks.
+func (d *Directory) hear(ctx context.Context, to *pgx.ConnConfig) error {
+	conn, err := pgx.ConnectConfig(ctx, to)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if _, err := conn.Exec(ctx, "listen "+changesChannel); err != nil {
+		return err
+	}
+	d.forgetAll() // what changed before is not told
+	for {
+		change, err := conn.WaitForNotification(ctx)
+		if err != nil {
+			return err
+		}
+		d.forget(change.Payload)
+	}
+}
+
+func (d *Directory) forget(slug string) {
+	d.changes.Add(1)
+	d.known.Remove(slug)
+	d.unknown.Remove(slug)
+}
+
+func (d *Directory) forgetAll() {
+	d.changes.Add(1)
+	d.known.Purge()
+	d.unknown.Purge()
+}
