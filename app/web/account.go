@@ -70,7 +70,7 @@ func (s *site) accounts(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	s.respond(c, answer{template: "tenants", title: "Tenants", body: page, json: page.Pages.json(accountsJSON(page.Rows))})
+	s.respond(c, answer{template: "tenants", title: "Tenants", body: page, json: func() any { return page.Pages.json(accountsJSON(page.Rows)) }})
 	return nil
 }
 

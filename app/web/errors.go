@@ -98,7 +98,7 @@ func (s *site) fail(c *gin.Context, err error) {
 	if p.Status >= http.StatusInternalServerError {
 		p.RequestID = c.Writer.Header().Get(requestIDHeader)
 	}
-	s.respond(c, answer{status: p.Status, template: "error", title: p.Title, body: p, json: p})
+	s.respond(c, answer{status: p.Status, template: "error", title: p.Title, body: p, json: func() any { return p }})
 }
 
 // withCause adds why the context ended, since a driver may report its own words for it.

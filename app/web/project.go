@@ -114,7 +114,7 @@ func (s *site) projects(c *gin.Context) error {
 	page := projectPage{View: view, Pages: pages, Total: totalOf(rows)}
 	sortProjects(rows, view.Sort)
 	page.Rows = rows[pages.Offset():min(len(rows), pages.Offset()+pages.Size)]
-	s.respond(c, answer{template: "projects", title: "Projects", body: page, json: pages.json(projectsJSON(page.Rows))})
+	s.respond(c, answer{template: "projects", title: "Projects", body: page, json: func() any { return pages.json(projectsJSON(page.Rows)) }})
 	return nil
 }
 

@@ -22,8 +22,8 @@ type answer struct {
 	template string
 	title    string
 	flash    *flash
-	body     any // for the template
-	json     any // for programs
+	body     any        // for the template
+	json     func() any // for programs
 }
 
 // pageData is what the layout sees.
@@ -76,7 +76,7 @@ func (s *site) encode(c *gin.Context, a answer) (body []byte, contentType string
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetIndent("", "  ")
-	err = e.Encode(a.json)
+	err = e.Encode(a.json())
 	if a.status >= http.StatusBadRequest {
 		return b.Bytes(), "application/problem+json", err
 	}

@@ -130,11 +130,12 @@ func TestMetricsAreOnTheBareDomainOnly(t *testing.T) {
 
 func TestLongTextsAreCutAfterAWord(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{"", "short", strings.Repeat("ab cd ", 16), strings.Repeat("ab cd ", 17), strings.Repeat("ü", 200), strings.Repeat("langes Wört ", 40)} {
-		head, tail := splitText(text)
-		require.Equal(t, text, head+tail)
+	for _, whole := range []string{"", "short", strings.Repeat("ab cd ", 16), strings.Repeat("ab cd ", 17), strings.Repeat("ü", 200), strings.Repeat("langes Wört ", 40)} {
+		parts := cut(whole)
+		head, tail := parts.Head, parts.Tail
+		require.Equal(t, whole, head+tail)
 		require.LessOrEqual(t, len([]rune(head)), maxHead+maxHead/4)
-		if strings.Contains(text, " ") && tail != "" {
+		if strings.Contains(whole, " ") && tail != "" {
 			require.True(t, strings.HasPrefix(tail, " "), "%q is cut in a word", head)
 		}
 	}

@@ -27,13 +27,18 @@ type subtaskPage struct {
 	Rows     []subtaskRow
 	Pages    pagination
 	Projects []choice
+	subtasks []models.Subtask
 }
 
-// subtaskRow is a subtask with the links that it has in this view.
+// subtaskRow is a subtask as the template shows it, ready to be written: templates are slow to go from one value to
+// the next, and slower to call methods.
 type subtaskRow struct {
-	models.Subtask
-	AccountURL  string // the tenant's own list; empty within it
-	CompleteURL string // empty where the list is read-only
+	Account, Project, Task, Label            string // labels
+	AccountName, ProjectName, TaskName, Name text
+	Details                                  text
+	Complete                                 bool
+	AccountURL                               string // the tenant's own list; empty within it
+	CompleteURL                              string // empty where the list is read-only
 }
 
 // subtasks shows a page of the list: a tenant's, or everybody's on the bare domain.
@@ -55,10 +60,9 @@ func (s *site) subtasks(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	for i := range page.Rows {
-		page.Rows[i].link(c, page.View)
-	}
-	s.respond(c, answer{template: "subtasks", title: "Subtasks", flash: message, body: page, json: page.Pages.json(subtasksJSON(page.Rows))})
+	page.Rows = subtaskRows(c, page)
+	s.respond(c, answer{template: "subtasks", title: "Subtasks", flash: message, body: page,
+		json: func() any { return page.Pages.json(subtasksJSON(page.subtasks)) }})
 	return nil
 }
 
@@ -81,12 +85,22 @@ func subtaskContext(c *gin.Context, all bool) context.Context {
 	return c.Request.Context()
 }
 
-func (r *subtaskRow) link(c *gin.Context, v subtaskView) {
-	if v.All {
-		r.AccountURL = tenantURL(c, r.Task.Project.Account.Slug)
-		return
+func subtaskRows(c *gin.Context, page subtaskPage) []subtaskRow {
+	rows := make([]subtaskRow, len(page.subtasks))
+	for i, s := range page.subtasks {
+		task, project, account := s.Task, s.Task.Project, s.Task.Project.Account
+		rows[i] = subtaskRow{
+			Account: account.Label(), Project: project.Label(), Task: task.Label(), Label: s.Label(),
+			AccountName: cut(account.Name), ProjectName: cut(project.Name), TaskName: cut(task.Name), Name: cut(s.Name),
+			Details: cut(s.Details), Complete: s.Complete,
+		}
+		if page.View.All {
+			rows[i].AccountURL = tenantURL(c, account.Slug)
+		} else {
+			rows[i].CompleteURL = page.View.completeURL(s.ID)
+		}
 	}
-	r.CompleteURL = v.completeURL(r.ID)
+	return rows
 }
 
 // subtaskJSON is a subtask for programs.
@@ -108,9 +122,9 @@ type labelJSON struct {
 	Name  string `json:"name"`
 }
 
-func subtasksJSON(rows []subtaskRow) []subtaskJSON {
-	out := make([]subtaskJSON, len(rows))
-	for i, r := range rows {
+func subtasksJSON(subtasks []models.Subtask) []subtaskJSON {
+	out := make([]subtaskJSON, len(subtasks))
+	for i, r := range subtasks {
 		task, project, account := r.Task, r.Task.Project, r.Task.Project.Account
 		out[i] = subtaskJSON{
 			ID: r.ID, Label: r.Label(), Name: r.Name, Complete: r.Complete, Details: r.Details,

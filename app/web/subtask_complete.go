@@ -31,7 +31,7 @@ func (s *site) complete(c *gin.Context) error {
 		return err
 	}
 	if wantsJSON(c.Request) {
-		s.respond(c, answer{json: completeJSON{id, done}})
+		s.respond(c, answer{json: func() any { return completeJSON{id, done} }})
 		return nil
 	}
 	leaveFlash(c, id, done)

@@ -18,15 +18,11 @@ func (s *site) loadSubtasks(ctx context.Context, v subtaskView) (subtaskPage, er
 		return subtaskPage{}, err
 	}
 	v.Page = pages.Page
-	var rows []models.Subtask
+	page := subtaskPage{View: v, Pages: pages}
 	err = db.Joins("JOIN (?) AS page ON page.account_id = subtasks.account_id AND page.id = subtasks.id", keys).
-		Joins("Task.Project.Account").Order(v.order()).Find(&rows).Error
+		Joins("Task.Project.Account").Order(v.order()).Find(&page.subtasks).Error
 	if err != nil {
 		return subtaskPage{}, err
-	}
-	page := subtaskPage{View: v, Pages: pages, Rows: make([]subtaskRow, len(rows))}
-	for i, row := range rows {
-		page.Rows[i].Subtask = row
 	}
 	if !v.All {
 		page.Projects, err = s.projectChoices(db, v)

@@ -18,8 +18,7 @@ var templates = parseTemplates()
 func parseTemplates() map[string]*template.Template {
 	layout := template.Must(template.New("layout.html").Funcs(template.FuncMap{
 		"asset": assetURL,
-		"head":  func(s string) string { return first(splitText(s)) },
-		"tail":  func(s string) string { return second(splitText(s)) },
+		"cut":   cut,
 	}).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html"))
 	files, err := templateFiles.ReadDir("templates")
 	if err != nil {
@@ -36,9 +35,13 @@ func parseTemplates() map[string]*template.Template {
 	return pages
 }
 
+// usualPage is the size, in bytes, that most pages stay within.
+const usualPage = 24 << 10
+
 // render returns the page in its layout.
 func render(name string, data pageData) ([]byte, error) {
 	var b bytes.Buffer
+	b.Grow(usualPage)
 	err := templates[name].Execute(&b, data)
 	return b.Bytes(), err
 }
@@ -46,19 +49,22 @@ func render(name string, data pageData) ([]byte, error) {
 // maxHead is how many letters of a long text show before it is opened.
 const maxHead = 80
 
-// splitText cuts a long text after a word, into what shows and what opens. A short text has no second
-// part.
-func splitText(s string) (head, tail string) {
+// text is a text as the template "text" shows it: Tail opens on demand. Like all that a template ranges over it has
+// no methods, for which a template would look, by name, each time it comes to a field.
+type text struct{ Head, Tail string }
+
+// cut cuts a long text after a word. A short one has no tail.
+func cut(s string) text {
+	if len(s) <= maxHead+maxHead/4 { // in bytes, of which a letter has one at least
+		return text{Head: s}
+	}
 	runes := []rune(s)
 	if len(runes) <= maxHead+maxHead/4 {
-		return s, ""
+		return text{Head: s}
 	}
-	head = string(runes[:maxHead])
+	head := string(runes[:maxHead])
 	if i := strings.LastIndexByte(head, ' '); i > maxHead/2 {
 		head = head[:i]
 	}
-	return head, s[len(head):]
+	return text{head, s[len(head):]}
 }
-
-func first(a, _ string) string  { return a }
-func second(_, b string) string { return b }
