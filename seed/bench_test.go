@@ -40,7 +40,7 @@ func BenchmarkGenerate(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(made), "ns/row")
 }
 
-// BenchmarkLoad compares LoadAll with its floor: a server-side binary COPY of the same rows, in the same order,
+// BenchmarkLoad compares parallel Loads with their floor: a server-side binary COPY of the same rows, in the same order,
 // from files into the same empty tables, on one connection.
 func BenchmarkLoad(b *testing.B) {
 	files, rows := dump(b)
@@ -58,9 +58,9 @@ func BenchmarkLoad(b *testing.B) {
 		b.Run(fmt.Sprintf("workers=%d", workers), func(b *testing.B) {
 			for b.Loop() {
 				b.StopTimer()
-				connect := connector(b, database(b))
+				db := database(b)
 				b.StartTimer()
-				_, err := seed.LoadAll(b.Context(), seed.DefaultOptions(), *accounts, workers, connect, nil)
+				_, err := loadAll(b.Context(), db, seed.DefaultOptions(), *accounts, workers, nil)
 				require.NoError(b, err)
 			}
 			b.ReportMetric(report(b, rows)/floor, "x-floor")
@@ -82,7 +82,7 @@ var tables = []string{"accounts", "users", "projects", "tasks", "subtasks"}
 func dump(b *testing.B) (dir string, rows int64) {
 	b.Helper()
 	db := database(b)
-	totals, err := seed.LoadAll(b.Context(), seed.DefaultOptions(), *accounts, 2, connector(b, db), nil)
+	totals, err := loadAll(b.Context(), db, seed.DefaultOptions(), *accounts, 2, nil)
 	require.NoError(b, err)
 	dir, err = os.MkdirTemp("", "seed-bench-")
 	require.NoError(b, err)
@@ -97,7 +97,7 @@ func dump(b *testing.B) (dir string, rows int64) {
 		require.NoError(b, file.Chmod(0o644))
 		require.NoError(b, file.Close())
 	}
-	return dir, totals.Rows()
+	return dir, totals.Accounts + totals.Users + totals.Projects + totals.Tasks + totals.Subtasks
 }
 
 func copyFiles(b *testing.B, conn *pgx.Conn, dir string) {

@@ -2,7 +2,7 @@
 //
 // It works in three steps. A [Plan] says what one account has: it is a pure function of the options' seed and
 // the account's number. The plan composes the rows, one at a time, from a small vocabulary that faker gave.
-// [Load] sends them to PostgreSQL with COPY; [LoadAll] does so for many accounts at once.
+// [Load] sends them to PostgreSQL with COPY; it may run for several accounts at once, each on a connection of its own.
 //
 // # Guarantees
 //
@@ -20,6 +20,7 @@
 //
 // # Failures
 //
-// Load returns an error that names the account; nothing of the account remains then. Accounts that LoadAll
-// finished before the error stay. After an error or a cancelled context the connection may be closed.
+// Load returns an error that names the account; nothing of the account remains then, unless the connection broke
+// during the commit itself: then it is there as a whole or not at all, and the next run finds out. After an error
+// or a cancelled context the connection may be closed.
 package seed

@@ -2,7 +2,6 @@ package seed_test
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -97,17 +96,12 @@ func fingerprints(t *testing.T, conn *pgx.Conn) map[string]string {
 func TestSameRowsInAnyOrderAndCompany(t *testing.T) {
 	t.Parallel()
 	many, few := database(t), database(t)
-	var seen []string
-	totals, err := seed.LoadAll(t.Context(), options(), 8, 4, connector(t, many), func(r seed.Result) {
-		seen = append(seen, r.Account.Slug)
-	})
+	totals, err := loadAll(t.Context(), many, options(), 8, 4, nil)
 	require.NoError(t, err)
 	conn := many.Connect(t, testpg.Owner)
 	require.Equal(t, count(t, conn), totals)
 	all := fingerprints(t, conn)
 	require.Len(t, all, 8)
-	slices.Sort(seen)
-	require.Equal(t, []string{"tenant-0", "tenant-1", "tenant-2", "tenant-3", "tenant-4", "tenant-5", "tenant-6", "tenant-7"}, seen)
 
 	conn = few.Connect(t, testpg.Owner)
 	for _, number := range []int{6, 0, 3} {
@@ -195,13 +189,12 @@ func TestCancelledRunKeepsWholeAccountsAndIsResumed(t *testing.T) {
 	t.Parallel()
 	db := database(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	connect := connector(t, db)
-	partial, err := seed.LoadAll(ctx, options(), 12, 2, connect, func(seed.Result) { cancel() })
+	partial, err := loadAll(ctx, db, options(), 12, 2, cancel)
 	require.ErrorIs(t, err, context.Canceled)
 	require.Positive(t, partial.Accounts)
 	require.Less(t, partial.Accounts, int64(12))
 
-	rest, err := seed.LoadAll(t.Context(), options(), 12, 2, connect, nil)
+	rest, err := loadAll(t.Context(), db, options(), 12, 2, nil)
 	require.NoError(t, err)
 	require.Equal(t, int64(12), rest.Accounts+rest.Existing)
 	require.GreaterOrEqual(t, rest.Existing, partial.Accounts, "what was reported as made is there")
@@ -236,24 +229,6 @@ func TestErrorsNameTheAccountInOneLine(t *testing.T) {
 	require.NotContains(t, err.Error(), "\n")
 	require.ErrorAs(t, err, new(*pgconn.PgError))
 	require.Equal(t, seed.Totals{}, count(t, conn), "the connection is usable, and nothing is left")
-}
-
-func TestLoadAllStopsAtAnError(t *testing.T) {
-	t.Parallel()
-	db := database(t)
-	db.Exec(t, testpg.Owner, `alter table accounts add check (slug <> 'tenant-2')`)
-	totals, err := seed.LoadAll(t.Context(), options(), 1000, 1, connector(t, db), nil)
-	require.ErrorContains(t, err, "seed tenant-2: ")
-	require.Equal(t, int64(2), totals.Accounts)
-	require.Equal(t, totals, count(t, db.Connect(t, testpg.Owner)))
-
-	bad := options()
-	bad.Tasks.Min = 99
-	_, err = seed.LoadAll(t.Context(), bad, 0, 1, nil, nil)
-	require.EqualError(t, err, bad.Validate().Error())
-	totals, err = seed.LoadAll(t.Context(), options(), 0, 1, nil, nil)
-	require.NoError(t, err)
-	require.Equal(t, seed.Totals{}, totals)
 }
 
 func TestSearchPathChoosesThePlacement(t *testing.T) {

@@ -7,12 +7,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"tenanted/internal/testpg"
 	"tenanted/migrations"
@@ -42,19 +44,36 @@ func database(t testing.TB) *testpg.DB {
 	})
 }
 
-// connector returns a Connect over a pool of the owner's connections to the database.
-func connector(t testing.TB, db *testpg.DB) seed.Connect {
-	t.Helper()
-	pool, err := pgxpool.New(t.Context(), db.DSN(testpg.Owner))
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
-	return func(ctx context.Context, _ int) (*pgx.Conn, func(), error) {
-		conn, err := pool.Acquire(ctx)
-		if err != nil {
-			return nil, nil, err
-		}
-		return conn.Conn(), conn.Release, nil
+// loadAll loads accounts 0 to n-1, each worker on a connection of its own, and returns the totals of those that
+// were finished before an error. After each account, done is called, if it is not nil.
+func loadAll(ctx context.Context, db *testpg.DB, o seed.Options, n, workers int, done func()) (all seed.Totals, err error) {
+	var mutex sync.Mutex
+	var next atomic.Int64
+	group, ctx := errgroup.WithContext(ctx)
+	for range workers {
+		group.Go(func() error {
+			conn, err := pgx.ConnectConfig(ctx, db.Config(testpg.Owner))
+			if err != nil {
+				return err
+			}
+			defer conn.Close(context.WithoutCancel(ctx))
+			for number := int(next.Add(1)) - 1; number < n; number = int(next.Add(1)) - 1 {
+				result, err := seed.Load(ctx, conn, o, number)
+				if err != nil {
+					return err
+				}
+				mutex.Lock()
+				all.Add(result.Totals)
+				mutex.Unlock()
+				if done != nil {
+					done()
+				}
+			}
+			return nil
+		})
 	}
+	err = group.Wait()
+	return all, err
 }
 
 // options are small enough for a quick test, and have dates in UTC.

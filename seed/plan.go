@@ -18,10 +18,8 @@ type Totals struct {
 	Existing int64
 }
 
-// Rows returns the number of all rows that t counts as made.
-func (t Totals) Rows() int64 { return t.Accounts + t.Users + t.Projects + t.Tasks + t.Subtasks }
-
-func (t *Totals) add(u Totals) {
+// Add adds the counts of u to t.
+func (t *Totals) Add(u Totals) {
 	t.Accounts += u.Accounts
 	t.Users += u.Users
 	t.Projects += u.Projects

@@ -57,20 +57,13 @@ func TestAccountsDependOnSeedAndNumberOnly(t *testing.T) {
 		inOrder[number] = digest(plan(t, options(), number))
 	}
 	var group sync.WaitGroup
-	for _, number := range slices.Backward(slices.Collect(numbers(accounts))) {
+	for number := accounts - 1; number >= 0; number-- {
 		group.Go(func() { inParallel[number] = digest(plan(t, options(), number)) })
 	}
 	group.Wait()
 	require.Equal(t, inOrder, inParallel)
 	slices.Sort(inOrder[:])
 	require.Len(t, slices.Compact(inOrder[:]), accounts, "each account has data of its own")
-}
-
-func numbers(n int) func(yield func(int) bool) {
-	return func(yield func(int) bool) {
-		for i := 0; i < n && yield(i); i++ {
-		}
-	}
 }
 
 func TestAnotherSeedGivesOtherData(t *testing.T) {
