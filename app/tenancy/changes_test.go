@@ -46,4 +46,3 @@ func TestChangesAreHeardOf(t *testing.T) {
 	answers("tenant-0", fmt.Sprintf(unknown, "tenant-0"))
 	answers("renamed", active)
 }
-
