@@ -16,10 +16,7 @@ var templateFiles embed.FS
 var templates = parseTemplates()
 
 func parseTemplates() map[string]*template.Template {
-	layout := template.Must(template.New("layout.html").Funcs(template.FuncMap{
-		"asset": assetURL,
-		"cut":   cut,
-	}).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html"))
+	layout := template.Must(parseParts(newFragments()).ParseFS(templateFiles, "templates/layout.html")).Lookup("layout.html")
 	files, err := templateFiles.ReadDir("templates")
 	if err != nil {
 		panic(err)
@@ -33,6 +30,12 @@ func parseTemplates() map[string]*template.Template {
 		pages[name] = template.Must(template.Must(layout.Clone()).ParseFS(templateFiles, path.Join("templates", file.Name())))
 	}
 	return pages
+}
+
+// parseParts returns the templates that every page may use.
+func parseParts(f *fragments) *template.Template {
+	parts := template.New("parts.html").Funcs(template.FuncMap{"asset": assetURL, "cut": cut, "once": f.once})
+	return template.Must(parts.ParseFS(templateFiles, "templates/parts.html"))
 }
 
 // usualPage is the size, in bytes, that most pages stay within.
