@@ -61,7 +61,7 @@ func newFleet(t *testing.T, databases int, config registry.Config) fleet {
 		require.NoError(t, f.Close())
 		require.Zero(t, f.Stats().Open)
 	})
-	f.DB, err = f.OpenGORM(&gorm.Config{Logger: logger.Discard}, scopes.NewPlugin(scopes.Config{}))
+	f.DB, err = f.OpenGORM(&gorm.Config{Logger: quiet}, scopes.NewPlugin(scopes.Config{}))
 	require.NoError(t, err)
 	return f
 }
@@ -276,6 +276,9 @@ func TestCloseWithWorkUnderWay(t *testing.T) {
 	_, err = r.DB().ExecContext(ctx, "select 1")
 	require.Error(t, err)
 }
+
+// quiet is no log: failing statements are what many tests are about.
+var quiet = logger.Discard
 
 var errUndo = errors.New("undo")
 

@@ -12,6 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
+
+	"tenanted/scopes"
 )
 
 // Conn is a connection that carries the tenant. It keeps what pgx's own driver connection offers beside
@@ -58,7 +60,7 @@ func (c *Conn) Begin() (driver.Tx, error) {
 // BeginTx begins a transaction that carries the context's tenant, in one round trip.
 func (c *Conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
 	if c.pg.IsClosed() {
-		return nil, driver.ErrBadConn
+		return nil, errClosed
 	}
 	y, err := c.carryFor(ctx)
 	if err != nil {
@@ -128,10 +130,13 @@ func (c *Conn) retryable(err error) error {
 	var pgErr *pgconn.PgError
 	terminated := errors.As(err, &pgErr) && pgErr.Severity == "FATAL"
 	if c.tx == nil && (terminated || pgconn.SafeToRetry(err)) {
-		return driver.ErrBadConn
+		return fmt.Errorf("%w: %w", err, driver.ErrBadConn)
 	}
 	return err
 }
+
+// errClosed makes database/sql try another connection. When it gives up, callers learn that the database is away.
+var errClosed = fmt.Errorf("%w: the connection is closed: %w", scopes.ErrUnavailable, driver.ErrBadConn)
 
 func beginSQL(opts driver.TxOptions) (string, error) {
 	begin := "begin"
@@ -168,12 +173,17 @@ func (t *tx) Commit() error {
 	return explain(t.inner.Commit(t.ctx))
 }
 
-// Rollback implements driver.Tx. It works after the transaction's context has ended too.
+// Rollback implements driver.Tx. It works after the transaction's context has ended too. Where the connection is closed,
+// the transaction has ended with it: an error would only hide the one that the caller is rolling back for.
 func (t *tx) Rollback() error {
 	t.conn.tx = nil
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), cleanupTime)
 	defer cancel()
-	return explain(t.inner.Rollback(ctx))
+	err := t.inner.Rollback(ctx)
+	if t.conn.pg.IsClosed() {
+		return nil
+	}
+	return explain(err)
 }
 
 // stmt is a prepared statement: its text, since each connection prepares and caches what it executes.

@@ -14,7 +14,7 @@ import (
 // pipeline is one implicit transaction, so what is set there holds for the statement and no longer.
 func (c *Conn) run(ctx context.Context, query string, named []driver.NamedValue) (*rows, error) {
 	if c.pg.IsClosed() {
-		return nil, driver.ErrBadConn
+		return nil, errClosed
 	}
 	y, err := c.carryFor(ctx)
 	if err != nil {
