@@ -16,6 +16,8 @@
 // Whether it succeeded or not, the pool must be whole afterwards: nothing in use, no transaction left open on the
 // server, and neither a tenant nor a search_path left on a pooled connection.
 //
+// Both tenants must be able to do their own work besides: a database that shows nobody anything does not pass.
+//
 // # Use
 //
 // The suite deletes and inserts the rows of the two tenants. Give it a database for tests.

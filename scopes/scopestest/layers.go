@@ -40,6 +40,7 @@ func Layers(t *testing.T, s Subject, target Target) Table {
 		table.columns = append(table.columns, column{name, run(t, s, target, on)})
 	}
 	add("all", allOn)
+	works(t, s, target)
 	add("keys", keysOnly)
 	require.NoError(t, simplifyKeys(t.Context(), target, subject))
 	add("scope", scopeOnly)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
 )
 
 // attackTime bounds one attack: no tenant may be able to hang the pool either.
@@ -18,6 +19,43 @@ const attackTime = 20 * time.Second
 func Run(t *testing.T, s Subject, target Target) {
 	t.Helper()
 	failEach(t, run(t, s, target, allOn))
+	works(t, s, target)
+}
+
+// works fails the test unless both tenants can do their own work: what shows nobody anything would stop all attacks.
+func works(t *testing.T, s Subject, target Target) {
+	t.Helper()
+	subject, err := s.parse()
+	require.NoError(t, err)
+	o := openTarget(t, target, subject, allOn)
+	made, err := newJudge(t, target, subject).reset(t.Context())
+	require.NoError(t, err)
+	for _, own := range made.rows {
+		x := &Attempt{subject: subject, db: o.db, a: own, b: own, ctx: t.Context()}
+		require.NoError(t, x.attacker().Transaction(x.work), "%v in a transaction", own.tenant)
+		require.NoError(t, x.work(x.attacker()), "%v", own.tenant)
+	}
+}
+
+// work is what an honest tenant does: it sees all of its rows, changes one, and adds and deletes another.
+func (x *Attempt) work(db *gorm.DB) error {
+	found := x.child.many()
+	read := db.Preload(x.HasMany).Find(x.parent.many())
+	joined := db.Joins(x.BelongsTo).Find(found)
+	changed := db.Model(x.own()).Updates(x.set())
+	added := x.fresh()
+	created := db.Create(added)
+	deleted := db.Delete(added)
+	for _, done := range []*gorm.DB{read, joined, changed, created, deleted} {
+		if done.Error != nil {
+			return done.Error
+		}
+	}
+	if joined.RowsAffected != perTable*perTable || changed.RowsAffected != 1 || deleted.RowsAffected != 1 {
+		return fmt.Errorf("saw %d rows of its %d, changed %d and deleted %d of 1",
+			joined.RowsAffected, perTable*perTable, changed.RowsAffected, deleted.RowsAffected)
+	}
+	return nil
 }
 
 // failEach fails the test for each attack that succeeded and that something could have stopped.

@@ -24,7 +24,7 @@ type (
 	}
 	Order struct {
 		OrgID      scopes.TenantID `gorm:"primaryKey;autoIncrement:false;column:organisation"`
-		Number     uint            `gorm:"primaryKey"`
+		Number     uint            `gorm:"primaryKey;autoIncrement"`
 		CustomerID uint
 		Customer   *Customer
 		Note       string
