@@ -61,13 +61,13 @@ func WithTenant(ctx context.Context, t Tenant) context.Context {
 }
 
 // AllTenants returns a context for deliberate work across tenants: the scope adds no condition, and
-// scopes/registry sends its statements to the owner's read-only connections. The reason is logged, as
-// a warning, and must say why; AllTenants panics without one.
+// scopes/registry sends its statements to the owner's read-only connections. The reason is logged
+// and must say why; AllTenants panics without one.
 func AllTenants(ctx context.Context, reason string) context.Context {
 	if reason == "" {
 		panic("scopes: AllTenants needs a reason")
 	}
-	slog.WarnContext(ctx, "cross-tenant work", "reason", reason)
+	slog.InfoContext(ctx, "cross-tenant work", "reason", reason)
 	return context.WithValue(ctx, identityKey{}, identity{reason: reason})
 }
 

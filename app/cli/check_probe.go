@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/jackc/pgx/v5"
 	"gorm.io/gorm"
@@ -27,7 +28,7 @@ const (
 // probe runs statements as the application would, and as somebody who gets round it would, and adds what came of it
 // to the reports. It reads only.
 func probe(ctx context.Context, cfg config.Config, reports []audit.Report) error {
-	app, err := tenancy.Open(ctx, cfg)
+	app, err := tenancy.Open(ctx, cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}

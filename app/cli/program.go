@@ -10,6 +10,7 @@ import (
 
 	"tenanted/app/config"
 	"tenanted/app/tenancy"
+	"tenanted/app/web"
 	"tenanted/internal/localpg"
 )
 
@@ -19,7 +20,14 @@ type program struct{ IO }
 // say writes a line for people.
 func (p *program) say(line string) { fmt.Fprintln(p.Out, line) }
 
-func (p *program) logger() *slog.Logger { return slog.New(slog.NewTextHandler(p.Err, nil)) }
+// logger returns the log, which names the tenant and the request of whatever a record is about.
+func (p *program) logger(format string) *slog.Logger {
+	var handler slog.Handler = slog.NewTextHandler(p.Err, nil)
+	if format == "json" {
+		handler = slog.NewJSONHandler(p.Err, nil)
+	}
+	return slog.New(web.ContextLog(handler))
+}
 
 // server is the PostgreSQL server in use.
 type server struct {

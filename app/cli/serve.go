@@ -4,14 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 
 	"tenanted/app/config"
@@ -29,10 +29,15 @@ const (
 )
 
 type serveOptions struct {
-	addr    string
-	noDemo  bool
-	metrics bool
+	addr      string
+	noDemo    bool
+	metrics   bool
+	accessLog string
+	pprof     string
 }
+
+// The formats of the log that --access-log knows; "off" leaves out the line of each request.
+var logFormats = []string{"off", "text", "json"}
 
 func newServe(p *program) *cobra.Command {
 	var o serveOptions
@@ -50,12 +55,17 @@ none. On a server of your own it changes nothing, and does not start unless ever
   DJANGO_CONFIGURATION=MultipleSchemas tenanted serve`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !slices.Contains(logFormats, o.accessLog) {
+				return usage("--access-log %s is unknown: choose off, text or json", o.accessLog)
+			}
 			return p.with(cmd.Context(), func(s *server) error { return p.serve(cmd.Context(), s, o) })
 		},
 	}
 	cmd.Flags().StringVar(&o.addr, "addr", "localhost:8080", "the address to listen on, as host:port")
 	cmd.Flags().BoolVar(&o.noDemo, "no-demo", false, "make no demo tenants on the private PostgreSQL")
 	cmd.Flags().BoolVar(&o.metrics, "metrics", false, "show metrics for Prometheus at /metrics of the bare domain")
+	cmd.Flags().StringVar(&o.accessLog, "access-log", "text", "a line for each request, and the format of the whole log: off, text or json")
+	cmd.Flags().StringVar(&o.pprof, "pprof", "", "also serve Go's profiles, at this address; let only yourself reach it (localhost:6060)")
 	return cmd
 }
 
@@ -71,16 +81,22 @@ func (p *program) serve(ctx context.Context, s *server, o serveOptions) error {
 	if err := p.prepare(ctx, s); err != nil {
 		return err
 	}
-	app, err := tenancy.Open(ctx, s.cfg)
+	log := p.logger(o.accessLog)
+	stopProfiles, err := serveProfiles(ctx, o.pprof)
 	if err != nil {
 		return err
 	}
-	handler, err := p.site(app, s.cfg, o)
+	defer stopProfiles()
+	app, err := tenancy.Open(ctx, s.cfg, log)
+	if err != nil {
+		return err
+	}
+	handler, err := site(app, s.cfg, o, log)
 	if err == nil {
 		err = p.showTenants(ctx, s, app.Directory, listener.Addr(), o)
 	}
 	if err == nil {
-		err = serveUntil(ctx, listener, web.NewServer(o.addr, handler, p.logger()))
+		err = serveUntil(ctx, listener, web.NewServer(o.addr, handler, log))
 	}
 	if err == nil {
 		p.say("stopped")
@@ -101,15 +117,17 @@ func listen(ctx context.Context, addr string) (net.Listener, error) {
 }
 
 // site is the handler with everything it needs from the other packages.
-func (p *program) site(app *tenancy.Tenancy, cfg config.Config, o serveOptions) (http.Handler, error) {
+func site(app *tenancy.Tenancy, cfg config.Config, o serveOptions, log *slog.Logger) (http.Handler, error) {
 	options := web.Options{
 		DB:         app.DB,
 		Directory:  app.Directory,
 		AllTenants: cfg.ListsAllTenants(),
 		Ready:      app.Ping,
 		Hosts:      cfg.AllowedHosts,
-		Logger:     p.logger(),
-		AccessLog:  p.logger(),
+		Logger:     log,
+	}
+	if o.accessLog != "off" {
+		options.AccessLog = log
 	}
 	if cfg.Owner != "" {
 		options.List = listFor(app.Directory)
@@ -130,21 +148,6 @@ func listFor(directory *tenancy.Directory) func(context.Context) ([]web.TenantEn
 		}
 		return list, err
 	}
-}
-
-// metricsOf returns the process's metrics and the connections'. Nothing is labelled by tenant: the page is public.
-func metricsOf(app *tenancy.Tenancy) *prometheus.Registry {
-	registry := prometheus.NewRegistry()
-	gauge := func(name, help string, value func() int) prometheus.Collector {
-		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
-	}
-	registry.MustRegister(
-		collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		gauge("tenanted_db_connections", "Connections to PostgreSQL, over all databases.", func() int { return app.Stats().Open }),
-		gauge("tenanted_db_connections_in_use", "Connections in use.", func() int { return app.Stats().InUse }),
-	)
-	return registry
 }
 
 // showTenants prints a few URLs, after making the demo tenants if this is the place for them.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -32,7 +33,7 @@ func TestCreatedTenantsAreServed(t *testing.T) {
 	eachStrategy(t, func(t *testing.T, _ *testpg.DB, cfg config.Config) {
 		withTenants(t, cfg, 3)
 		require.NoError(t, tenancy.Ready(t.Context(), cfg))
-		app, err := tenancy.Open(t.Context(), cfg)
+		app, err := tenancy.Open(t.Context(), cfg, slog.Default())
 		require.NoError(t, err)
 		defer func() { require.NoError(t, app.Close()) }()
 		require.NoError(t, app.Ping(t.Context()))

@@ -39,6 +39,8 @@ type Directory struct {
 	unknown *lru.Cache[string, answer]
 	now     func() time.Time
 
+	remembers, asked atomic.Int64 // lookups, by where their answer was
+
 	changes atomic.Int64 // heard of so far
 	stop    context.CancelFunc
 	stopped chan struct{}
@@ -106,7 +108,10 @@ func (d *Directory) Lookup(ctx context.Context, slug string) (scopes.Tenant, err
 		return scopes.Tenant{}, &scopes.TenantUnknownError{Slug: slug}
 	}
 	found, ok := d.remembered(slug)
-	if !ok {
+	if ok {
+		d.remembers.Add(1)
+	} else {
+		d.asked.Add(1)
 		var err error
 		changes := d.changes.Load()
 		if found, err = d.ask(ctx, slug); err != nil {
@@ -170,6 +175,17 @@ func (d *Directory) List(ctx context.Context, limit int) ([]Entry, error) {
 		return nil, fmt.Errorf("list the tenants: %w", unavailable(err))
 	}
 	return entries, nil
+}
+
+// DirectoryStats are the directory's figures since it was opened.
+type DirectoryStats struct {
+	Remembered, Asked int64 // lookups answered from memory, and by the database
+	Known, Unknown    int   // slugs in memory, of tenants and of nobody
+}
+
+// Stats returns the current figures.
+func (d *Directory) Stats() DirectoryStats {
+	return DirectoryStats{Remembered: d.remembers.Load(), Asked: d.asked.Load(), Known: d.known.Len(), Unknown: d.unknown.Len()}
 }
 
 // Ping reports whether the directory's database answers.

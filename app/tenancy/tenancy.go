@@ -28,8 +28,9 @@ type Tenancy struct {
 	registry *registry.Registry
 }
 
-// Open returns the way to cfg's tenants. It waits for no connection: see [Ready]. Close it after use.
-func Open(ctx context.Context, cfg config.Config) (*Tenancy, error) {
+// Open returns the way to cfg's tenants. Slow and failed statements go to log. It waits for no connection: see [Ready].
+// Close it after use.
+func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (*Tenancy, error) {
 	directory, err := OpenDirectory(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -39,7 +40,7 @@ func Open(ctx context.Context, cfg config.Config) (*Tenancy, error) {
 		return nil, errors.Join(err, directory.Close())
 	}
 	t := &Tenancy{Directory: directory, registry: pools}
-	t.DB, err = pools.OpenGORM(&gorm.Config{Logger: queryLog()}, scopes.NewPlugin(scopes.Config{}))
+	t.DB, err = pools.OpenGORM(&gorm.Config{Logger: queryLog(log)}, scopes.NewPlugin(scopes.Config{}))
 	if err != nil {
 		return nil, errors.Join(err, t.Close())
 	}
@@ -57,8 +58,8 @@ func registryConfig(cfg config.Config) registry.Config {
 }
 
 // queryLog logs slow and failed statements, without their values, which are the tenants' data.
-func queryLog() logger.Interface {
-	return logger.NewSlogLogger(slog.Default(), logger.Config{
+func queryLog(log *slog.Logger) logger.Interface {
+	return logger.NewSlogLogger(log, logger.Config{
 		SlowThreshold:             slowQuery,
 		LogLevel:                  logger.Warn,
 		IgnoreRecordNotFoundError: true,

@@ -1,0 +1,88 @@
+package cli
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"tenanted/app/tenancy"
+	"tenanted/scopes/registry"
+)
+
+// shownDatabases bounds the databases with figures of their own; the others are added up as "other". They hold the
+// connections at the moment, so MultipleDb with many tenants stays bounded too.
+const shownDatabases = 50
+
+// metricsOf returns the process's metrics, the connections' and the directory's. Nothing is labelled by tenant: the
+// page is public.
+func metricsOf(app *tenancy.Tenancy) *prometheus.Registry {
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		tenancyMetrics{app},
+	)
+	return metrics
+}
+
+// tenancyMetrics reads the figures when they are asked for.
+type tenancyMetrics struct{ app *tenancy.Tenancy }
+
+var (
+	connsDesc      = prometheus.NewDesc("tenanted_db_connections", "Connections to PostgreSQL.", []string{"database", "state"}, nil)
+	connsMaxDesc   = prometheus.NewDesc("tenanted_db_connections_max", "The bound over all databases.", nil, nil)
+	waitsDesc      = prometheus.NewDesc("tenanted_db_waits_total", "Times that a statement waited for a connection.", nil, nil)
+	waitedDesc     = prometheus.NewDesc("tenanted_db_waited_seconds_total", "Time that statements waited for a connection.", nil, nil)
+	lookupsDesc    = prometheus.NewDesc("tenanted_directory_lookups_total", "Lookups of a tenant, by where the answer was.", []string{"answer"}, nil)
+	rememberedDesc = prometheus.NewDesc("tenanted_directory_remembered", "Slugs in memory.", []string{"kind"}, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (m tenancyMetrics) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(m, ch) }
+
+// Collect implements prometheus.Collector.
+func (m tenancyMetrics) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, value int, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(value), labels...)
+	}
+	counter := func(d *prometheus.Desc, value float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, value, labels...)
+	}
+	conns := m.app.Stats()
+	for database, n := range bounded(conns.Databases) {
+		gauge(connsDesc, n.InUse, database, "in use")
+		gauge(connsDesc, n.Idle, database, "idle")
+	}
+	gauge(connsMaxDesc, conns.MaxOpenConnections)
+	counter(waitsDesc, float64(conns.WaitCount))
+	counter(waitedDesc, conns.WaitDuration.Seconds())
+
+	directory := m.app.Directory.Stats()
+	counter(lookupsDesc, float64(directory.Remembered), "memory")
+	counter(lookupsDesc, float64(directory.Asked), "database")
+	gauge(rememberedDesc, directory.Known, "tenant")
+	gauge(rememberedDesc, directory.Unknown, "unknown")
+}
+
+// bounded returns the figures of the databases that have the most connections, and of the others together.
+func bounded(all map[string]registry.DatabaseStats) map[string]registry.DatabaseStats {
+	names := make([]string, 0, len(all))
+	for name := range all {
+		names = append(names, name)
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		return cmp.Or(cmp.Compare(all[b].InUse+all[b].Idle, all[a].InUse+all[a].Idle), cmp.Compare(a, b))
+	})
+	out := map[string]registry.DatabaseStats{}
+	for i, name := range names {
+		n := all[name]
+		if i >= shownDatabases {
+			name = "other"
+			n.InUse, n.Idle = n.InUse+out[name].InUse, n.Idle+out[name].Idle
+		}
+		out[name] = n
+	}
+	return out
+}
