@@ -208,6 +208,7 @@ func relationTable(relation string) string {
 	return `"` + strings.ReplaceAll(relation, ".", "__") + `"`
 }
 
+// byKey gives the rows an order, without which a limit takes any of them.
 func byKey(db *gorm.DB) *gorm.DB {
 	return db.Order(clause.OrderByColumn{Column: clause.Column{Table: clause.CurrentTable, Name: "id"}})
 }
@@ -235,13 +236,13 @@ func drawRead(t *rapid.T, n noun, steps []step) chain {
 		},
 		func(db *gorm.DB) (any, error) {
 			var m []map[string]any
-			return &m, db.Model(n.one(0)).Select(n.table + "." + n.text + " as v, count(*) as c").Group(n.table + "." + n.text).Having("count(*) > 0 or 1=1").Scan(&m).Error
+			return &m, db.Model(n.one(0)).Select(n.table + "." + n.text + " as v, count(*) as c").Group(n.table + "." + n.text).Having("count(*) > 0 or 1=1").Order("v").Scan(&m).Error
 		},
 		func(db *gorm.DB) (any, error) {
 			var m []map[string]any
-			return &m, fresh(db).Table("(?) as sub", db.Model(n.one(0))).Order("1, 2").Find(&m).Error
+			return &m, fresh(db).Table("(?) as sub", byKey(db.Model(n.one(0)))).Order("1, 2").Find(&m).Error
 		},
-		func(db *gorm.DB) (any, error) { return readRows(db.Model(n.one(0)).Select(n.table + ".id")) },
+		func(db *gorm.DB) (any, error) { return readRows(byKey(db.Model(n.one(0))).Select(n.table + ".id")) },
 		func(db *gorm.DB) (any, error) {
 			rows, all := n.many(), []string{}
 			err := db.FindInBatches(rows, 2, func(*gorm.DB, int) error {
