@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"syscall"
@@ -81,6 +83,7 @@ func (p *program) serve(ctx context.Context, s *server, o serveOptions) error {
 	if err := p.prepare(ctx, s); err != nil {
 		return err
 	}
+	collectSeldom()
 	log := p.logger(o.accessLog)
 	stopProfiles, err := serveProfiles(ctx, o.pprof)
 	if err != nil {
@@ -102,6 +105,15 @@ func (p *program) serve(ctx context.Context, s *server, o serveOptions) error {
 		p.say("stopped")
 	}
 	return errors.Join(err, app.Close())
+}
+
+// collectSeldom lets the heap grow to five times what is alive, some tens of MB, instead of twice, before it is collected.
+// Little is alive between requests and a page leaves 150 kB behind: at Go's default a fifth of the processors' time
+// went into collecting. The variable GOGC wins.
+func collectSeldom() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
 }
 
 func listen(ctx context.Context, addr string) (net.Listener, error) {
