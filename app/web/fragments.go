@@ -2,6 +2,7 @@ package web
 
 import (
 	"html/template"
+	"reflect"
 	"strings"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -36,7 +37,20 @@ func newFragments() *fragments {
 	return f
 }
 
-// once writes a value by a template of parts.html, unless that has been done before. The templates call it.
+// each writes the values of a slice, one after the other, each by the named template of parts.html. The templates call it.
+func (f *fragments) each(name string, values any) (template.HTML, error) {
+	var b strings.Builder
+	for _, value := range reflect.ValueOf(values).Seq2() {
+		html, err := f.once(name, value.Interface())
+		if err != nil {
+			return "", err
+		}
+		b.WriteString(string(html))
+	}
+	return template.HTML(b.String()), nil
+}
+
+// once writes a value, unless that has been done before.
 func (f *fragments) once(name string, value any) (template.HTML, error) {
 	key := fragment{name, value}
 	if html, ok := f.kept.Get(key); ok {

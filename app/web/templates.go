@@ -34,7 +34,7 @@ func parseTemplates() map[string]*template.Template {
 
 // parseParts returns the templates that every page may use.
 func parseParts(f *fragments) *template.Template {
-	parts := template.New("parts.html").Funcs(template.FuncMap{"asset": assetURL, "cut": cut, "once": f.once})
+	parts := template.New("parts.html").Funcs(template.FuncMap{"asset": assetURL, "cut": cut, "each": f.each})
 	return template.Must(parts.ParseFS(templateFiles, "templates/parts.html"))
 }
 
