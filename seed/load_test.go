@@ -248,3 +248,23 @@ func TestSearchPathChoosesThePlacement(t *testing.T) {
 	require.ErrorContains(t, err, "seed tenant-2: ")
 	require.False(t, strings.Contains(err.Error(), "\n"))
 }
+
+// Without statistics (the test server has no autovacuum) the check of a foreign key, planned for small tables, would
+// scan them for every row, and the time of a load grow with the square of the rows.
+func TestForeignKeysAreCheckedByIndex(t *testing.T) {
+	t.Parallel()
+	db := database(t)
+	_, err := loadAll(t.Context(), db, options(), 5, 1, nil)
+	require.NoError(t, err)
+	watcher := db.Connect(t, testpg.Owner)
+	const referenced = `relname in ('accounts', 'projects', 'tasks')`
+	require.Eventually(t, func() bool { // the server publishes the counts when the loader's session has ended
+		var used int
+		err := watcher.QueryRow(t.Context(), `select count(*) from pg_stat_user_tables where idx_scan > 0 and `+referenced).Scan(&used)
+		return err == nil && used == 3
+	}, time.Minute, 5*time.Millisecond)
+	var scans int
+	err = watcher.QueryRow(t.Context(), `select sum(seq_scan) from pg_stat_user_tables where `+referenced).Scan(&scans)
+	require.NoError(t, err)
+	require.Zero(t, scans)
+}
