@@ -55,7 +55,7 @@ func Example() {
 
 	var mismatch *scopes.TenantMismatchError
 	fmt.Println(errors.As(umbrella.Save(&tickets[0]).Error, &mismatch), mismatch)
-	fmt.Println(g.Find(&tickets).Error)
+	fmt.Println(g.Find(&tickets).Error) //tenantvet:ignore shows what happens
 	// Output:
 	// 1 Anvil too light
 	// true Ticket of tenant 1 used while working for tenant 2: load it again under the right tenant's context

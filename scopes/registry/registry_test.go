@@ -121,7 +121,7 @@ func TestPreparedStatementServesEachDatabase(t *testing.T) {
 func TestKeptConnectionStaysInItsDatabase(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 2, registry.Config{})
-	conn, err := f.Registry.DB().Conn(t.Context())
+	conn, err := f.Registry.DB().Conn(t.Context()) //tenantvet:ignore it is bound by its first statement
 	require.NoError(t, err)
 	defer conn.Close()
 	_, err = conn.ExecContext(f.context(t.Context(), 0), "select 1")
@@ -208,6 +208,7 @@ func TestNoDefault(t *testing.T) {
 	f := newFleet(t, 1, registry.Config{})
 	db := f.Registry.DB()
 	var missing *scopes.TenantMissingError
+	//tenantvet:ignore there is no tenant on purpose
 	for _, err := range []error{
 		db.PingContext(t.Context()),
 		db.QueryRowContext(t.Context(), "select 1").Scan(new(int)),
