@@ -46,7 +46,7 @@ func (h *handle) bind(ctx context.Context) (*conn, error) {
 		return nil, err
 	}
 	if h.conn != nil {
-		if h.conn.target != t {
+		if !h.conn.target.reaches(t) {
 			return nil, fmt.Errorf("statement for database %q on a connection kept for database %q", t.database, h.conn.target.database)
 		}
 		return h.conn, nil

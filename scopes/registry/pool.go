@@ -75,20 +75,24 @@ func (p *pool) get(ctx context.Context, t target) (*conn, error) {
 	}
 }
 
-// take returns an idle connection to t. Where there is none, and a new one would cost another target its
-// connection, it returns a channel for one to t that is in use, and how long to wait for it: as long as opening
-// one takes. Most statements are done sooner, and at worst the wait doubles the cost.
+// take returns an idle connection to t. Where there is none, and a new one would cost another target its connection, it
+// returns one to another schema of the database, or a channel for one to t that is in use, and how long to wait for
+// that: as long as opening one takes. Most statements are done sooner, and at worst the wait doubles the cost.
 func (p *pool) take(t target) (c *conn, handover chan *conn, patience time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.shelf(t)
+	full := p.open >= p.max
 	if n := len(s.idle); n > 0 {
-		c, s.idle = s.idle[n-1], s.idle[:n-1]
-		c.idle = false
-		s.inUse++
+		c = s.idle[n-1]
+	} else if full {
+		c = p.oldest(func(c *conn) bool { return c.target.reaches(t) })
+	}
+	if c != nil {
+		p.lend(c, t)
 		return c, nil, 0
 	}
-	if s.inUse > 0 && p.open >= p.max {
+	if full && s.inUse > 0 {
 		handover = make(chan *conn, 1)
 		s.waiting = append(s.waiting, handover)
 	}
@@ -147,13 +151,10 @@ func (p *pool) makeRoom(t target) (evicted *conn) {
 	if p.open <= p.max {
 		return nil
 	}
-	for e := p.returned.Front(); e != nil; e = e.Next() {
-		if c := e.Value.(*conn); c.idle {
-			p.remove(c)
-			return c
-		}
+	if evicted = p.oldest(func(*conn) bool { return true }); evicted != nil {
+		p.remove(evicted)
 	}
-	return nil
+	return evicted
 }
 
 // put takes a connection back. What must not be used again is closed.
@@ -192,11 +193,11 @@ func (p *pool) discard(c *conn) {
 	p.release(c.target)
 }
 
-// forget closes the idle connections to t: one connection to it broke, so the others may have, and the next
+// forget closes the idle connections to t's database: one connection to it broke, so the others may have, and the next
 // caller is better served by a new one.
 func (p *pool) forget(t target) {
 	p.mu.Lock()
-	dropped := p.removeAll(func(c *conn) bool { return c.target == t })
+	dropped := p.removeAll(func(c *conn) bool { return c.target.reaches(t) })
 	p.mu.Unlock()
 	closeAll(dropped)
 }
@@ -270,10 +271,31 @@ func (p *pool) release(t target) {
 	p.tidy(t, s)
 }
 
+// oldest returns the connection that has been idle longest among those that fit, or nil.
+func (p *pool) oldest(fits func(*conn) bool) *conn {
+	for e := p.returned.Front(); e != nil; e = e.Next() {
+		if c := e.Value.(*conn); c.idle && fits(c) {
+			return c
+		}
+	}
+	return nil
+}
+
+// lend counts an idle connection as in use for t.
+func (p *pool) lend(c *conn, t target) {
+	p.shelf(t).inUse++
+	p.unshelve(c)
+	c.idle, c.target = false, t
+}
+
 // remove takes an idle connection out, for the caller to close.
 func (p *pool) remove(c *conn) {
 	p.returned.Remove(c.place)
 	p.open--
+	p.unshelve(c)
+}
+
+func (p *pool) unshelve(c *conn) {
 	s := p.shelf(c.target)
 	s.idle = slices.DeleteFunc(s.idle, func(other *conn) bool { return other == c })
 	p.tidy(c.target, s)

@@ -92,3 +92,26 @@ func TestStopsWaitingWithTheContext(t *testing.T) {
 	require.Len(t, p.shelves, 2)
 	require.Empty(t, p.shelves[a].waiting)
 }
+
+func TestPrefersTheConnectionOfTheSchema(t *testing.T) {
+	p, database, _ := newTestPool(t)
+	schema := func(name string) target { return target{database: database.database, schema: name} }
+	get := func(name string) *conn {
+		c, err := p.get(t.Context(), schema(name))
+		require.NoError(t, err)
+		p.put(c)
+		return c
+	}
+	one, two := get("one"), get("two")
+	require.NotSame(t, one, two, "there was room")
+	require.Same(t, one, get("one"))
+	require.Same(t, two, get("two"))
+
+	require.Same(t, one, get("three"), "no room: the one that was used longest ago")
+	require.Same(t, one, get("three"))
+	require.Same(t, two, get("two"))
+	require.Len(t, p.shelves, 2)
+	open, databases := p.stats()
+	require.Equal(t, 2, open)
+	require.Equal(t, map[string]DatabaseStats{database.database: {Idle: 2}}, databases)
+}

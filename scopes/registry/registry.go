@@ -120,10 +120,17 @@ func (r *Registry) Stats() Stats {
 	return s
 }
 
-// target is what a connection is for.
+// target is what a connection is for. The schema is a preference: a connection serves every schema of its database, but
+// PostgreSQL plans its prepared statements anew whenever the schema is another than before, at about the cost of
+// executing them.
 type target struct {
-	database   string
-	allTenants bool
+	database, schema string
+	allTenants       bool
+}
+
+// reaches reports whether a connection for t serves other too.
+func (t target) reaches(other target) bool {
+	return t.database == other.database && t.allTenants == other.allTenants
 }
 
 // route returns where a statement with this context goes.
@@ -132,7 +139,7 @@ func (r *Registry) route(ctx context.Context) (target, error) {
 		if r.config.Owner == nil {
 			return target{}, errors.New("no cross-tenant view: registry.Config.Owner is not set")
 		}
-		return target{r.config.Owner.Database, true}, nil
+		return target{database: r.config.Owner.Database, allTenants: true}, nil
 	}
 	t, err := scopes.FromContext(ctx)
 	if err != nil {
@@ -141,7 +148,7 @@ func (r *Registry) route(ctx context.Context) (target, error) {
 	if t.Database == "" {
 		return target{}, fmt.Errorf("%v has no placement: take tenants from the directory, not from their ids", t)
 	}
-	return target{database: t.Database}, nil
+	return target{database: t.Database, schema: t.Schema}, nil
 }
 
 // connector returns the way to open a connection for t.
