@@ -48,6 +48,10 @@ func (b *bench) separateIn(ctx context.Context, d *document, configuration strin
 	if err != nil {
 		return series, err
 	}
+	live, err := liveHeap(ctx, app)
+	if err != nil {
+		return series, err
+	}
 	before, err := b.memory(app.pid())
 	if err != nil {
 		return series, err
@@ -60,10 +64,15 @@ func (b *bench) separateIn(ctx context.Context, d *document, configuration strin
 	if err != nil {
 		return series, err
 	}
+	liveAfter, err := liveHeap(ctx, app)
+	if err != nil {
+		return series, err
+	}
 	d.para("### %s", configuration)
 	d.table([]string{"tenants in turn", "requests/s", "of one", "p50 ms", "p99 ms", "CPU a page: server µs", "PostgreSQL µs"}, rows)
-	d.para("%d tenants were made in %.0f s. All of them visited, the application held %s MB, %.0f kB a tenant more than before; PostgreSQL %s MB with %d connections, %s MB before.",
-		most, took.Seconds(), mb(after.app), float64(after.app-before.app)/1024/float64(most), mb(after.pg), sizes.conns, mb(before.pg))
+	d.para("%d tenants were made in %.0f s. After all of them were visited, %.0f kB a tenant were alive in the application that were not before, its connections and caches included; it held "+
+		"%s MB, and PostgreSQL %s MB with %d connections at most, %s MB before.",
+		most, took.Seconds(), float64(liveAfter-live)/1024/float64(most), mb(after.app), mb(after.pg), sizes.conns, mb(before.pg))
 	return series, app.stop()
 }
 

@@ -2,7 +2,12 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io"
+	"net/http"
 	"runtime"
+	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -19,6 +24,29 @@ func (b *bench) number(ctx context.Context, database, query string, args ...any)
 	}
 	defer conn.Close(ctx)
 	return n, conn.QueryRow(ctx, query, args...).Scan(&n)
+}
+
+// liveHeap returns what is alive in the application's memory, after collecting the rest.
+func liveHeap(ctx context.Context, app *process) (bytes int64, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+app.pprof+"/debug/pprof/heap?gc=1&debug=1", nil)
+	if err != nil {
+		return 0, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(text), "\n# HeapAlloc = ")
+	number, _, ok := strings.Cut(rest, "\n")
+	if !ok {
+		return 0, fmt.Errorf("the profile of the heap names no HeapAlloc")
+	}
+	return strconv.ParseInt(number, 10, 64)
 }
 
 // held is memory, in bytes.
