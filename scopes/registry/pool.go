@@ -161,7 +161,9 @@ func (p *pool) makeRoom(t target) (evicted *conn) {
 func (p *pool) put(c *conn) {
 	if !c.IsValid() {
 		p.discard(c)
-		p.forget(c.target)
+		if c.Lost() {
+			p.forget(c.target)
+		}
 		return
 	}
 	p.mu.Lock()

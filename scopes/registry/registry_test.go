@@ -297,3 +297,27 @@ func TestRolledBackWorkIsNotSeen(t *testing.T) {
 		require.NoError(t, f.home(f.as(t.Context(), i), i))
 	}
 }
+
+// A caller who gives up costs one connection; a server that ends one makes the others suspect.
+func TestOnlyALostConnectionTakesOthersAlong(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 1, registry.Config{})
+	kept := f.as(t.Context(), 0).Begin()
+	gone := f.as(t.Context(), 0).Begin()
+	require.NoError(t, gone.Rollback().Error)
+	require.Equal(t, 2, f.Stats().Open)
+
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	require.Error(t, f.as(ctx, 0).Exec("select pg_sleep(60)").Error)
+	require.Equal(t, 1, f.Stats().Open, "the one that is kept")
+	require.NoError(t, kept.Rollback().Error)
+
+	require.NoError(t, f.home(f.as(t.Context(), 0), 0))
+	busy := f.as(t.Context(), 0).Begin()
+	require.NoError(t, f.home(f.as(t.Context(), 0), 0))
+	require.Equal(t, 2, f.Stats().Open)
+	require.ErrorIs(t, busy.Exec("select pg_terminate_backend(pg_backend_pid())").Error, scopes.ErrUnavailable)
+	busy.Rollback()
+	require.Equal(t, 0, f.Stats().Open, "the idle one is closed too")
+}

@@ -24,6 +24,8 @@ type Conn struct {
 	database   string
 	allTenants bool
 
+	lost bool
+
 	tx *carry // what the open transaction carries; nil outside one
 
 	prepares   bool
@@ -52,6 +54,17 @@ func (c *Conn) IsValid() bool {
 	return !c.pg.IsClosed() && c.pg.TxStatus() == 'I' && c.tx == nil
 }
 
+// Lost reports whether the server ended the connection, or cannot be reached: other connections to it may be
+// lost too. A connection that a caller's cancelled context closed is not lost.
+func (c *Conn) Lost() bool { return c.lost }
+
+// explain is the function of that name, and remembers a connection that is lost.
+func (c *Conn) explain(err error) error {
+	err = explain(err)
+	c.lost = c.lost || errors.Is(err, scopes.ErrUnavailable)
+	return err
+}
+
 // Begin implements driver.Conn. It always fails: without a context there is no tenant.
 func (c *Conn) Begin() (driver.Tx, error) {
 	return c.BeginTx(context.Background(), driver.TxOptions{})
@@ -73,7 +86,7 @@ func (c *Conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	inner, err := c.Conn.Conn().BeginTx(ctx, pgx.TxOptions{BeginQuery: y.begin(begin)})
 	if err != nil {
 		c.closeUnlessIdle()
-		return nil, c.retryable(explain(err))
+		return nil, c.retryable(c.explain(err))
 	}
 	c.tx = &y
 	return &tx{conn: c, inner: inner, ctx: ctx}, nil
@@ -170,7 +183,7 @@ type tx struct {
 // Commit implements driver.Tx.
 func (t *tx) Commit() error {
 	t.conn.tx = nil
-	return explain(t.inner.Commit(t.ctx))
+	return t.conn.explain(t.inner.Commit(t.ctx))
 }
 
 // Rollback implements driver.Tx. It works after the transaction's context has ended too. Where the connection is closed,
@@ -183,7 +196,7 @@ func (t *tx) Rollback() error {
 	if t.conn.pg.IsClosed() {
 		return nil
 	}
-	return explain(err)
+	return t.conn.explain(err)
 }
 
 // stmt is a prepared statement: its text, since each connection prepares and caches what it executes.

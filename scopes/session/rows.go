@@ -80,7 +80,7 @@ func (r *rows) Close() error {
 	if err := r.pipeline.Close(); r.err == nil {
 		r.err = err
 	}
-	r.err = explain(r.err)
+	r.err = r.conn.explain(r.err)
 	if r.conn.tx == nil && r.err == nil && r.conn.pg.TxStatus() != 'I' {
 		r.err = fmt.Errorf("the statement began a transaction: use BeginTx, whose BEGIN carries the tenant")
 	}

@@ -62,7 +62,7 @@ func (c *Conn) send(ctx context.Context, y carry, query string, sd *pgconn.State
 	result, err := p.GetResults()
 	if err != nil {
 		_ = p.Close()
-		return nil, explain(err)
+		return nil, c.explain(err)
 	}
 	reader, ok := result.(*pgconn.ResultReader)
 	if !ok {
@@ -98,7 +98,7 @@ func (c *Conn) receiveCarry(p *pgconn.Pipeline) error {
 	}
 	if err != nil {
 		_ = p.Close()
-		return c.retryable(explain(err))
+		return c.retryable(c.explain(err))
 	}
 	return nil
 }
@@ -142,7 +142,7 @@ func (c *Conn) receivePrepared(p *pgconn.Pipeline, wanted, names []string) (sd *
 		result, err := p.GetResults()
 		if err != nil {
 			_ = p.Close()
-			return nil, explain(err)
+			return nil, c.explain(err)
 		}
 		description, ok := result.(*pgconn.StatementDescription)
 		if !ok {
