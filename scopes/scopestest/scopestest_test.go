@@ -29,10 +29,10 @@ func TestMain(m *testing.M) {
 }
 
 // setChains sets how many random chains each property test makes, unless the command line does: ten thousand in CI, over
-// the two of them.
+// the two of them, but for the short run under the race detector.
 func setChains() {
 	chains, set := "150", false
-	if os.Getenv("CI") == "true" {
+	if os.Getenv("CI") == "true" && !testing.Short() {
 		chains = "5000"
 	}
 	flag.Visit(func(f *flag.Flag) { set = set || f.Name == "rapid.checks" })
