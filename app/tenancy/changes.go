@@ -7,13 +7,13 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// changesChannel is where migrations/control/00002_tenant_changes.sql sends the slugs of tenants that changed.
+// changesChannel is where migrations/control/00002_tenant_changes.sql says that a tenant changed.
 const changesChannel = "tenant_changes"
 
 // reconnectAfter is how long the directory does without news before it tries again to hear them.
 const reconnectAfter = time.Second
 
-// follow forgets each tenant as it changes, whichever process changes it, until ctx ends. It holds one connection.
+// follow forgets all tenants when one changes, whichever process changes it, until ctx ends. It holds one connection.
 // While that is broken, or where a pooler in transaction mode swallows the news, answers are as old as they may be
 // without it.
 func (d *Directory) follow(ctx context.Context, to *pgx.ConnConfig) {
@@ -26,7 +26,7 @@ func (d *Directory) follow(ctx context.Context, to *pgx.ConnConfig) {
 	}
 }
 
-// hear forgets what it is told to, until the connection breaks.
+// hear forgets everything at each change, until the connection breaks. A lookup takes a fraction of a millisecond.
 func (d *Directory) hear(ctx context.Context, to *pgx.ConnConfig) error {
 	conn, err := pgx.ConnectConfig(ctx, to)
 	if err != nil {
@@ -36,23 +36,15 @@ func (d *Directory) hear(ctx context.Context, to *pgx.ConnConfig) error {
 	if _, err := conn.Exec(ctx, "listen "+changesChannel); err != nil {
 		return err
 	}
-	d.forgetAll() // what changed before is not told
-	for {
-		change, err := conn.WaitForNotification(ctx)
-		if err != nil {
+	for { // the first time without news, since what changed before is not told
+		d.forget()
+		if _, err := conn.WaitForNotification(ctx); err != nil {
 			return err
 		}
-		d.forget(change.Payload)
 	}
 }
 
-func (d *Directory) forget(slug string) {
-	d.changes.Add(1)
-	d.known.Remove(slug)
-	d.unknown.Remove(slug)
-}
-
-func (d *Directory) forgetAll() {
+func (d *Directory) forget() {
 	d.changes.Add(1)
 	d.known.Purge()
 	d.unknown.Purge()

@@ -1,22 +1,18 @@
--- Whoever remembers a tenant hears of its change: NOTIFY on the channel tenant_changes, with the slug, old and new.
+-- Whoever remembers tenants hears that one changed: NOTIFY on the channel tenant_changes. It does not say which, since
+-- every role that may connect may listen, and the runtime role may not learn whom we serve.
 
 -- +goose Up
 -- +goose StatementBegin
 create function control.notify_tenant_change() returns trigger language plpgsql set search_path = '' as $$
 begin
-    if tg_op <> 'INSERT' then
-        perform pg_notify('tenant_changes', old.slug);
-    end if;
-    if tg_op <> 'DELETE' then
-        perform pg_notify('tenant_changes', new.slug);
-    end if;
+    notify tenant_changes;
     return null;
 end $$;
 -- +goose StatementEnd
 revoke all on function control.notify_tenant_change() from public;
 
 create trigger tenant_changes after insert or update or delete on control.tenants
-    for each row execute function control.notify_tenant_change();
+    for each statement execute function control.notify_tenant_change();
 
 -- +goose Down
 drop trigger tenant_changes on control.tenants;
