@@ -42,7 +42,10 @@ func RequireRows(db *gorm.DB) *gorm.DB { return db.Set(requireRowsKey, true) }
 
 // requireRows is the callback that does what [RequireRows] asks for. It runs before the commit.
 func requireRows(db *gorm.DB) {
-	if _, asked := db.Get(requireRowsKey); asked && db.Error == nil && !db.DryRun && db.RowsAffected == 0 {
+	if db.Error != nil || db.DryRun || db.RowsAffected != 0 {
+		return
+	}
+	if _, asked := db.Get(requireRowsKey); asked {
 		_ = db.AddError(gorm.ErrRecordNotFound)
 	}
 }

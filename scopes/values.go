@@ -48,11 +48,13 @@ func checkCreate(db *gorm.DB, s statement) {
 	case *[]map[string]any:
 		s.ownMaps(*dest)
 	default:
-		eachRow(s.ReflectValue, s.ownRow)
-		eachRow(s.ReflectValue, s.refuseForeignRelations)
+		eachRow(s.ReflectValue, func(row reflect.Value) {
+			s.ownRow(row)
+			s.refuseForeignRelations(row)
+		})
 	}
 	if len(s.Selects) > 0 {
-		s.Selects = append(slices.Clip(s.Selects), s.names()...)
+		s.Selects = s.withNames(s.Selects)
 	}
 	s.Omits = slices.DeleteFunc(slices.Clone(s.Omits), func(name string) bool { return s.named(name) != nil })
 }
@@ -112,14 +114,16 @@ func checkUpdate(db *gorm.DB, s statement) {
 		fail(db, gorm.ErrMissingWhereClause)
 		return
 	}
-	eachRow(reflect.ValueOf(s.Model), s.refuseForeign)
-	eachRow(reflect.ValueOf(s.Model), s.refuseForeignRelations)
+	eachRow(reflect.ValueOf(s.Model), func(row reflect.Value) {
+		s.refuseForeign(row)
+		s.refuseForeignRelations(row)
+	})
 	if values, ok := asMap(s.Dest); ok {
 		s.refuseChange(values)
 	} else {
 		s.refuseForeignValues()
 	}
-	s.Omits = append(slices.Clip(s.Omits), s.names()...)
+	s.Omits = s.withNames(s.Omits)
 }
 
 // confineUpdate is confine, and refuses a SET clause of the caller's that names the tenant column.
@@ -257,12 +261,13 @@ func (s statement) refuseForeignValues() {
 	eachRow(reflect.ValueOf(s.Dest), values.refuseForeign)
 }
 
-// names returns the names of the tenant's fields.
-func (s statement) names() (names []string) {
+// withNames returns a copy of names with those of the tenant's fields.
+func (s statement) withNames(names []string) []string {
+	all := append(make([]string, 0, len(names)+len(s.fields)), names...)
 	for _, f := range s.fields {
-		names = append(names, f.Name)
+		all = append(all, f.Name)
 	}
-	return names
+	return all
 }
 
 // named returns the tenant's field that a name in a map, SET or Omit means, or nil. GORM takes a field's name, a
