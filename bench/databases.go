@@ -10,12 +10,16 @@ import (
 	"tenanted/bench/load"
 )
 
+// visitPages is how many pages a visitor asks for before the next tenant's comes.
+const visitPages = 10
+
 // separate measures the configurations in which each tenant has a database or a schema of its own: the same load on
-// one tenant, on as many as there are connections, and on all, round robin.
+// one tenant, on as many as there are connections, and on more, round robin.
 func (b *bench) separate(ctx context.Context, d *document, sizes sizes) error {
 	d.section("A database or a schema for each tenant")
-	d.para("%d clients ask for the first page of one tenant after the other, in turn: the worst case for connections, which PostgreSQL binds to a database. "+
-		"%d connections in all (`DB_MAX_CONNS`).", b.clients, sizes.conns)
+	d.para("%d clients ask for the first page of one tenant after the other, in turn, which is the worst case for connections, since PostgreSQL binds each to a database: "+
+		"with n tenants in turn over fewer connections, the connection of the next tenant has always just been closed. In the rows with %d pages a visit, each tenant is asked for so many "+
+		"pages before the next. %d connections in all (`DB_MAX_CONNS`), in the last row of each table %d.", b.clients, visitPages, sizes.conns, sizes.moreConns)
 	var series []chart.Series
 	for _, configuration := range []string{"MultipleDb", "MultipleSchemas"} {
 		s, err := b.separateIn(ctx, d, configuration, sizes)
@@ -25,17 +29,20 @@ func (b *bench) separate(ctx context.Context, d *document, sizes sizes) error {
 		series = append(series, s)
 	}
 	d.picture("placements", chart.Chart{Title: "Requests a second by the tenants that are asked in turn", X: "tenants", Y: "requests/s", Series: series})
-	d.para("With MultipleDb, throughput bends where there are more databases than connections: from there on each page opens a connection, which is a new process of PostgreSQL " +
-		"with empty caches, and costs it several times what the page does; the connection it takes the place of was the one used longest ago, and in a round that is the one needed next. " +
-		"While fewer tenants than connections are active at a time, as is usual, pages find theirs open. The way out is a larger `DB_MAX_CONNS`, at the price of PostgreSQL's memory for each connection " +
-		"(below), or fewer databases: tenants who share one share its connections.")
+	d.para("With MultipleDb, throughput bends where there are more databases than connections: from there on each page in a round opens a connection. That is a new process of PostgreSQL " +
+		"with empty caches, and takes several times what a page does; no order of closing helps, for at most the share connections / databases could be found open. " +
+		"What helps: tenants who come for more than a page; a larger `DB_MAX_CONNS`, at the price of some MB of PostgreSQL's memory for each connection; fewer databases, since tenants who share one share its connections. " +
+		"At the bound, a statement first waits, for as long as opening a connection takes, for one to its database that is in use.")
+	d.para("With MultipleSchemas, every connection serves all tenants, but PostgreSQL plans a prepared statement anew when the schema is another than the last time. So connections keep to a schema while there is room; " +
+		"where throughput bends is again the number of connections, and what it bends to is the cost of planning.")
 	return nil
 }
 
+// separateIn measures one configuration.
 func (b *bench) separateIn(ctx context.Context, d *document, configuration string, sizes sizes) (chart.Series, error) {
 	series := chart.Series{Name: configuration}
 	most := sizes.placements[len(sizes.placements)-1]
-	env := []string{"DJANGO_CONFIGURATION=" + configuration, "MULTIDB_COUNT=" + strconv.Itoa(most), "DB_MAX_CONNS=" + strconv.Itoa(sizes.conns)}
+	env := []string{"DJANGO_CONFIGURATION=" + configuration, "MULTIDB_COUNT=" + strconv.Itoa(most)}
 	began := time.Now()
 	if _, _, err := b.run(ctx, env, "migrate"); err != nil {
 		return series, err
@@ -44,53 +51,95 @@ func (b *bench) separateIn(ctx context.Context, d *document, configuration strin
 		return series, err
 	}
 	took := time.Since(began)
-	app, err := b.serve(ctx, env...)
-	if err != nil {
-		return series, err
-	}
-	live, err := liveHeap(ctx, app)
-	if err != nil {
-		return series, err
-	}
-	before, err := b.memory(app.pid())
-	if err != nil {
-		return series, err
-	}
-	rows, err := b.byPlacements(ctx, app, sizes, &series)
-	if err != nil {
-		return series, err
-	}
-	after, err := b.memory(app.pid())
-	if err != nil {
-		return series, err
-	}
-	liveAfter, err := liveHeap(ctx, app)
-	if err != nil {
-		return series, err
-	}
 	d.para("### %s", configuration)
+	d.para("%d tenants were made in %.0f s.", most, took.Seconds())
+	var rows [][]string
+	var one figures
+	memory, err := b.withConns(ctx, env, sizes.conns, func(app *process) error {
+		for i, n := range sizes.placements {
+			f, err := b.inTurn(ctx, app, n, 1)
+			if err != nil {
+				return err
+			}
+			if i == 0 {
+				one = f
+			}
+			rows = append(rows, placementRow(strconv.Itoa(n), f, one))
+			series.Points = append(series.Points, chart.Point{X: float64(n), Y: f.rate})
+			if configuration == "MultipleDb" && n == most {
+				d.target(fmt.Sprintf("%d databases in turn, %d connections", n, sizes.conns), "at least 0.5 × one database", times(f.rate, one.rate), f.rate >= one.rate/2)
+			}
+		}
+		f, err := b.inTurn(ctx, app, most, visitPages)
+		rows = append(rows, placementRow(fmt.Sprintf("%d, %d pages a visit", most, visitPages), f, one))
+		return err
+	})
+	if err != nil {
+		return series, err
+	}
+	more := sizes.moreTenants
+	_, err = b.withConns(ctx, env, sizes.moreConns, func(app *process) error {
+		f, err := b.inTurn(ctx, app, more, 1)
+		rows = append(rows, placementRow(fmt.Sprintf("%d, %d connections", more, sizes.moreConns), f, one))
+		return err
+	})
+	if err != nil {
+		return series, err
+	}
 	d.table([]string{"tenants in turn", "requests/s", "of one", "p50 ms", "p99 ms", "CPU a page: server µs", "PostgreSQL µs"}, rows)
-	d.para("%d tenants were made in %.0f s. After all of them were visited, %.0f kB a tenant were alive in the application that were not before, its connections and caches included; it held "+
-		"%s MB, and PostgreSQL %s MB with %d connections at most, %s MB before.",
-		most, took.Seconds(), float64(liveAfter-live)/1024/float64(most), mb(after.app), mb(after.pg), sizes.conns, mb(before.pg))
-	return series, app.stop()
+	tenantKB := float64(memory.live) / 1024 / float64(most)
+	d.target("memory of an idle tenant, "+configuration, "tens of kB", fmt.Sprintf("%.0f kB", tenantKB), tenantKB < 100)
+	d.para("After all of them were visited, over %d connections, %.0f kB a tenant were alive in the application that were not before, its connections and caches included; it held %s MB, and PostgreSQL %s MB.",
+		sizes.conns, tenantKB, mb(memory.app), mb(memory.pg))
+	return series, nil
 }
 
-func (b *bench) byPlacements(ctx context.Context, app *process, sizes sizes, series *chart.Series) (rows [][]string, err error) {
-	var one figures
-	for i, n := range sizes.placements {
-		medians, err := b.compare(ctx, load.Load{}, subject{fmt.Sprintf("%d tenants", n), app, tenantHosts(n, firstPage)})
-		if err != nil {
-			return nil, err
+// inTurn asks for the first page of n tenants in turn, so many times each before the next.
+func (b *bench) inTurn(ctx context.Context, app *process, n, times int) (figures, error) {
+	var requests []load.Request
+	for i := range n {
+		for range times {
+			requests = append(requests, tenantPage(i, firstPage))
 		}
-		f := medians[0]
-		if i == 0 {
-			one = f
-		}
-		rows = append(rows, []string{
-			fmt.Sprint(n), fmt.Sprintf("%.0f", f.rate), times(f.rate, one.rate), ms(f.p50), ms(f.p99), us(f.appCPU), us(f.pgCPU),
-		})
-		series.Points = append(series.Points, chart.Point{X: float64(n), Y: f.rate})
 	}
-	return rows, nil
+	medians, err := b.compare(ctx, load.Load{}, subject{fmt.Sprintf("%d tenants in turn", n), app, requests})
+	if err != nil {
+		return figures{}, err
+	}
+	return medians[0], nil
+}
+
+// grown is what the application and PostgreSQL hold after a load, and what is alive in the application more than
+// before it.
+type grown struct {
+	held
+	live int64
+}
+
+// withConns serves with so many connections while measure measures.
+func (b *bench) withConns(ctx context.Context, env []string, conns int, measure func(*process) error) (g grown, err error) {
+	app, err := b.serve(ctx, append(env, "DB_MAX_CONNS="+strconv.Itoa(conns))...)
+	if err != nil {
+		return g, err
+	}
+	before, err := liveHeap(ctx, app)
+	if err != nil {
+		return g, err
+	}
+	if err := measure(app); err != nil {
+		return g, err
+	}
+	if g.held, err = b.memory(app.pid()); err != nil {
+		return g, err
+	}
+	after, err := liveHeap(ctx, app)
+	if err != nil {
+		return g, err
+	}
+	g.live = after - before
+	return g, app.stop()
+}
+
+func placementRow(name string, f, one figures) []string {
+	return []string{name, fmt.Sprintf("%.0f", f.rate), times(f.rate, one.rate), ms(f.p50), ms(f.p99), us(f.appCPU), us(f.pgCPU)}
 }

@@ -13,7 +13,27 @@ import (
 // document is docs/benchmarks.md as it grows, and its pictures.
 type document struct {
 	text     strings.Builder
+	targets  [][]string
 	pictures map[string]string // by file name
+}
+
+// targetsHere is where the table of targets goes, which is known at the end only.
+const targetsHere = "(targets)\n"
+
+// target notes what was aimed at, what came of it, and whether that will do.
+func (d *document) target(work, aim, measured string, met bool) {
+	verdict := "met"
+	if !met {
+		verdict = "**not met**"
+	}
+	d.targets = append(d.targets, []string{work, aim, measured, verdict})
+}
+
+// String is the whole text.
+func (d *document) String() string {
+	summary := &document{}
+	summary.table([]string{"work", "target", "measured", ""}, d.targets)
+	return strings.Replace(d.text.String(), targetsHere, summary.text.String(), 1)
 }
 
 func (d *document) title(text string)   { fmt.Fprintf(&d.text, "# %s\n\n", text) }
@@ -54,7 +74,7 @@ func (d *document) write(dir string) error {
 			return err
 		}
 	}
-	return os.WriteFile(filepath.Join(dir, "benchmarks.md"), []byte(d.text.String()), 0o644)
+	return os.WriteFile(filepath.Join(dir, "benchmarks.md"), []byte(d.String()), 0o644)
 }
 
 // ms writes a duration in milliseconds, with three significant digits.

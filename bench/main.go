@@ -72,14 +72,16 @@ type sizes struct {
 	tenantRows []int // subtasks of tenants, as they grow
 	placements []int // tenants with a database or schema of their own, as they grow
 	conns      int   // to those, in all
+
+	moreTenants, moreConns int // of those, with connections for all
 }
 
 var (
 	full = sizes{
 		accounts: 2000, big: 20_000, clients: []int{1, 2, 4, 8, 16, 32, 64, 128}, tenantRows: []int{100, 1000, 10_000, 100_000},
-		placements: []int{1, 40, 100, 500}, conns: 40,
+		placements: []int{1, 40, 100, 500}, conns: 40, moreTenants: 100, moreConns: 150,
 	}
-	small = sizes{accounts: 3, big: 100, clients: []int{1, 4}, tenantRows: []int{10, 100}, placements: []int{1, 4}, conns: 2}
+	small = sizes{accounts: 3, big: 100, clients: []int{1, 4}, tenantRows: []int{10, 100}, placements: []int{1, 4}, conns: 2, moreTenants: 4, moreConns: 8}
 )
 
 // all measures everything and writes it into d.
@@ -94,6 +96,8 @@ func (b *bench) all(ctx context.Context, d *document, sizes sizes) (err error) {
 	if err := b.describeMachine(ctx, d); err != nil {
 		return err
 	}
+	d.section("Targets")
+	d.text.WriteString(targetsHere)
 	if err := b.oneDatabase(ctx, d, sizes); err != nil {
 		return err
 	}

@@ -53,9 +53,29 @@ func (b *bench) pages(ctx context.Context, d *document, s site, accounts, big in
 		rows = append(rows, pageRow(subjects[i].name, f, figures[1], figures[i&^1], i < 6))
 	}
 	d.table([]string{"page", "requests/s", "of its floor", "p50 ms", "p95 ms", "p99 ms", "p50, of a tenant's", "CPU a page: server µs", "PostgreSQL µs"}, rows)
+	pageTargets(d, figures)
 	d.para("The original, recorded on a machine of this kind: a tenant's page 378 requests/s, p50 20 ms, p99 33 ms; of a tenant with 2,340 subtasks 105 requests/s, p50 74 ms; " +
 		"over all tenants 32 requests/s (first of 4,784 pages) and 15 (last); with 947,232 subtasks and one client, 0.75 s the first page and 2.4 s the last.")
 	return b.latencies(ctx, d, s, accounts, figures[1].rate)
+}
+
+// originalPages is how many of a tenant's pages a second the original served.
+const originalPages = 378
+
+// pageTargets judges the figures, in the order of the subjects in [bench.pages].
+func pageTargets(d *document, f []figures) {
+	floor, tenant := f[0], f[1]
+	d.target("a tenant's page", "at least 0.7 × the floor", times(tenant.rate, floor.rate), tenant.rate >= 0.7*floor.rate)
+	d.target("a tenant's page", "10 × the original, recorded elsewhere", fmt.Sprintf("%.1f ×", tenant.rate/originalPages), tenant.rate >= 10*originalPages)
+	within := func(work string, most float64, f figures) {
+		ratio := f.p50.Seconds() / tenant.p50.Seconds()
+		d.target(work, fmt.Sprintf("p50 within %g × of a tenant's page", most), fmt.Sprintf("%.2f ×", ratio), ratio <= most)
+	}
+	within("the big tenant's first page", 2, f[3])
+	within("the big tenant's last page", 2, f[5])
+	within("all tenants, first page", 3, f[6])
+	within("all tenants, middle page", 3, f[7])
+	within("all tenants, last page", 3, f[8])
 }
 
 func pageRow(name string, f, tenant, floor figures, hasFloor bool) []string {
