@@ -83,6 +83,19 @@ func TestTenantsPageWithoutOwnerSaysSo(t *testing.T) {
 	require.Contains(t, bodyOf(t, response), "PGOWNER is not set")
 }
 
+// Without a list nothing on the bare domain leads to it: its first page says where tenants are.
+func TestBareDomainWithoutOwner(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, databases, func(o *Options) { o.List = nil })
+	page := w.page(t, "GET localhost:8080 /")
+	require.Contains(t, page, "<code>localhost:8080</code>")
+	require.NotContains(t, page, "/tenants/")
+	require.JSONEq(t, `{"openapi": "/openapi.json"}`, w.page(t, "GET localhost:8080 /", "Accept: application/json"))
+	subtasks := w.ask(t, "GET localhost:8080 /subtasks/")
+	require.Equal(t, 404, subtasks.StatusCode)
+	require.Contains(t, bodyOf(t, subtasks), "on a tenant&#39;s own address")
+}
+
 func TestTenantsPageComesWhileADatabaseIsAway(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, databases, nil)

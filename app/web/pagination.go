@@ -19,16 +19,18 @@ var pageSizes = []int{10, 25, 50, 100}
 // parsePage reads a page's number as it stands in a path or a query: a number from 1, "last", or nothing
 // for the first page. In a path only numbers count.
 func parsePage(inPath, inQuery string) (int, error) {
-	text := inPath
-	if inPath == "" {
-		switch inQuery {
-		case "":
-			return 1, nil
-		case "last":
-			return lastPage, nil
-		}
-		text = inQuery
+	switch {
+	case inPath != "":
+		return pageNumber(inPath)
+	case inQuery == "":
+		return 1, nil
+	case inQuery == "last":
+		return lastPage, nil
 	}
+	return pageNumber(inQuery)
+}
+
+func pageNumber(text string) (int, error) {
 	page, err := strconv.ParseUint(text, 10, 31)
 	if err != nil || page == 0 {
 		return 0, refuse(http.StatusNotFound, "There is no page “%s”: pages are numbered from 1, and ?page=last is the last one.", text)

@@ -143,7 +143,9 @@ func (s *site) nav(c *gin.Context) []navItem {
 		add("Subtasks", "/subtasks/")
 		add("Projects", "/projects/")
 	default:
-		add("Tenants", "/tenants/")
+		if s.List != nil {
+			add("Tenants", "/tenants/")
+		}
 		if s.AllTenants {
 			add("All subtasks", "/subtasks/")
 		}
@@ -178,10 +180,11 @@ func addSlash(c *gin.Context) error {
 	return nil
 }
 
-// redirect sends the client to a path of this host.
-func redirect(c *gin.Context, status int, path string) {
+// redirect sends the client to a path of this host, with a query or without.
+func redirect(c *gin.Context, status int, target string) {
+	path, _, _ := strings.Cut(target, "?")
 	if !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") || strings.Contains(path, `\`) {
-		panic(fmt.Sprintf("redirect to %q, which is no path of this host", path))
+		panic(fmt.Sprintf("redirect to %q, which is no path of this host", target))
 	}
-	http.Redirect(c.Writer, c.Request, path, status)
+	http.Redirect(c.Writer, c.Request, target, status)
 }

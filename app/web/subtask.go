@@ -11,16 +11,6 @@ import (
 	"tenanted/scopes"
 )
 
-// home leads from / to the first page of this host.
-func (s *site) home(c *gin.Context) error {
-	if onBareDomain(c) && !s.AllTenants {
-		redirect(c, http.StatusFound, "/tenants/")
-		return nil
-	}
-	redirect(c, http.StatusFound, "/subtasks/")
-	return nil
-}
-
 // subtaskPage is what the template shows.
 type subtaskPage struct {
 	View     subtaskView
@@ -44,7 +34,10 @@ type subtaskRow struct {
 // subtasks shows a page of the list: a tenant's, or everybody's on the bare domain.
 func (s *site) subtasks(c *gin.Context) error {
 	all := onBareDomain(c)
-	if all && !s.AllTenants {
+	switch {
+	case all && !s.AllTenants && s.List == nil:
+		return refuse(http.StatusNotFound, "Subtasks are shown on a tenant's own address.")
+	case all && !s.AllTenants:
 		redirect(c, http.StatusFound, "/tenants/")
 		return nil
 	}
@@ -66,13 +59,22 @@ func (s *site) subtasks(c *gin.Context) error {
 	return nil
 }
 
+// subtasksPage serves /subtasks/2/.
+func (s *site) subtasksPage(c *gin.Context) error {
+	if _, err := pageNumber(c.Param("number")); err != nil {
+		return err
+	}
+	return s.subtasks(c)
+}
+
 // subtasksPageWithoutSlash serves /subtasks/2.json, and sends /subtasks/2 on to /subtasks/2/.
 func (s *site) subtasksPageWithoutSlash(c *gin.Context) error {
-	if strings.HasSuffix(c.Param("number"), ".json") {
-		return s.subtasks(c)
-	}
-	if _, err := parsePage(c.Param("number"), ""); err != nil {
+	number, json := strings.CutSuffix(c.Param("number"), ".json")
+	if _, err := pageNumber(number); err != nil {
 		return err
+	}
+	if json {
+		return s.subtasks(c)
 	}
 	return addSlash(c)
 }

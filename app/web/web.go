@@ -45,7 +45,8 @@ type Options struct {
 	// connection to list them with, and the page says so.
 	List func(context.Context) ([]TenantEntry, error)
 	// AllTenants shows the list of subtasks over all tenants on the bare domain, read-only. It needs a DB
-	// that serves scopes.AllTenants. Off, the bare domain leads to /tenants/.
+	// that serves scopes.AllTenants. Off, the bare domain leads to /tenants/ or, without List, only says
+	// where tenants are.
 	AllTenants bool
 	// Ready says whether requests can be served now, for /readyz. Nil: always.
 	Ready func(context.Context) error
@@ -71,7 +72,7 @@ type Options struct {
 	// MaxWait is how long a request waits for its tenant's turn before it is refused with a 503.
 	// Default: 2 s.
 	MaxWait time.Duration
-	// Timeout ends the work on a request. Default: 10 s.
+	// Timeout ends the work on a request, and before that the lookup of its tenant. Default: 10 s.
 	Timeout time.Duration
 }
 
@@ -146,7 +147,7 @@ func newSite(options Options) (*site, error) {
 	}
 	return &site{
 		Options:     o,
-		resolve:     tenanthttp.Middleware{Source: source, Directory: o.Directory, Optional: true},
+		resolve:     tenanthttp.Middleware{Source: source, Directory: bounded{o.Directory, o.Timeout}, Optional: true},
 		crossOrigin: http.NewCrossOriginProtection(),
 		gates:       newGates(o.MaxRequests, o.MaxPerTenant, o.MaxWait),
 		metrics:     m,
@@ -181,7 +182,7 @@ func (s *site) pages(r *gin.RouterGroup) {
 	get(r, "/subtasks/", s.handle(s.subtasks))
 	get(r, "/subtasks.json", s.handle(s.subtasks))
 	get(r, "/subtasks/:number", s.handle(s.subtasksPageWithoutSlash))
-	get(r, "/subtasks/:number/", s.handle(s.subtasks))
+	get(r, "/subtasks/:number/", s.handle(s.subtasksPage))
 	post(r, "/subtasks/:number/complete", s.handle(s.complete))
 	get(r, "/projects", s.handle(addSlash))
 	get(r, "/projects/", s.handle(s.projects))
