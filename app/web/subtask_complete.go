@@ -6,7 +6,11 @@ import (
 	"strconv"
 
 	"github.com/gin-gonic/gin"
+	"github.com/gin-gonic/gin/binding"
+	"gorm.io/gorm"
+
 	"tenanted/models"
+	"tenanted/scopes"
 )
 
 // complete marks a subtask done or open, whichever the form or JSON document says, and leads back to the
@@ -19,7 +23,8 @@ func (s *site) complete(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	id, err := strconv.ParseInt(c.Param("number"), 10, 64)
+	number, err := strconv.ParseUint(c.Param("number"), 10, 63) // which takes no sign
+	id := int64(number)
 	if err != nil || id < 1 {
 		return refuse(http.StatusNotFound, "There is no subtask “%s” here.", c.Param("number"))
 	}
@@ -47,24 +52,34 @@ type completeJSON struct {
 // readComplete reads complete=true or false from a form or a JSON document.
 func readComplete(c *gin.Context) (bool, error) {
 	var body struct {
-		Complete *bool `form:"complete" json:"complete"`
+		Form string `form:"complete" json:"-"`
+		JSON *bool  `form:"-" json:"complete"`
 	}
-	if err := c.ShouldBind(&body); err != nil || body.Complete == nil {
-		if errors.As(err, new(*http.MaxBytesError)) {
-			return false, err
-		}
-		return false, refuse(http.StatusBadRequest, "The request must say complete=true or complete=false, as a form or as JSON.")
+	var kind binding.Binding = binding.Form
+	if c.ContentType() == binding.MIMEJSON {
+		kind = binding.JSON
 	}
-	return *body.Complete, nil
+	err := c.ShouldBindWith(&body, kind)
+	if errors.As(err, new(*http.MaxBytesError)) {
+		return false, err
+	}
+	switch {
+	case err == nil && body.JSON != nil:
+		return *body.JSON, nil
+	case err == nil && (body.Form == "true" || body.Form == "false"):
+		return body.Form == "true", nil
+	}
+	return false, refuse(http.StatusBadRequest, "The request must say complete=true or complete=false, as a form or as JSON.")
 }
 
 // setComplete changes the tenant's own subtask. Another tenant's is not there.
 func (s *site) setComplete(c *gin.Context, id int64, done bool) error {
-	result := s.DB.WithContext(c.Request.Context()).Model(&models.Subtask{}).Where("id = ?", id).Update("complete", done)
-	if result.Error == nil && result.RowsAffected == 0 {
+	db := s.DB.WithContext(c.Request.Context()).Scopes(scopes.RequireRows)
+	err := db.Model(&models.Subtask{}).Where("id = ?", id).Update("complete", done).Error
+	if errors.Is(err, gorm.ErrRecordNotFound) {
 		return refuse(http.StatusNotFound, "There is no subtask #%d here.", id)
 	}
-	return result.Error
+	return err
 }
 
 // backToView leads to the page that the change was made on, or to the last one if it is gone: under a

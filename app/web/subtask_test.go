@@ -240,12 +240,41 @@ func TestMarkingDoneRefusesWhatIsNotTheTenants(t *testing.T) {
 			require.Equal(t, status, response.StatusCode, "%q", body)
 			require.Empty(t, response.Header.Get("Set-Cookie"))
 		}
-		for _, id := range []string{"0", "-1", "abc", "99999999999999999999"} {
+		for _, id := range []string{"0", "-1", "+1", "abc", "99999999999999999999"} {
 			require.Equal(t, 404, w.send(t, "POST tenant-0.localhost /subtasks/"+id+"/complete", "complete=true", form).StatusCode, id)
 		}
 		require.Equal(t, 400, w.send(t, "POST tenant-0.localhost /subtasks/1/complete?size=7", "complete=true", form).StatusCode)
 		require.Equal(t, 413, w.send(t, "POST tenant-0.localhost /subtasks/1/complete", "complete=true&x="+strings.Repeat("x", maxBody), form).StatusCode)
 		require.False(t, w.isComplete(t, 0, ofTenant0) && w.isComplete(t, 0, 1))
+	}
+}
+
+// A form and a JSON document may say it, in words that leave no doubt.
+func TestWhatMarkingDoneTakes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, single, nil)
+	for _, c := range []struct {
+		kind, body string
+		status     int
+	}{
+		{"application/x-www-form-urlencoded", "complete=true", 303},
+		{"multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=\"complete\"\r\n\r\ntrue\r\n--x--\r\n", 303},
+		{"application/json; charset=utf-8", `{"complete": true}`, 303},
+		{"application/x-www-form-urlencoded", "complete=", 400},
+		{"application/x-www-form-urlencoded", "complete=%zz", 400},
+		{"multipart/form-data", "complete=true", 400},
+		{"application/json", `{"complete": null}`, 400},
+		{"application/json", `{"complete": "true"}`, 400},
+		{"application/json", `complete=true`, 400},
+		{"application/x-yaml", "complete: true", 400},
+		{"application/toml", "complete = true", 400},
+		{"application/xml", "<x><Complete>true</Complete></x>", 400},
+		{"application/x-msgpack", "\x81\xa8complete\xc3", 400},
+		{"text/plain", "complete=true", 400},
+		{"", "complete=true", 400},
+	} {
+		response := w.send(t, "POST tenant-0.localhost /subtasks/1/complete", c.body, "Content-Type: "+c.kind)
+		require.Equal(t, c.status, response.StatusCode, "%s: %s", c.kind, c.body)
 	}
 }
 
