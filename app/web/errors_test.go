@@ -98,6 +98,26 @@ func TestTimeoutIsA503(t *testing.T) {
 	require.Contains(t, bodyOf(t, response), "took too long")
 }
 
+// hanging is a directory that does not answer.
+type hanging struct{}
+
+func (hanging) Lookup(ctx context.Context, _ string) (scopes.Tenant, error) {
+	<-ctx.Done()
+	return scopes.Tenant{}, ctx.Err()
+}
+
+func TestDirectoryThatHangsIsA503(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, single, func(o *Options) {
+		o.Directory, o.Timeout, o.Metrics = hanging{}, 50*time.Millisecond, prometheus.NewRegistry()
+	})
+	for _, path := range []string{"/subtasks/", "/nope/", "/metrics"} {
+		response := w.ask(t, "GET tenant-0.localhost "+path)
+		require.Equal(t, 503, response.StatusCode, path)
+		require.Contains(t, bodyOf(t, response), "took too long")
+	}
+}
+
 func TestClientThatLeftGetsNothing(t *testing.T) {
 	t.Parallel()
 	w := failing(t, func(w *world, c *gin.Context) error {

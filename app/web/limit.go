@@ -112,7 +112,9 @@ func (s *site) takeTurn(c *gin.Context) {
 	tenant, _ := scopes.FromContext(c.Request.Context()) // without one: the bare domain's turn
 	done, err := s.gates.takeTurn(c.Request.Context(), tenant.ID)
 	if err != nil {
-		s.metrics.refused("tenant")
+		if errors.Is(err, errBusy) { // else the client has gone
+			s.metrics.refused("tenant")
+		}
 		s.fail(c, err)
 		return
 	}

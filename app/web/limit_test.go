@@ -109,6 +109,19 @@ func TestOneTenantCannotTakeWhatOthersNeed(t *testing.T) {
 	require.Zero(t, len(w.site.gates.total))
 }
 
+// Who leaves while waiting for a turn was not refused.
+func TestLeavingIsNoRefusal(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, single, func(o *Options) { o.MaxPerTenant, o.Metrics = 1, prometheus.NewRegistry() })
+	done, err := w.site.gates.takeTurn(t.Context(), 1)
+	require.NoError(t, err)
+	defer done()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.Equal(t, statusClientGone, w.askAs(ctx, "tenant-0.localhost", "/subtasks/"))
+	require.NotContains(t, w.page(t, "GET localhost /metrics"), "tenanted_http_refused_total{")
+}
+
 func TestTooManyRequestsAltogether(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})

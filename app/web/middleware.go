@@ -14,6 +14,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"tenanted/scopes"
+	"tenanted/scopes/tenanthttp"
 )
 
 const (
@@ -106,6 +107,19 @@ func (s *site) tenant(c *gin.Context) {
 		return
 	}
 	c.Request = r
+}
+
+// bounded is a directory whose lookups do not hang for longer than timeout.
+type bounded struct {
+	tenanthttp.Directory
+	timeout time.Duration
+}
+
+// Lookup implements tenanthttp.Directory.
+func (b bounded) Lookup(ctx context.Context, slug string) (scopes.Tenant, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.timeout)
+	defer cancel()
+	return b.Directory.Lookup(ctx, slug)
 }
 
 // sameOrigin refuses what another site's page makes a browser send.
