@@ -9,6 +9,7 @@ import (
 
 	"tenanted/app/config"
 	"tenanted/internal/testpg"
+	"tenanted/scopes"
 )
 
 // A change made elsewhere is heard of long before what is remembered expires; the clock stands still here, so it
@@ -45,4 +46,26 @@ func TestChangesAreHeardOf(t *testing.T) {
 	db.Exec(t, testpg.Owner, "update control.tenants set slug = 'renamed'")
 	answers("tenant-0", fmt.Sprintf(unknown, "tenant-0"))
 	answers("renamed", active)
+}
+
+// The news of a change may come between a lookup's answer and the moment that it is remembered, which is when the clock
+// is asked.
+func TestAnAnswerFromBeforeAChangeIsNotRemembered(t *testing.T) {
+	t.Parallel()
+	db, cfg := bare(t, config.SingleSchema)
+	withTenants(t, cfg, 1)
+	directory := openDirectory(t, cfg)
+	began, changed := time.Now(), false
+	directory.SetClock(func() time.Time {
+		if !changed {
+			changed = true
+			db.Exec(t, testpg.Owner, "update control.tenants set state = 'suspended'")
+			directory.Forget()
+		}
+		return began
+	})
+	_, err := directory.Lookup(t.Context(), "tenant-0")
+	require.NoError(t, err)
+	_, err = directory.Lookup(t.Context(), "tenant-0")
+	require.Equal(t, &scopes.TenantUnavailableError{Slug: "tenant-0", State: "suspended"}, err)
 }

@@ -13,6 +13,7 @@ import (
 
 	"tenanted/app/config"
 	"tenanted/scopes"
+	"tenanted/scopes/session"
 	"tenanted/scopes/tenanthttp"
 )
 
@@ -48,9 +49,10 @@ type Directory struct {
 
 // answer is what a lookup found.
 type answer struct {
-	tenant scopes.Tenant
-	state  string // empty: there is no such tenant
-	until  time.Time
+	tenant  scopes.Tenant
+	state   string // empty: there is no such tenant
+	until   time.Time
+	changes int64 // heard of before the question; after another one the answer is good no more
 }
 
 // Entry is a tenant in the list.
@@ -113,13 +115,10 @@ func (d *Directory) Lookup(ctx context.Context, slug string) (scopes.Tenant, err
 	} else {
 		d.asked.Add(1)
 		var err error
-		changes := d.changes.Load()
 		if found, err = d.ask(ctx, slug); err != nil {
-			return scopes.Tenant{}, fmt.Errorf("look up tenant %q: %w", slug, unavailable(err))
+			return scopes.Tenant{}, fmt.Errorf("look up tenant %q: %w", slug, session.Explain(err))
 		}
-		if changes == d.changes.Load() { // else the answer may be from before a change
-			d.remember(slug, found)
-		}
+		d.remember(slug, found)
 	}
 	switch found.state {
 	case "":
@@ -136,7 +135,7 @@ func (d *Directory) remembered(slug string) (answer, bool) {
 	if !ok {
 		found, ok = d.unknown.Get(slug)
 	}
-	return found, ok && d.now().Before(found.until)
+	return found, ok && found.changes == d.changes.Load() && d.now().Before(found.until)
 }
 
 func (d *Directory) remember(slug string, found answer) {
@@ -152,11 +151,11 @@ func (d *Directory) remember(slug string, found answer) {
 }
 
 func (d *Directory) ask(ctx context.Context, slug string) (answer, error) {
-	var a answer
+	a := answer{changes: d.changes.Load()}
 	err := d.runtime.QueryRow(ctx, "select id, slug, database, schema, state from control.tenant_by_slug($1)", slug).
 		Scan(&a.tenant.ID, &a.tenant.Slug, &a.tenant.Database, &a.tenant.Schema, &a.state)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return answer{}, nil
+		return answer{changes: a.changes}, nil
 	}
 	return a, err
 }
@@ -172,7 +171,7 @@ func (d *Directory) List(ctx context.Context, limit int) ([]Entry, error) {
 		return e, row.Scan(&e.ID, &e.Slug, &e.Database, &e.Schema, &e.Name, &e.State)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list the tenants: %w", unavailable(err))
+		return nil, fmt.Errorf("list the tenants: %w", session.Explain(err))
 	}
 	return entries, nil
 }
@@ -189,7 +188,7 @@ func (d *Directory) Stats() DirectoryStats {
 }
 
 // Ping reports whether the directory's database answers.
-func (d *Directory) Ping(ctx context.Context) error { return unavailable(d.runtime.Ping(ctx)) }
+func (d *Directory) Ping(ctx context.Context) error { return session.Explain(d.runtime.Ping(ctx)) }
 
 // Close closes the directory's connections, and waits for lookups under way. It returns no error; it is an io.Closer.
 func (d *Directory) Close() error {

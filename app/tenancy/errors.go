@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"strings"
 
@@ -12,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"tenanted/app/config"
-	"tenanted/scopes"
+	"tenanted/scopes/session"
 )
 
 // NotReadyError says that something `migrate` makes is missing or outdated.
@@ -108,12 +107,7 @@ func (e *connectError) Error() string {
 	return fmt.Sprintf("cannot connect to database %q on %s as role %q: %s", e.to.Database, address(e.to), e.to.User, e.reason())
 }
 
-func (e *connectError) Unwrap() []error {
-	if away(e.err) {
-		return []error{scopes.ErrUnavailable, e.err}
-	}
-	return []error{e.err}
-}
+func (e *connectError) Unwrap() error { return session.Explain(e.err) }
 
 // reason is the server's own message or, where none answered, what became of each address that was tried.
 func (e *connectError) reason() string {
@@ -132,24 +126,4 @@ func address(to *pgx.ConnConfig) string {
 		return to.Host
 	}
 	return net.JoinHostPort(to.Host, fmt.Sprint(to.Port))
-}
-
-// unavailable puts scopes.ErrUnavailable into the chain of an error that says the server is away.
-func unavailable(err error) error {
-	if err == nil || errors.Is(err, scopes.ErrUnavailable) || !away(err) {
-		return err
-	}
-	return fmt.Errorf("%w: %w", scopes.ErrUnavailable, err)
-}
-
-func away(err error) bool {
-	switch c := code(err); {
-	case c == "57P01", c == "57P02", c == "57P03", c == "57P05", c == "53300", strings.HasPrefix(c, "08"):
-		return true // shut down, crashed, starting, idle too long, too many connections, connection failures
-	case c != "", errors.Is(err, context.Canceled):
-		return false
-	}
-	_, connecting := errors.AsType[*pgconn.ConnectError](err)
-	_, network := errors.AsType[net.Error](err)
-	return connecting || network || errors.Is(err, io.ErrUnexpectedEOF)
 }

@@ -13,3 +13,6 @@ const (
 
 // SetClock replaces the directory's clock.
 func (d *Directory) SetClock(now func() time.Time) { d.now = now }
+
+// Forget is what the directory does when it hears of a change.
+func (d *Directory) Forget() { d.forget() }

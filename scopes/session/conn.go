@@ -58,9 +58,9 @@ func (c *Conn) IsValid() bool {
 // lost too. A connection that a caller's cancelled context closed is not lost.
 func (c *Conn) Lost() bool { return c.lost }
 
-// explain is the function of that name, and remembers a connection that is lost.
+// explain is [Explain], and remembers a connection that is lost.
 func (c *Conn) explain(err error) error {
-	err = explain(err)
+	err = Explain(err)
 	c.lost = c.lost || errors.Is(err, scopes.ErrUnavailable)
 	return err
 }

@@ -44,7 +44,7 @@ func Open(config *pgx.ConnConfig) *sql.DB { return sql.OpenDB(NewConnector(confi
 func (c *Connector) Connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := stdlib.GetConnector(*c.config).Connect(ctx)
 	if err != nil {
-		return nil, explain(fmt.Errorf("connect to database %q: %w", c.config.Database, err))
+		return nil, Explain(fmt.Errorf("connect to database %q: %w", c.config.Database, err))
 	}
 	return newConn(conn.(*stdlib.Conn), c), nil
 }

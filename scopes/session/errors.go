@@ -13,9 +13,10 @@ import (
 	"tenanted/scopes"
 )
 
-// explain puts scopes.ErrUnavailable into the chain of an error that says the server cannot be reached, is
-// starting or stopping, or has no connection to spare.
-func explain(err error) error {
+// Explain puts scopes.ErrUnavailable into the chain of an error that says the server cannot be reached, is
+// starting or stopping, or has no connection to spare. The errors of this package are explained already; it is for
+// connections that a program has beside them.
+func Explain(err error) error {
 	if err == nil || errors.Is(err, scopes.ErrUnavailable) || !unavailable(err) {
 		return err
 	}
