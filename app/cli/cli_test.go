@@ -149,6 +149,21 @@ func TestAnotherStrategyOnTheSameDatabaseIsRefused(t *testing.T) {
 	})
 }
 
+// Looking for what is wrong with one tenant must not need that tenant.
+func TestTheDirectoryIsEnoughToLookAtTenants(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, config.MultipleDb)
+	for _, command := range []string{"tenants list", "dbshell --tenant tenant-0"} {
+		w.fails(t, 1, "run `tenanted migrate`", strings.Fields(command)...)
+	}
+	w.ok(t, "migrate")
+	w.ok(t, "seed")
+	w.db.Exec(t, testpg.Owner, `drop database "`+w.db.Name+`_tenant-1"`)
+	require.Equal(t, 3, strings.Count(w.ok(t, "tenants", "list"), " active"))
+	w.ok(t, "dbshell", "--tenant", "tenant-0", "--", "-c", "select 1")
+	w.fails(t, 1, `_tenant-1" does not exist: run `+"`tenanted migrate`", "check")
+}
+
 func TestCheckFindsAndMends(t *testing.T) {
 	t.Parallel()
 	eachStrategy(t, func(t *testing.T, w *world) {

@@ -85,6 +85,9 @@ func findPsql(binDir string) (string, error) {
 }
 
 func lookUp(ctx context.Context, cfg config.Config, slug string) (scopes.Tenant, error) {
+	if err := tenancy.DirectoryReady(ctx, cfg); err != nil {
+		return scopes.Tenant{}, err
+	}
 	directory, err := tenancy.OpenDirectory(ctx, cfg)
 	if err != nil {
 		return scopes.Tenant{}, err

@@ -12,7 +12,7 @@ func serveProfiles(ctx context.Context, addr string) (stop func(), err error) {
 	if addr == "" {
 		return func() {}, nil
 	}
-	listener, err := listen(ctx, addr)
+	listener, err := listen(ctx, "--pprof", addr)
 	if err != nil {
 		return nil, err
 	}

@@ -72,11 +72,16 @@ none. On a server of your own it changes nothing, and does not start unless ever
 }
 
 func (p *program) serve(ctx context.Context, s *server, o serveOptions) error {
-	listener, err := listen(ctx, o.addr) // before the work that would be in vain
+	listener, err := listen(ctx, "--addr", o.addr) // before the work that would be in vain
 	if err != nil {
 		return err
 	}
 	defer listener.Close()
+	stopProfiles, err := serveProfiles(ctx, o.pprof)
+	if err != nil {
+		return err
+	}
+	defer stopProfiles()
 	if s.local != nil {
 		p.say("using the private PostgreSQL in " + s.local.Dir())
 	}
@@ -85,11 +90,6 @@ func (p *program) serve(ctx context.Context, s *server, o serveOptions) error {
 	}
 	collectSeldom()
 	log := p.logger(o.accessLog)
-	stopProfiles, err := serveProfiles(ctx, o.pprof)
-	if err != nil {
-		return err
-	}
-	defer stopProfiles()
 	app, err := tenancy.Open(ctx, s.cfg, log)
 	if err != nil {
 		return err
@@ -116,14 +116,19 @@ func collectSeldom() {
 	}
 }
 
-func listen(ctx context.Context, addr string) (net.Listener, error) {
-	if _, _, err := net.SplitHostPort(addr); err != nil {
-		return nil, usage("--addr %s is not an address: write host:port, as localhost:8080 or :8080", addr)
+// listen listens at the address that a flag gives.
+func listen(ctx context.Context, flag, addr string) (net.Listener, error) {
+	_, port, err := net.SplitHostPort(addr)
+	if err == nil {
+		_, err = net.DefaultResolver.LookupPort(ctx, "tcp", port)
+	}
+	if err != nil {
+		return nil, usage("%s %s is not an address: write host:port, as localhost:8080 or :8080", flag, addr)
 	}
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("address %s is in use: stop the program that uses it, or choose another one with --addr", addr)
+		return nil, fmt.Errorf("address %s is in use: stop the program that uses it, or choose another one with %s", addr, flag)
 	}
 	return listener, err
 }

@@ -22,6 +22,10 @@ func TestServeAddresses(t *testing.T) {
 	addr := taken.Addr().String()
 	w.fails(t, 1, "address "+addr+" is in use: stop the program that uses it, or choose another one with --addr", "serve", "--addr", addr)
 	w.fails(t, 2, "--addr 8080 is not an address", "serve", "--addr", "8080")
+	w.fails(t, 2, "--addr :80800 is not an address", "serve", "--addr", ":80800")
+	w.fails(t, 2, "--pprof 6060 is not an address", "serve", "--addr", "localhost:0", "--pprof", "6060")
+	w.fails(t, 1, "address "+addr+" is in use: stop the program that uses it, or choose another one with --pprof",
+		"serve", "--addr", "localhost:0", "--pprof", addr)
 	w.fails(t, 1, "no-such-host.invalid", "serve", "--addr", "no-such-host.invalid:80")
 }
 

@@ -32,7 +32,7 @@ func newTenants(p *program) *cobra.Command {
 }
 
 func (p *program) listTenants(ctx context.Context, s *server) error {
-	if err := tenancy.Ready(ctx, s.cfg); err != nil {
+	if err := tenancy.DirectoryReady(ctx, s.cfg); err != nil {
 		return err
 	}
 	directory, err := tenancy.OpenDirectory(ctx, s.cfg)

@@ -44,21 +44,41 @@ func Ready(ctx context.Context, cfg config.Config) error {
 	return group.Wait()
 }
 
-// defaultReady looks at the default database: its directory and the placements in it.
-func defaultReady(ctx context.Context, cfg config.Config, schemas []string) error {
-	conn, err := Connect(ctx, cfg.Runtime(), cfg.Database)
-	if err != nil {
-		return notReady(cfg, err)
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	versions, err := defaultVersions(ctx, cfg, conn)
+// DirectoryReady is [Ready] for the directory alone, whatever has become of the tenants' placements.
+func DirectoryReady(ctx context.Context, cfg config.Config) error {
+	conn, _, err := openDefault(ctx, cfg)
 	if err != nil {
 		return err
 	}
+	return conn.Close(context.WithoutCancel(ctx))
+}
+
+// defaultReady looks at the default database: its directory and the placements in it.
+func defaultReady(ctx context.Context, cfg config.Config, schemas []string) error {
+	conn, versions, err := openDefault(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
 	if cfg.Strategy == config.MultipleSchemas {
 		schemas = tenantSchemas(versions)
 	}
 	return placementsReady(ctx, cfg, conn, schemas, versions)
+}
+
+// openDefault connects to the default database as the runtime role, and returns the versions there, if its directory is
+// current and of this configuration.
+func openDefault(ctx context.Context, cfg config.Config) (*pgx.Conn, map[string]int64, error) {
+	conn, err := Connect(ctx, cfg.Runtime(), cfg.Database)
+	if err != nil {
+		return nil, nil, notReady(cfg, err)
+	}
+	versions, err := defaultVersions(ctx, cfg, conn)
+	if err != nil {
+		_ = conn.Close(context.WithoutCancel(ctx))
+		return nil, nil, err
+	}
+	return conn, versions, nil
 }
 
 // defaultVersions returns the versions in the default database, if its directory is current and of this
@@ -98,15 +118,11 @@ func tenantReady(ctx context.Context, cfg config.Config, database string) error 
 // save those that are just being created; without one those of the configuration or, in MultipleSchemas, those
 // that the runtime role has rights in. It refuses a default database that is not set up, with the errors of [Ready].
 func Fleet(ctx context.Context, cfg config.Config) ([]scopes.Placement, error) {
-	conn, err := Connect(ctx, cfg.Runtime(), cfg.Database)
-	if err != nil {
-		return nil, notReady(cfg, err)
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	versions, err := defaultVersions(ctx, cfg, conn)
+	conn, versions, err := openDefault(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
+	defer conn.Close(context.WithoutCancel(ctx))
 	if setup, err := NewSetup(cfg, nil, func(string) {}); err == nil {
 		return setup.placements(ctx, func(p scopes.Placement) bool {
 			_, granted := versions[p.Schema]
