@@ -183,6 +183,19 @@ func TestServiceFile(t *testing.T) {
 	require.ErrorContains(t, err, "no section [other]")
 }
 
+// pgx reads the process's environment by itself, where PGSERVICE may be without its file.
+func TestServiceWithItsFileInDotEnv(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "services")
+	require.NoError(t, os.WriteFile(file, []byte("[main]\nhost=svc.example.com\n"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, ".env"), []byte("PGSERVICEFILE="+file+"\n"), 0o600))
+	t.Setenv("PGSERVICE", "main")
+	t.Setenv("HOME", dir)
+	cfg, err := config.Load([]string{"PGSERVICE=main"}, dir)
+	require.NoError(t, err)
+	require.Equal(t, "svc.example.com:5432", cfg.Server())
+}
+
 func TestAtLeadsToThePrivateServer(t *testing.T) {
 	t.Parallel()
 	cfg, err := load(t).At("/tmp/socket's dir", 5433)

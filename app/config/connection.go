@@ -98,6 +98,7 @@ func readService(vars map[string]string) (map[string]string, error) {
 	if err != nil {
 		return nil, &Error{"PGSERVICE", name, fmt.Sprintf("the service file %s has no section [%s]", path, name)}
 	}
+	service.Settings["servicefile"] = path // pgx finds PGSERVICE in the process's environment, and reads it once more
 	return service.Settings, nil
 }
 

@@ -92,7 +92,7 @@ func (d *Directory) Follow(ctx context.Context, cfg config.Config) {
 }
 
 func newPool(ctx context.Context, to *pgx.ConnConfig, conns int32) (*pgxpool.Pool, error) {
-	pool, err := pgxpool.ParseConfig("")
+	pool, err := pgxpool.ParseConfig(to.ConnString())
 	if err != nil {
 		return nil, err
 	}

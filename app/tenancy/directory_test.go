@@ -2,6 +2,8 @@ package tenancy_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -121,6 +123,18 @@ func TestALookupOnAServerThatIsAway(t *testing.T) {
 	_, err = directory.List(t.Context(), 0)
 	require.ErrorIs(t, err, scopes.ErrUnavailable)
 	require.ErrorIs(t, directory.Ping(t.Context()), scopes.ErrUnavailable)
+}
+
+// pgxpool reads the process's environment by itself, where PGSERVICE may be without its file.
+func TestTheDirectoryGoesByItsSettingsAlone(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "services")
+	require.NoError(t, os.WriteFile(file, []byte("[main]\nhost=localhost\n"), 0o600))
+	t.Setenv("PGSERVICE", "main")
+	t.Setenv("HOME", dir)
+	cfg, err := config.Load([]string{"PGSERVICE=main", "PGSERVICEFILE=" + file}, dir)
+	require.NoError(t, err)
+	openDirectory(t, cfg)
 }
 
 // Connections that the server has ended are replaced: lookups recover without a restart.
