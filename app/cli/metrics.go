@@ -15,8 +15,8 @@ import (
 // connections at the moment, so MultipleDb with many tenants stays bounded too.
 const shownDatabases = 50
 
-// metricsOf returns the process's metrics, the connections' and the directory's. Nothing is labelled by tenant: the
-// page is public.
+// metricsOf returns the process's metrics, the connections' and the directory's. No label is a tenant; in MultipleDb,
+// though, a database's name has the slug in it.
 func metricsOf(app *tenancy.Tenancy) *prometheus.Registry {
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(

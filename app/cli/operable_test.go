@@ -1,12 +1,37 @@
 package cli_test
 
 import (
+	"os"
+	"regexp"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"tenanted/app/config"
 )
+
+// documented fails unless docs/operations.md has each name that the pattern finds in text.
+func documented(t *testing.T, pattern, text string) {
+	t.Helper()
+	document, err := os.ReadFile("../../docs/operations.md")
+	require.NoError(t, err)
+	found := regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1)
+	require.NotEmpty(t, found)
+	for _, match := range found {
+		require.Contains(t, string(document), "`"+match[1])
+	}
+}
+
+func TestFlagsAndSettingsAreDocumented(t *testing.T) {
+	t.Parallel()
+	w := &world{dir: t.TempDir()}
+	for _, command := range []string{"serve", "migrate", "seed", "check", "dbshell"} {
+		documented(t, `(?m)^ +(--[a-z-]+) `, w.ok(t, command, "--help"))
+	}
+	settings, err := os.ReadFile("../../.env.example")
+	require.NoError(t, err)
+	documented(t, `(?m)^#([A-Z_]+)=`, string(settings))
+}
 
 func TestServeShowsItsFigures(t *testing.T) {
 	t.Parallel()
@@ -21,6 +46,7 @@ func TestServeShowsItsFigures(t *testing.T) {
 	}
 	status, figures := s.get(t, "localhost", "/metrics")
 	require.Equal(t, 200, status)
+	documented(t, `(?m)^# TYPE (tenanted_\w+) `, figures)
 	require.Contains(t, figures, `tenanted_db_connections{database="`+w.db.Name+`",state="idle"} 1`)
 	// The directory forgets once when it begins to hear of changes, which may be between two of the requests.
 	require.Regexp(t, `tenanted_directory_lookups_total{answer="memory"} [12]\n`, figures)

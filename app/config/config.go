@@ -42,7 +42,7 @@ type Config struct {
 	AllowedHosts []string
 	// Location is the time zone that days begin in: TZ. Default: UTC.
 	Location *time.Location
-	// MaxConns bounds the runtime role's connections over all databases: DB_MAX_CONNS. Default: 40.
+	// MaxConns bounds the connections to tenants' data over all databases: DB_MAX_CONNS. Default: 40.
 	MaxConns int
 	// MaxIdleTime closes connections that were idle for longer: DB_MAX_IDLE_TIME. Default: 5 minutes.
 	MaxIdleTime time.Duration
