@@ -60,8 +60,8 @@ func (c *Creator) Close(ctx context.Context) {
 }
 
 // Create makes the tenant: its row in the directory, its placement, its data, and makes it active. A tenant
-// that exists is only filled again, whatever its state but "dropping", in the placement it has; a slug or id that is somebody else's
-// is an error. When it fails, the tenant stays in state "creating", and the next Create carries on.
+// that exists is only filled again, whatever its state but "dropping", in the placement it has; a slug or id that is
+// somebody else's is an error. When it fails, the tenant stays in state "creating", and the next Create carries on.
 func (c *Creator) Create(ctx context.Context, n NewTenant, fill Fill) (scopes.Tenant, error) {
 	tenant, state, err := c.enter(ctx, n)
 	if err != nil {

@@ -85,7 +85,8 @@ func (c *Conn) sendCarry(p *pgconn.Pipeline, y carry) {
 }
 
 // receiveCarry ends the sending of a pipeline and reads what answers the carry. An error leaves the pipeline
-// closed; if it came before the first answer, nothing has been executed, and the statement may be tried again on another connection.
+// closed; if it came before the first answer, nothing has been executed, and the statement may be tried again on
+// another connection.
 func (c *Conn) receiveCarry(p *pgconn.Pipeline) error {
 	err := p.Sync()
 	if err == nil && c.tx == nil {
