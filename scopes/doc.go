@@ -4,9 +4,9 @@
 // # Model
 //
 // A tenant is put into the context once, where a request or a job begins, with [WithTenant]. A model
-// becomes tenanted by a field of type [TenantID], most simply by embedding [Tenanted]. The field's type
-// adds the condition on the tenant to whatever GORM builds for the model (the way gorm.DeletedAt does),
-// and the [Plugin] stands before every operation of GORM and refuses what cannot be confined.
+// becomes tenanted by a field of type [TenantID], most simply by embedding [Tenanted]. The [Plugin] stands
+// before every operation of GORM, refuses what cannot be confined, and adds the condition on the tenant to the
+// rest. Where the model is joined, the field's type adds it, the way gorm.DeletedAt does.
 //
 // # Guarantees
 //
