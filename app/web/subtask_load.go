@@ -73,12 +73,20 @@ func (v subtaskView) keys(db *gorm.DB, p pagination) *gorm.DB {
 	return query.Order(reversed(v.order())).Limit(rows).Offset(count - offset - rows)
 }
 
+// hasWords is true of a name that has all words of a text, of which the last may be the beginning of one. It can use the
+// index on words; a text without a word is in no name.
+const hasWords = `to_tsvector('simple', subtasks.name) @@ (nullif(plainto_tsquery('simple', ?)::text, '') || ':*')::tsquery`
+
 // filter adds the view's conditions. They are on the subtask's own columns, so that counting joins nothing.
 func (v subtaskView) filter(db, query *gorm.DB) *gorm.DB {
 	if v.Status != "" {
 		query = query.Where("subtasks.complete = ?", v.Status == "done")
 	}
-	if v.Search != "" {
+	switch {
+	case v.Search == "":
+	case v.All:
+		query = query.Where(hasWords, v.Search)
+	default:
 		query = query.Where("subtasks.name ILIKE ?", contains(v.Search))
 	}
 	if v.Project != 0 {

@@ -27,9 +27,6 @@ var (
 	subtaskSorts = []string{"name", "task", "newest"}
 )
 
-// minSearchAll is the shortest text to look for over all tenants: the trigram index knows no shorter one.
-const minSearchAll = 3
-
 // readSubtaskView reads the view from the request. A page's number in the path, if there is one, wins over
 // the query's.
 func readSubtaskView(c *gin.Context, all bool, pageInPath string) (subtaskView, error) {
@@ -54,9 +51,6 @@ func (v *subtaskView) readFilters(q *query) {
 	v.Project = q.id("project")
 	if v.All && v.Project != 0 {
 		q.fail("The list over all tenants cannot be narrowed to a project: numbers of projects are a tenant's own.")
-	}
-	if v.All && v.Search != "" && len([]rune(v.Search)) < minSearchAll {
-		q.fail("q=%s is too short: over all tenants, %d letters are the least.", v.Search, minSearchAll)
 	}
 }
 

@@ -28,7 +28,7 @@ func (c *cluster) arguments() []string {
 		"unix_socket_directories": `"` + strings.ReplaceAll(c.socketDir, `"`, `""`) + `"`,
 		"unix_socket_permissions": "0700",
 		"max_connections":         "200",
-		"shared_buffers":          "128MB",
+		"shared_buffers":          "512MB", // taken as it is needed; the default, 128 MB, makes a load of a million rows 1.3 times as long
 		"max_wal_size":            "2GB",
 		"max_wal_senders":         "0",
 		"jit":                     "off", // costs more than it gains on short queries
