@@ -5,18 +5,13 @@ import (
 	"database/sql"
 	"errors"
 	"log/slog"
-	"time"
 
 	"gorm.io/gorm"
-	"gorm.io/gorm/logger"
 
 	"tenanted/app/config"
 	"tenanted/scopes"
 	"tenanted/scopes/registry"
 )
-
-// slowQuery is from when on a statement is worth a line in the log.
-const slowQuery = 500 * time.Millisecond
 
 // Tenancy is the application's way to its tenants and their data.
 type Tenancy struct {
@@ -40,7 +35,7 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (*Tenancy, e
 		return nil, errors.Join(err, directory.Close())
 	}
 	t := &Tenancy{Directory: directory, registry: pools}
-	t.DB, err = pools.OpenGORM(&gorm.Config{Logger: queryLog(log)}, scopes.NewPlugin(scopes.Config{}))
+	t.DB, err = pools.OpenGORM(&gorm.Config{Logger: newQueryLog(log)}, scopes.NewPlugin(scopes.Config{}))
 	if err != nil {
 		return nil, errors.Join(err, t.Close())
 	}
@@ -55,16 +50,6 @@ func registryConfig(cfg config.Config) registry.Config {
 		c.Owner = cfg.OwnerConn()
 	}
 	return c
-}
-
-// queryLog logs slow and failed statements, without their values, which are the tenants' data.
-func queryLog(log *slog.Logger) logger.Interface {
-	return logger.NewSlogLogger(log, logger.Config{
-		SlowThreshold:             slowQuery,
-		LogLevel:                  logger.Warn,
-		IgnoreRecordNotFoundError: true,
-		ParameterizedQueries:      true,
-	})
 }
 
 // SQL returns the *sql.DB below DB, for statements without GORM. The same rules hold there.
