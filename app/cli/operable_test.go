@@ -1,8 +1,10 @@
 package cli_test
 
 import (
+	"encoding/json"
 	"os"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -52,4 +54,18 @@ func TestServeShowsItsFigures(t *testing.T) {
 	require.Regexp(t, `tenanted_directory_lookups_total{answer="memory"} [12]\n`, figures)
 	require.Regexp(t, `tenanted_directory_lookups_total{answer="database"} [12]\n`, figures)
 	require.Equal(t, 0, s.end(t))
+}
+
+// Not parallel: what is logged by the default logger belongs to the process.
+func TestTheWholeLogIsInOneFormat(t *testing.T) {
+	w := newWorld(t, config.SingleSchema)
+	w.ok(t, "migrate")
+	s := w.serve(t, "--access-log", "json")
+	status, _ := s.get(t, "localhost", "/subtasks/")
+	require.Equal(t, 200, status)
+	require.Equal(t, 0, s.end(t))
+	require.Contains(t, s.errs.String(), "cross-tenant work")
+	for line := range strings.Lines(s.errs.String()) {
+		require.True(t, json.Valid([]byte(line)), line)
+	}
 }

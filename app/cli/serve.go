@@ -90,6 +90,7 @@ func (p *program) serve(ctx context.Context, s *server, o serveOptions) error {
 	}
 	collectSeldom()
 	log := p.logger(o.accessLog)
+	slog.SetDefault(log) // which scopes.AllTenants logs its reasons by
 	app, err := tenancy.Open(ctx, s.cfg, log)
 	if err != nil {
 		return err
