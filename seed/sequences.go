@@ -46,12 +46,18 @@ type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// reachesAhead returns those of the reaches that are ahead of what the table's sequence has given so far
-// (which is null before the first).
+// reachesAhead returns those of the reaches that are ahead of what the table's sequence has given so far.
+// (pg_get_serial_sequence, which would find the sequences' names, takes ten times as long as the rest.)
 func reachesAhead(ctx context.Context, db querier, all ...reach) ([]reach, error) {
 	const ahead = `
-		select name, id from unnest($1::text[], $2::bigint[]) as reach (name, id)
-		where id > coalesce(pg_sequence_last_value(pg_get_serial_sequence(name, 'id')::regclass), 0)`
+		with sequence (name, last_value, is_called) as (
+			select 'users', last_value, is_called from users_id_seq union all
+			select 'projects', last_value, is_called from projects_id_seq union all
+			select 'tasks', last_value, is_called from tasks_id_seq union all
+			select 'subtasks', last_value, is_called from subtasks_id_seq
+		)
+		select name, id from unnest($1::text[], $2::bigint[]) as reach (name, id) join sequence using (name)
+		where id > last_value - (not is_called)::int`
 	var names []string
 	var ids []int64
 	for _, r := range all {
@@ -85,6 +91,6 @@ func raiseSequence(ctx context.Context, tx pgx.Tx, r reach) error {
 	if behind, err := reachesAhead(ctx, tx, r); err != nil || len(behind) == 0 {
 		return err
 	}
-	_, err := tx.Exec(ctx, `select setval(pg_get_serial_sequence($1, 'id')::regclass, $2)`, r.Table, r.ID)
+	_, err := tx.Exec(ctx, `select setval($1::text::regclass, $2)`, r.Table+"_id_seq", r.ID)
 	return err
 }

@@ -109,8 +109,8 @@ func (p *program) serve(ctx context.Context, s *server, o serveOptions) error {
 }
 
 // collectSeldom lets the heap grow to five times what is alive, some tens of MB, instead of twice, before it is collected.
-// Little is alive between requests and a page leaves 150 kB behind: at Go's default a fifth of the processors' time
-// went into collecting. The variable GOGC wins.
+// Little is alive between requests, or seeded rows, and a page leaves 150 kB behind: at Go's default a fifth of the
+// processors' time went into collecting. The variable GOGC wins.
 func collectSeldom() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
