@@ -13,11 +13,7 @@ import (
 var openAPIDocument []byte
 
 func (s *site) openAPI(c *gin.Context) error {
-	c.Header("Vary", "Accept")
-	if notModified(c, openAPIDocument) {
-		c.Status(http.StatusNotModified)
-		return nil
-	}
-	c.Data(http.StatusOK, "application/json", openAPIDocument)
+	p := page{openAPIDocument, "application/json", tagOf(openAPIDocument)}
+	p.show(c, http.StatusOK)
 	return nil
 }

@@ -46,49 +46,66 @@ func (s *site) respond(c *gin.Context, a answer) {
 	if a.status == 0 {
 		a.status = http.StatusOK
 	}
-	body, contentType, err := s.encode(c, a)
+	p, err := s.encode(c, a)
 	if err != nil {
 		panic(err) // a template and its data do not fit: ours to mend
 	}
-	h := c.Writer.Header()
-	h.Set("Content-Type", contentType)
-	h.Add("Vary", "Accept")
-	if a.status != http.StatusOK {
-		h.Set("Cache-Control", "no-store") // a tenant that is unknown now may be there in a minute
-	} else if notModified(c, body) {
-		c.Status(http.StatusNotModified)
-		return
+	if a.status == http.StatusOK {
+		p.tag = tagOf(p.body)
+		s.keep(c, p)
 	}
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	c.Status(a.status)
+	p.show(c, a.status)
+}
+
+// page is an answer as it goes out.
+type page struct {
+	body        []byte
+	contentType string
+	tag         string // its ETag
+}
+
+// show writes the page, or only that the client has it already.
+func (p page) show(c *gin.Context, status int) {
+	h := c.Writer.Header()
+	h.Set("Content-Type", p.contentType)
+	h.Add("Vary", "Accept")
+	if status != http.StatusOK {
+		h.Set("Cache-Control", "no-store") // a tenant that is unknown now may be there in a minute
+	} else {
+		h.Set("Cache-Control", "private, no-cache") // never shown again without asking
+		if hasTag(c, p.tag) {
+			c.Status(http.StatusNotModified)
+			return
+		}
+	}
+	h.Set("Content-Length", strconv.Itoa(len(p.body)))
+	c.Status(status)
 	if c.Request.Method == http.MethodHead {
 		c.Writer.WriteHeaderNow()
 		return
 	}
-	_, _ = c.Writer.Write(body) // an error means that the client has gone
+	_, _ = c.Writer.Write(p.body) // an error means that the client has gone
 }
 
-func (s *site) encode(c *gin.Context, a answer) (body []byte, contentType string, err error) {
+func (s *site) encode(c *gin.Context, a answer) (page, error) {
 	if !wantsJSON(c.Request) {
-		body, err = render(a.template, pageData{a.title, slug(c), s.nav(c), a.flash, a.body})
-		return body, "text/html; charset=utf-8", err
+		body, err := render(a.template, pageData{a.title, slug(c), s.nav(c), a.flash, a.body})
+		return page{body: body, contentType: "text/html; charset=utf-8"}, err
 	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetIndent("", "  ")
-	err = e.Encode(a.json())
+	err := e.Encode(a.json())
 	if a.status >= http.StatusBadRequest {
-		return b.Bytes(), "application/problem+json", err
+		return page{body: b.Bytes(), contentType: "application/problem+json"}, err
 	}
-	return b.Bytes(), "application/json", err
+	return page{body: b.Bytes(), contentType: "application/json"}, err
 }
 
-// notModified sets the page's ETag and reports whether the client has this very page already. A page is
-// never kept without asking.
-func notModified(c *gin.Context, body []byte) bool {
+// tagOf returns what names the body in an ETag.
+func tagOf(body []byte) string {
 	sum := sha256.Sum256(body)
-	c.Header("Cache-Control", "private, no-cache")
-	return hasTag(c, base64.RawURLEncoding.EncodeToString(sum[:15]))
+	return base64.RawURLEncoding.EncodeToString(sum[:15])
 }
 
 // hasTag sets the ETag and reports whether the client has what it names. The tag is weak, for it means the

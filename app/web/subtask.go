@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -45,7 +46,17 @@ func (s *site) subtasks(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	page, err := s.loadSubtasks(subtaskContext(c, all), view)
+	ctx := subtaskContext(c, all)
+	var numbered time.Time
+	if view.Numbered() {
+		if numbered, err = s.landmarks.Made(ctx, s.DB); err != nil {
+			return err
+		}
+	}
+	if shown, err := s.showKept(c, ctx, view, numbered); shown || err != nil {
+		return err
+	}
+	page, err := s.loadSubtasks(ctx, view)
 	if err != nil {
 		return err
 	}

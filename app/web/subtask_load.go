@@ -33,7 +33,7 @@ func (s *site) loadSubtasks(ctx context.Context, v subtaskView) (subtaskPage, er
 // findPage places the page and returns the query for its rows' keys. The keys come first, so that nothing is joined
 // for the rows before the page, and PostgreSQL keeps one plan for all pages (docs/benchmarks.md).
 func (s *site) findPage(ctx context.Context, db *gorm.DB, v subtaskView) (keys *gorm.DB, pages pagination, err error) {
-	if v.All && !v.Filtered() && v.Sort == subtaskSorts[0] {
+	if v.Numbered() {
 		var numbering landmarks.Numbering
 		if numbering, err = s.landmarks.Number(ctx, s.DB); err != nil {
 			return nil, pages, err

@@ -94,6 +94,9 @@ func withQuery(path string, values url.Values) string {
 // Filtered reports whether the view leaves rows out.
 func (v subtaskView) Filtered() bool { return v.Search != "" || v.Status != "" || v.Project != 0 }
 
+// Numbered reports whether landmarks say where the view's pages are.
+func (v subtaskView) Numbered() bool { return v.All && !v.Filtered() && v.Sort == subtaskSorts[0] }
+
 // Statuses and Sorts are the choices of the form.
 func (v subtaskView) Statuses() []choice {
 	return choices(v.Status, "", "All", "open", "Open", "done", "Done")

@@ -121,6 +121,7 @@ type site struct {
 	gates       *gates
 	metrics     *metrics
 	landmarks   landmarks.List
+	kept        kept
 }
 
 // New returns the handler of the whole site. Errors say which option is wrong.
@@ -151,6 +152,7 @@ func newSite(options Options) (*site, error) {
 		crossOrigin: http.NewCrossOriginProtection(),
 		gates:       newGates(o.MaxRequests, o.MaxPerTenant, o.MaxWait),
 		metrics:     m,
+		kept:        newKept(),
 	}, nil
 }
 

@@ -1,0 +1,142 @@
+package web
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
+
+	"tenanted/internal/testpg"
+)
+
+// statements counts the statements that w's site sends.
+func (w *world) statements(t *testing.T) *atomic.Int64 {
+	t.Helper()
+	var n atomic.Int64
+	count := func(*gorm.DB) { n.Add(1) }
+	require.NoError(t, w.gorm.Callback().Query().After("*").Register("count", count))
+	require.NoError(t, w.gorm.Callback().Row().After("*").Register("count", count))
+	return &n
+}
+
+func TestPageIsKeptWhileNothingIsWritten(t *testing.T) {
+	t.Parallel()
+	for _, configuration := range configurations {
+		t.Run(configuration, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, configuration, nil)
+			for _, path := range []string{"/subtasks/", "/subtasks/2/?size=25", "/subtasks.json", "/subtasks/?q=chapter&status=open&project=1"} {
+				for _, tenant := range []string{"tenant-0", "tenant-1"} { // the first one's is not shown to the second
+					first := w.page(t, "GET "+tenant+".localhost "+path, "Cache-Control: no-cache")
+					require.Equal(t, first, w.page(t, "GET "+tenant+".localhost "+path))
+				}
+			}
+		})
+	}
+}
+
+// Other tests may write on the server, so that a page is old by the time it is asked for again; but not each time.
+func TestKeptPageTakesOneStatement(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, single, nil)
+	for _, host := range []string{"tenant-0.localhost", "localhost"} {
+		w.page(t, "GET "+host+" /subtasks/")
+		n := w.statements(t)
+		for tries := 0; n.Swap(0) != 1; tries++ {
+			require.Less(t, tries, 1000, host)
+			w.page(t, "GET "+host+" /subtasks/")
+		}
+		n.Store(0)
+		w.page(t, "GET "+host+" /subtasks/", "Cache-Control: no-cache")
+		require.Greater(t, n.Load(), int64(1), "made anew")
+	}
+}
+
+// Whoever writes what, by whatever way: the next page shows it.
+func TestKeptPageShowsEveryCommit(t *testing.T) {
+	t.Parallel()
+	for _, configuration := range configurations {
+		t.Run(configuration, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, configuration, nil)
+			conn := w.owner(t, 0)
+			for _, write := range []string{
+				"update subtasks set name = 'Alpha' where id = 1", "update tasks set name = 'Beta' where id = 1",
+				"update projects set name = 'Gamma' where id = 1", "update accounts set name = 'Delta'",
+				"insert into subtasks (account_id, id, task_id, name) values (1, 1000, 1, 'Aleph')",
+				"delete from subtasks where id = 1000", "truncate subtasks",
+			} {
+				kept := w.page(t, "GET tenant-0.localhost /subtasks/")
+				tx, err := conn.Begin(t.Context())
+				require.NoError(t, err)
+				_, err = tx.Exec(t.Context(), write)
+				require.NoError(t, err)
+				if !strings.HasPrefix(write, "truncate") { // which locks the table
+					require.Equal(t, kept, w.page(t, "GET tenant-0.localhost /subtasks/"), "before the commit of %s", write)
+				}
+				require.NoError(t, tx.Commit(t.Context()))
+				page := w.page(t, "GET tenant-0.localhost /subtasks/")
+				require.NotEqual(t, kept, page, write)
+				require.Equal(t, w.page(t, "GET tenant-0.localhost /subtasks/", "Cache-Control: no-cache"), page, write)
+			}
+		})
+	}
+}
+
+// owner returns a connection of the owner of tenant i's tables, which finds them.
+func (w *world) owner(t *testing.T, i int) *pgx.Conn {
+	t.Helper()
+	config := w.db.Config(testpg.Owner)
+	config.Database = w.tenants[i].Database
+	conn, err := pgx.ConnectConfig(t.Context(), config)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, conn.Close(t.Context())) })
+	_, err = conn.Exec(t.Context(), "set search_path = "+pgx.Identifier{w.tenants[i].Schema}.Sanitize())
+	require.NoError(t, err)
+	return conn
+}
+
+// Writers read what they wrote while others read and write beside them, so that pages are kept and get old all the time.
+func TestKeptPageShowsOnesOwnWrite(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, single, nil)
+	var group sync.WaitGroup
+	for i := range 2 {
+		conn := w.owner(t, i)
+		host := fmt.Sprintf("tenant-%d.localhost", i)
+		group.Go(func() {
+			for n := range 100 {
+				name := fmt.Sprintf("!%d by %d", n, i)
+				_, err := conn.Exec(t.Context(), "update subtasks set name = $1 where account_id = $2 and id = 1", name, i+1)
+				if err != nil || !strings.Contains(bodyOf(t, w.ask(t, "GET "+host+" /subtasks/")), name) {
+					t.Errorf("%s does not show %q (%v)", host, name, err)
+					return
+				}
+			}
+		})
+		group.Go(func() {
+			for range 200 {
+				foreign := fmt.Sprintf(" by %d<", 1-i)
+				if strings.Contains(bodyOf(t, w.ask(t, "GET "+host+" /subtasks/")), foreign) {
+					t.Errorf("%s shows the other tenant's", host)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
+func TestPageWithAMessageIsNotKept(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, single, nil)
+	with := w.page(t, "GET tenant-0.localhost /subtasks/", "Cookie: flash=1.true")
+	require.Contains(t, with, "is done.")
+	require.NotContains(t, w.page(t, "GET tenant-0.localhost /subtasks/"), "is done.")
+	require.Equal(t, with, w.page(t, "GET tenant-0.localhost /subtasks/", "Cookie: flash=1.true"))
+}
