@@ -26,9 +26,10 @@ func (b *bench) separate(ctx context.Context, d *document, sizes sizes) error {
 		if err != nil {
 			return err
 		}
-		series = append(series, s)
+		series = append(series, s...)
 	}
 	d.picture("placements", chart.Chart{Title: "Requests a second by the tenants that are asked in turn", X: "tenants", Y: "requests/s", Series: series})
+	d.para("A page that is kept needs no connection to the tenant's database. Of pages that are made anew:")
 	d.para("With MultipleDb, throughput bends where there are more databases than connections: from there on each page in a round opens a connection. That is a new process of PostgreSQL " +
 		"with empty caches, and takes several times what a page does; no order of closing helps, for at most the share connections / databases could be found open. " +
 		"What helps: tenants who come for more than a page; a larger `DB_MAX_CONNS`, at the price of some MB of PostgreSQL's memory for each connection; fewer databases, since tenants who share one share its connections. " +
@@ -38,9 +39,15 @@ func (b *bench) separate(ctx context.Context, d *document, sizes sizes) error {
 	return nil
 }
 
+// howMade are the two ways in which a page comes, in the order of [bench.inTurn]'s figures.
+var howMade = [2]string{"", ", made anew"}
+
 // separateIn measures one configuration.
-func (b *bench) separateIn(ctx context.Context, d *document, configuration string, sizes sizes) (chart.Series, error) {
-	series := chart.Series{Name: configuration}
+func (b *bench) separateIn(ctx context.Context, d *document, configuration string, sizes sizes) ([]chart.Series, error) {
+	series := make([]chart.Series, len(howMade))
+	for i, how := range howMade {
+		series[i].Name = configuration + how
+	}
 	most := sizes.placements[len(sizes.placements)-1]
 	env := []string{"DJANGO_CONFIGURATION=" + configuration, "MULTIDB_COUNT=" + strconv.Itoa(most)}
 	began := time.Now()
@@ -54,24 +61,27 @@ func (b *bench) separateIn(ctx context.Context, d *document, configuration strin
 	d.para("### %s", configuration)
 	d.para("%d tenants were made in %.0f s.", most, took.Seconds())
 	var rows [][]string
-	var one figures
+	var one [2]figures
 	memory, err := b.withConns(ctx, env, sizes.conns, func(app *process) error {
 		for i, n := range sizes.placements {
-			f, err := b.inTurn(ctx, app, n, 1)
+			both, err := b.inTurn(ctx, app, n, 1)
 			if err != nil {
 				return err
 			}
 			if i == 0 {
-				one = f
+				one = both
 			}
-			rows = append(rows, placementRow(strconv.Itoa(n), f, one))
-			series.Points = append(series.Points, chart.Point{X: float64(n), Y: f.rate})
-			if configuration == "MultipleDb" && n == most {
-				d.target(fmt.Sprintf("%d databases in turn, %d connections", n, sizes.conns), "at least 0.5 × one database", times(f.rate, one.rate), f.rate >= one.rate/2)
+			rows = append(rows, placementRows(strconv.Itoa(n), both, one)...)
+			for how := range both {
+				series[how].Points = append(series[how].Points, chart.Point{X: float64(n), Y: both[how].rate})
+				if configuration == "MultipleDb" && n == most {
+					d.target(fmt.Sprintf("%d databases in turn, %d connections%s", n, sizes.conns, howMade[how]), "at least 0.5 × one database",
+						times(both[how].rate, one[how].rate), both[how].rate >= one[how].rate/2)
+				}
 			}
 		}
-		f, err := b.inTurn(ctx, app, most, visitPages)
-		rows = append(rows, placementRow(fmt.Sprintf("%d, %d pages a visit", most, visitPages), f, one))
+		both, err := b.inTurn(ctx, app, most, visitPages)
+		rows = append(rows, placementRows(fmt.Sprintf("%d, %d pages a visit", most, visitPages), both, one)...)
 		return err
 	})
 	if err != nil {
@@ -79,8 +89,8 @@ func (b *bench) separateIn(ctx context.Context, d *document, configuration strin
 	}
 	more := sizes.moreTenants
 	_, err = b.withConns(ctx, env, sizes.moreConns, func(app *process) error {
-		f, err := b.inTurn(ctx, app, more, 1)
-		rows = append(rows, placementRow(fmt.Sprintf("%d, %d connections", more, sizes.moreConns), f, one))
+		both, err := b.inTurn(ctx, app, more, 1)
+		rows = append(rows, placementRows(fmt.Sprintf("%d, %d connections", more, sizes.moreConns), both, one)...)
 		return err
 	})
 	if err != nil {
@@ -94,19 +104,20 @@ func (b *bench) separateIn(ctx context.Context, d *document, configuration strin
 	return series, nil
 }
 
-// inTurn asks for the first page of n tenants in turn, so many times each before the next.
-func (b *bench) inTurn(ctx context.Context, app *process, n, times int) (figures, error) {
+// inTurn asks for the first page of n tenants in turn, so many times each before the next; as it comes, and made anew.
+func (b *bench) inTurn(ctx context.Context, app *process, n, times int) (both [2]figures, err error) {
 	var requests []load.Request
 	for i := range n {
 		for range times {
 			requests = append(requests, tenantPage(i, firstPage))
 		}
 	}
-	medians, err := b.compare(ctx, load.Load{}, subject{fmt.Sprintf("%d tenants in turn", n), app, requests})
+	s := subject{fmt.Sprintf("%d tenants in turn", n), app, requests}
+	medians, err := b.compare(ctx, load.Load{}, s, s.anew())
 	if err != nil {
-		return figures{}, err
+		return both, err
 	}
-	return medians[0], nil
+	return [2]figures(medians), nil
 }
 
 // grown is what the application and PostgreSQL hold after a load, and what is alive in the application more than
@@ -140,6 +151,9 @@ func (b *bench) withConns(ctx context.Context, env []string, conns int, measure 
 	return g, app.stop()
 }
 
-func placementRow(name string, f, one figures) []string {
-	return []string{name, fmt.Sprintf("%.0f", f.rate), times(f.rate, one.rate), ms(f.p50), ms(f.p99), us(f.appCPU), us(f.pgCPU)}
+func placementRows(name string, both, one [2]figures) (rows [][]string) {
+	for i, f := range both {
+		rows = append(rows, []string{name + howMade[i], fmt.Sprintf("%.0f", f.rate), times(f.rate, one[i].rate), ms(f.p50), ms(f.p99), us(f.appCPU), us(f.pgCPU)})
+	}
+	return rows
 }

@@ -18,6 +18,16 @@ type subject struct {
 	requests []load.Request
 }
 
+// anew is the same, of pages that are made anew for each request and not kept from an earlier one.
+func (s subject) anew() subject {
+	s.name += ", made anew"
+	s.requests = slices.Clone(s.requests)
+	for i := range s.requests {
+		s.requests[i].Anew = true
+	}
+	return s
+}
+
 // figures are what one load showed, or the medians of several.
 type figures struct {
 	rate               float64 // answers a second

@@ -47,6 +47,7 @@ func (b *bench) plans(ctx context.Context, d *document, subtasks int64, big int)
 		{"The big tenant's last page", tenantPage(big, last)},
 		{"All tenants, middle page", load.Request{Host: "localhost", Path: middle}},
 	} {
+		page.Anew = true
 		text, err := b.explain(ctx, app, page.Request)
 		if err != nil {
 			return err
@@ -86,6 +87,9 @@ func get(ctx context.Context, addr string, r load.Request) error {
 		return err
 	}
 	request.Host = r.Host
+	if r.Anew {
+		request.Header.Set("Cache-Control", "no-cache")
+	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return err

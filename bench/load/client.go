@@ -49,7 +49,11 @@ func (c *client) exchange(r Request) (n int64, reuse bool, err error) {
 	if err := c.conn.SetDeadline(time.Now().Add(answerTime)); err != nil {
 		return 0, false, err
 	}
-	c.buffer = fmt.Appendf(c.buffer[:0], "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: tenanted-bench\r\nAccept: text/html\r\n\r\n", r.Path, r.Host)
+	c.buffer = fmt.Appendf(c.buffer[:0], "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: tenanted-bench\r\nAccept: text/html\r\n", r.Path, r.Host)
+	if r.Anew {
+		c.buffer = append(c.buffer, "Cache-Control: no-cache\r\n"...)
+	}
+	c.buffer = append(c.buffer, "\r\n"...)
 	if _, err := c.conn.Write(c.buffer); err != nil {
 		return 0, false, err
 	}

@@ -24,7 +24,10 @@ import (
 const errorPause = 10 * time.Millisecond
 
 // Request is one thing to ask for: a path, at a host name, which may be another than the address.
-type Request struct{ Host, Path string }
+type Request struct {
+	Host, Path string
+	Anew       bool // "Cache-Control: no-cache": not what is kept from an earlier one
+}
 
 // Load says what to send, and how.
 type Load struct {

@@ -24,7 +24,7 @@ func TestClosedLoad(t *testing.T) {
 		hosts[strings.Index("ab", r.Host)].Add(1)
 		_, _ = w.Write([]byte("12345"))
 	})
-	r, err := Run(t.Context(), Load{Addr: addr, Requests: []Request{{"a", "/"}, {"b", "/"}}, Clients: 3, Duration: 100 * time.Millisecond})
+	r, err := Run(t.Context(), Load{Addr: addr, Requests: []Request{{Host: "a", Path: "/"}, {Host: "b", Path: "/"}}, Clients: 3, Duration: 100 * time.Millisecond})
 	require.NoError(t, err)
 	require.Zero(t, r.Errors, r.FirstErr)
 	require.NotEmpty(t, r.Latencies)
@@ -42,14 +42,14 @@ func TestOpenLoadCountsTheWaitForAStalledServer(t *testing.T) {
 			time.Sleep(stall)
 		}
 	})
-	r, err := Run(t.Context(), Load{Addr: addr, Requests: []Request{{"a", "/"}}, Clients: 1, Rate: 100, Duration: 2 * stall})
+	r, err := Run(t.Context(), Load{Addr: addr, Requests: []Request{{Host: "a", Path: "/"}}, Clients: 1, Rate: 100, Duration: 2 * stall})
 	require.NoError(t, err)
 	require.Greater(t, r.Quantile(0.75), stall/4, "the twenty requests that were due meanwhile waited, half of them long")
 }
 
 func TestErrorsAreNotAnswers(t *testing.T) {
 	addr := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
-	r, err := Run(t.Context(), Load{Addr: addr, Requests: []Request{{"a", "/x"}}, Clients: 1, Duration: 20 * time.Millisecond})
+	r, err := Run(t.Context(), Load{Addr: addr, Requests: []Request{{Host: "a", Path: "/x"}}, Clients: 1, Duration: 20 * time.Millisecond})
 	require.NoError(t, err)
 	require.Empty(t, r.Latencies)
 	require.Positive(t, r.Errors)
@@ -58,7 +58,7 @@ func TestErrorsAreNotAnswers(t *testing.T) {
 
 func TestUnsentRequestsOfAnOpenLoad(t *testing.T) {
 	addr := serve(t, func(http.ResponseWriter, *http.Request) { time.Sleep(10 * time.Millisecond) })
-	r, err := Run(t.Context(), Load{Addr: addr, Requests: []Request{{"a", "/"}}, Clients: 1, Rate: 1000, Duration: 100 * time.Millisecond})
+	r, err := Run(t.Context(), Load{Addr: addr, Requests: []Request{{Host: "a", Path: "/"}}, Clients: 1, Rate: 1000, Duration: 100 * time.Millisecond})
 	require.NoError(t, err)
 	require.Equal(t, 100, r.Unsent+len(r.Latencies))
 	require.Greater(t, r.Unsent, 80)
