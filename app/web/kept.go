@@ -5,26 +5,30 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
-	lru "github.com/hashicorp/golang-lru/v2"
+	lru "github.com/hashicorp/golang-lru/v2/simplelru"
 
 	"tenanted/scopes"
 )
 
-// kept keeps pages of subtasks that were shown, to show them again as long as nothing was written. One question asks PostgreSQL
-// whether that is so, of the tenant's own database and as the tenant, and takes a fifth of the time that a page does.
+// kept keeps pages of subtasks that were shown, to show them again as long as nothing was written. One question asks
+// PostgreSQL whether that is so, and takes a tenth of the time that a page does.
 //
 // The answer to it is the server's snapshot: which transactions are over. Two snapshots that are alike see the same
-// rows, by whatever way those were written; so a page made after one, and asked for when it is still the same, would
-// come out the same. (A page may be newer than its snapshot, never older.) Every transaction that writes, anywhere on
-// the server, makes all pages old: what is kept helps those who read, and costs those who write nothing.
+// rows, in every database of the server and by whatever way they were written; so a page made after one, and asked for
+// when it is still the same, would come out the same. (A page may be newer than its snapshot, never older.) Every
+// transaction that writes, whoever's it is, makes all pages old: what is kept helps those who read, and costs those who
+// write nothing.
 //
 // A page is kept for all that it depends on beside the rows: the tenant, the host, the view, the form. So it is shown to
 // nobody but the same tenant. A request with "Cache-Control: no-cache", as a browser sends it to reload, gets it anew.
 type kept struct {
-	pages *lru.Cache[keptKey, keptPage]
+	mu    sync.Mutex
+	pages *lru.LRU[keptKey, keptPage]
+	bytes int
 }
 
 type keptKey struct {
@@ -40,24 +44,39 @@ type keptPage struct {
 	page
 }
 
-// maxKept and maxKeptSize bound what is kept to 32 MB; a page of ten rows has 13 kB.
-const (
-	maxKept     = 1024
-	maxKeptSize = 32 << 10
-)
+// maxKept bounds the bytes of the pages that are kept; one of ten rows has 13 kB.
+const maxKept = 32 << 20
 
-func newKept() kept {
-	pages, err := lru.New[keptKey, keptPage](maxKept)
+func newKept() *kept {
+	k := &kept{}
+	var err error
+	k.pages, err = lru.NewLRU(maxKept, func(_ keptKey, p keptPage) { k.bytes -= len(p.body) })
 	if err != nil {
 		panic(err) // only for a size below one
 	}
-	return kept{pages}
+	return k
 }
 
-// snapshotSQL is empty on a standby, where a snapshot's text does not name the transactions that are not over. A server
-// that was restored from a backup counts its transactions anew, but it starts at another time. (The separator is an
-// argument because a statement with one is prepared.)
-const snapshotSQL = `select case when not pg_is_in_recovery() then concat_ws(?, pg_current_snapshot(), pg_postmaster_start_time()) end`
+// get returns the page if nothing was written since it was made.
+func (k *kept) get(key keptKey, snapshot string) (page, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	p, ok := k.pages.Get(key)
+	return p.page, ok && p.snapshot == snapshot
+}
+
+// put keeps the page, in place of those that were shown longest ago.
+func (k *kept) put(key keptKey, p keptPage) {
+	p.body = bytes.Clone(p.body) // without the room that it grew in
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.pages.Remove(key)
+	k.pages.Add(key, p)
+	k.bytes += len(p.body)
+	for k.bytes > maxKept {
+		k.pages.RemoveOldest()
+	}
+}
 
 // keeping is what a request leaves for [site.respond] to keep its page by.
 type keeping struct {
@@ -68,30 +87,33 @@ type keeping struct {
 const keepingKey = "keeping"
 
 // showKept shows the view's page if it is kept, and reports whether it did. Otherwise what the request comes to is kept.
-// The context is the one that the page is made with.
-func (s *site) showKept(c *gin.Context, ctx context.Context, view subtaskView, numbered time.Time) (shown bool, err error) {
-	if _, err := c.Request.Cookie(flashCookie); err == nil || strings.Contains(c.GetHeader("Cache-Control"), "no-cache") {
-		return false, nil // a message is for once
+// The context is the one that the page is made with. Without an answer to the question the page is made anew.
+func (s *site) showKept(c *gin.Context, ctx context.Context, view subtaskView, numbered time.Time) (shown bool) {
+	if s.Snapshot == nil || strings.Contains(c.GetHeader("Cache-Control"), "no-cache") {
+		return false
 	}
-	var snapshot *string
-	if err := s.DB.WithContext(ctx).Raw(snapshotSQL, " ").Scan(&snapshot).Error; err != nil || snapshot == nil {
-		return false, err
+	if _, err := c.Request.Cookie(flashCookie); err == nil {
+		return false // a message is for once
+	}
+	snapshot, err := s.Snapshot(ctx)
+	if err != nil || snapshot == "" {
+		return false
 	}
 	tenant, _ := scopes.FromContext(ctx)
 	key := keptKey{tenant, c.Request.Host, view, wantsJSON(c.Request), numbered}
-	if p, ok := s.kept.pages.Get(key); ok && p.snapshot == *snapshot {
+	p, shown := s.kept.get(key, snapshot)
+	if shown {
 		p.show(c, http.StatusOK)
-		return true, nil
+	} else {
+		c.Set(keepingKey, keeping{key, snapshot})
 	}
-	c.Set(keepingKey, keeping{key, *snapshot})
-	return false, nil
+	return shown
 }
 
 // keep keeps a page that is about to be shown, if the request is one for that.
 func (s *site) keep(c *gin.Context, p page) {
 	value, _ := c.Get(keepingKey)
-	if k, ok := value.(keeping); ok && len(p.body) <= maxKeptSize {
-		p.body = bytes.Clone(p.body) // without the room that it grew in
-		s.kept.pages.Add(k.key, keptPage{k.snapshot, p})
+	if k, ok := value.(keeping); ok {
+		s.kept.put(k.key, keptPage{k.snapshot, p})
 	}
 }

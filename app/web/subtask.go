@@ -53,8 +53,8 @@ func (s *site) subtasks(c *gin.Context) error {
 			return err
 		}
 	}
-	if shown, err := s.showKept(c, ctx, view, numbered); shown || err != nil {
-		return err
+	if s.showKept(c, ctx, view, numbered) {
+		return nil
 	}
 	page, err := s.loadSubtasks(ctx, view)
 	if err != nil {
