@@ -47,22 +47,13 @@ func (l loader) run(ctx context.Context, s *server, say func(string)) (seed.Tota
 			return l.work(ctx, setup, numbers, func(number int, result seed.Result) {
 				mutex.Lock()
 				defer mutex.Unlock()
-				addTo(&totals, result.Totals)
+				totals.Add(result.Totals)
 				l.progress(number, result)
 			})
 		})
 	}
 	err = group.Wait()
 	return totals, err
-}
-
-func addTo(all *seed.Totals, t seed.Totals) {
-	all.Accounts += t.Accounts
-	all.Users += t.Users
-	all.Projects += t.Projects
-	all.Tasks += t.Tasks
-	all.Subtasks += t.Subtasks
-	all.Existing += t.Existing
 }
 
 // work makes the tenants whose numbers it gets.

@@ -3,10 +3,11 @@ package registry
 import (
 	"context"
 	"database/sql/driver"
-	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5/stdlib"
+
+	"tenanted/scopes/session"
 )
 
 // connector makes the handles that database/sql takes for connections.
@@ -96,7 +97,7 @@ func (h *handle) PrepareContext(ctx context.Context, query string) (driver.Stmt,
 	if _, err := h.r.route(ctx); err != nil {
 		return nil, err
 	}
-	return &stmt{handle: h, query: query}, nil
+	return session.NewStmt(h, query), nil
 }
 
 func (h *handle) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
@@ -125,30 +126,3 @@ func (h *handle) Ping(ctx context.Context) error {
 
 // CheckNamedValue implements driver.NamedValueChecker: pgx encodes what it gets.
 func (*handle) CheckNamedValue(*driver.NamedValue) error { return nil }
-
-// stmt is a prepared statement: its text. scopes/session prepares it on the connection that executes it.
-type stmt struct {
-	handle *handle
-	query  string
-}
-
-var (
-	_ driver.StmtExecContext  = (*stmt)(nil)
-	_ driver.StmtQueryContext = (*stmt)(nil)
-)
-
-func (*stmt) Close() error  { return nil }
-func (*stmt) NumInput() int { return -1 }
-
-var errNoContext = errors.New("a statement needs a context that carries the tenant: use the methods that take one")
-
-func (*stmt) Exec([]driver.Value) (driver.Result, error) { return nil, errNoContext }
-func (*stmt) Query([]driver.Value) (driver.Rows, error)  { return nil, errNoContext }
-
-func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
-	return s.handle.ExecContext(ctx, s.query, args)
-}
-
-func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
-	return s.handle.QueryContext(ctx, s.query, args)
-}

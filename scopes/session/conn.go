@@ -103,7 +103,7 @@ func (c *Conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 	if _, err := c.carryFor(ctx); err != nil {
 		return nil, err
 	}
-	return &stmt{conn: c, query: query}, nil
+	return NewStmt(c, query), nil
 }
 
 // ExecContext implements driver.ExecerContext.
@@ -197,31 +197,4 @@ func (t *tx) Rollback() error {
 		return nil
 	}
 	return t.conn.explain(err)
-}
-
-// stmt is a prepared statement: its text, since each connection prepares and caches what it executes.
-type stmt struct {
-	conn  *Conn
-	query string
-}
-
-var (
-	_ driver.StmtExecContext  = (*stmt)(nil)
-	_ driver.StmtQueryContext = (*stmt)(nil)
-)
-
-func (*stmt) Close() error  { return nil }
-func (*stmt) NumInput() int { return -1 }
-
-func (*stmt) Exec([]driver.Value) (driver.Result, error) { return nil, errNoContext }
-func (*stmt) Query([]driver.Value) (driver.Rows, error)  { return nil, errNoContext }
-
-var errNoContext = errors.New("a statement needs a context that carries the tenant: use the methods that take one")
-
-func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
-	return s.conn.ExecContext(ctx, s.query, args)
-}
-
-func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
-	return s.conn.QueryContext(ctx, s.query, args)
 }
