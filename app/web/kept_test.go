@@ -1,9 +1,11 @@
 package web
 
 import (
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -36,6 +38,19 @@ func TestPageIsKeptWhileNothingIsWritten(t *testing.T) {
 				for _, tenant := range []string{"tenant-0", "tenant-1"} { // the first one's is not shown to the second
 					first := w.page(t, "GET "+tenant+".localhost "+path, "Cache-Control: no-cache")
 					require.Equal(t, first, w.page(t, "GET "+tenant+".localhost "+path))
+					for range 2 { // by gzip, too, the first time it is asked for and the second
+						compressed := w.ask(t, "GET "+tenant+".localhost "+path, "Accept-Encoding: br, gzip;q=0.5")
+						require.Equal(t, "gzip", compressed.Header.Get("Content-Encoding"))
+						require.Contains(t, compressed.Header.Values("Vary"), "Accept-Encoding")
+						plain, err := gzip.NewReader(compressed.Body)
+						require.NoError(t, err)
+						text, err := io.ReadAll(plain)
+						require.NoError(t, err)
+						require.Equal(t, first, string(text))
+					}
+					for _, no := range []string{"", "br", "gzip;q=0", "identity;q=1, gzip; q=0.0"} {
+						require.Equal(t, first, w.page(t, "GET "+tenant+".localhost "+path, "Accept-Encoding: "+no))
+					}
 				}
 			}
 		})
@@ -151,7 +166,7 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 	body := make([]byte, maxKept/10)
 	for round := range 2 { // the second time each takes the place of one that is there, or was
 		for i := range 25 {
-			k.put(keptKey{host: fmt.Sprint(i)}, keptPage{"now", page{body: body}})
+			k.put(keptKey{host: fmt.Sprint(i)}, "now", page{body: body})
 			require.LessOrEqual(t, k.bytes, maxKept)
 		}
 		require.Equal(t, 10, k.pages.Len(), round)

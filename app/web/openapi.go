@@ -13,7 +13,7 @@ import (
 var openAPIDocument []byte
 
 func (s *site) openAPI(c *gin.Context) error {
-	p := page{openAPIDocument, "application/json", tagOf(openAPIDocument)}
+	p := page{body: openAPIDocument, contentType: "application/json", tag: tagOf(openAPIDocument)}
 	p.show(c, http.StatusOK)
 	return nil
 }

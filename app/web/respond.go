@@ -62,6 +62,7 @@ type page struct {
 	body        []byte
 	contentType string
 	tag         string // its ETag
+	encoding    string // empty: as it is
 }
 
 // show writes the page, or only that the client has it already.
@@ -77,6 +78,9 @@ func (p page) show(c *gin.Context, status int) {
 			c.Status(http.StatusNotModified)
 			return
 		}
+	}
+	if p.encoding != "" {
+		h.Set("Content-Encoding", p.encoding)
 	}
 	h.Set("Content-Length", strconv.Itoa(len(p.body)))
 	c.Status(status)
