@@ -85,11 +85,11 @@ func cpu(server, postmaster int) (app, pg time.Duration, err error) {
 }
 
 // compare measures the subjects by turns, so that what else the machine does touches all alike, and returns the
-// medians in the subjects' order. Before that, each is warmed up for a moment.
+// medians in the subjects' order. Before that, each is warmed up.
 func (b *bench) compare(ctx context.Context, l load.Load, subjects ...subject) ([]figures, error) {
 	for _, s := range subjects {
 		warm := l
-		warm.Duration = b.duration / 4
+		warm.Duration = b.duration
 		if _, err := b.measure(ctx, s, warm); err != nil {
 			return nil, err
 		}
