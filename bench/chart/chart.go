@@ -69,7 +69,7 @@ func (c Chart) legend(b *strings.Builder) {
 	for i, s := range c.Series {
 		fmt.Fprintf(b, `<rect x="%g" y="34" width="12" height="12" fill="%s"/><text x="%g" y="45">%s</text>`+"\n",
 			at, colours[i%len(colours)], at+18, escape(s.Name))
-		at += 40 + 7*float64(len([]rune(s.Name)))
+		at += 32 + 7*float64(len([]rune(s.Name)))
 	}
 }
 
