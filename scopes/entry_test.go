@@ -223,7 +223,7 @@ func TestEveryEntryWarns(t *testing.T) {
 func TestEveryEntryStopsAtTheSession(t *testing.T) {
 	t.Parallel()
 	quiet := slog.New(slog.NewTextHandler(&lockedBuffer{}, nil))
-	db := testpg.Database(t, "scopes-strangers-4", build)
+	db := testpg.Database(t, "scopes-strangers", build)
 	pool := session.Open(db.Config(testpg.Owner))
 	pool.SetMaxOpenConns(2)
 	t.Cleanup(func() { _ = pool.Close() })

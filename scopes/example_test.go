@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -93,10 +92,10 @@ func Example_placements() {
 // exampleDatabase is a database for an example, which has no test to belong to.
 func exampleDatabase(tables string) (db *testpg.DB, done func()) {
 	t := &exampleTB{}
-	db = testpg.Database(t, fmt.Sprintf("scopes-example-%08x", crc32.ChecksumIEEE([]byte(tables))), func(ctx context.Context, conn *pgx.Conn) error {
+	db = testpg.Database(t, "scopes-example", func(ctx context.Context, conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, tables)
 		return err
-	})
+	}, tables)
 	return db, t.cleanup
 }
 

@@ -88,7 +88,7 @@ type alone struct {
 }
 
 func scopeAlone(t *testing.T, config scopes.Config) alone {
-	db := testpg.Database(t, "scopes-strangers-4", build)
+	db := testpg.Database(t, "scopes-strangers", build)
 	pool := stdlib.OpenDB(*db.Config(testpg.Owner))
 	pool.SetMaxOpenConns(2)
 	t.Cleanup(func() {

@@ -2,10 +2,6 @@ package seed_test
 
 import (
 	"context"
-	"crypto/sha256"
-	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -28,16 +24,7 @@ func TestMain(m *testing.M) { testpg.Main(m) }
 // database returns a database with the tables of one placement, in its schema public, and no rows.
 func database(t testing.TB) *testpg.DB {
 	t.Helper()
-	key := "seed"
-	files, err := filepath.Glob("../migrations/tenant/*.sql")
-	require.NoError(t, err)
-	require.NotEmpty(t, files)
-	for _, file := range files {
-		sql, err := os.ReadFile(file)
-		require.NoError(t, err)
-		key += fmt.Sprintf("_%x", sha256.Sum256(sql))[:9]
-	}
-	return testpg.Database(t, key, func(ctx context.Context, conn *pgx.Conn) error {
+	return testpg.Database(t, "seed", func(ctx context.Context, conn *pgx.Conn) error {
 		runner := migrations.Runner{Owner: conn.Config(), Runtime: testpg.Runtime}
 		placement := scopes.Placement{Database: conn.Config().Database, Schema: "public"}
 		return runner.Up(ctx, migrations.Target{Set: migrations.Tenant, Placement: placement}).Err

@@ -2,7 +2,6 @@ package web
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"io"
 	"log/slog"
@@ -63,24 +62,18 @@ type world struct {
 	log     *strings.Builder
 }
 
-// key names a template: it changes with the migrations and the fixture.
-func key(name string) string {
-	sum := sha256.Sum256(fmt.Append(nil, fixture, projectsOf))
-	return fmt.Sprintf("web-%s-%d-%x", name, migrations.Tenant.Newest(), sum[:6])
-}
-
 func newWorld(t testing.TB, configuration string, change func(*Options)) *world {
 	t.Helper()
 	w := &world{log: &strings.Builder{}}
 	switch configuration {
 	case single:
-		w.db = testpg.Database(t, key("single"), fill("public", 0, 1, 2))
+		w.db = testpg.Database(t, "web-single", fill("public", 0, 1, 2))
 		w.place(func(int) (string, string) { return w.db.Name, "public" })
 	case schemas:
-		w.db = testpg.Database(t, key("schemas"), fillSchemas)
+		w.db = testpg.Database(t, "web-schemas", fillSchemas)
 		w.place(func(i int) (string, string) { return w.db.Name, fmt.Sprintf("tenant-%d", i) })
 	case databases:
-		w.db = testpg.Database(t, key("empty"), func(context.Context, *pgx.Conn) error { return nil })
+		w.db = testpg.Database(t, "empty", func(context.Context, *pgx.Conn) error { return nil })
 		w.place(func(i int) (string, string) { return fmt.Sprintf("%s_tenant-%d", w.db.Name, i), "public" })
 		for i := range projectsOf {
 			w.makeDatabase(t, i)
@@ -100,7 +93,7 @@ func (w *world) place(where func(i int) (database, schema string)) {
 
 // makeDatabase makes the database of tenant i from a template of its own.
 func (w *world) makeDatabase(t testing.TB, i int) {
-	source := testpg.Database(t, key(fmt.Sprintf("db%d", i)), fill("public", i))
+	source := testpg.Database(t, fmt.Sprintf("web-db%d", i), fill("public", i))
 	name := pgx.Identifier{w.tenants[i].Database}.Sanitize()
 	w.db.Exec(t, testpg.Owner, "create database "+name+" template "+source.Name)
 }

@@ -25,18 +25,24 @@ type DB struct {
 	cluster *cluster
 }
 
-// Database makes a database for the test, as a clone of the template that key
-// names, and drops it when the test ends. If there is no such template yet,
-// build fills an empty database, connected as Owner; it runs once per key over
-// all processes. The key must be 1 to 50 letters, digits, _ or -.
+// Database makes a database for the test, as a clone of a template, and drops
+// it when the test ends. If there is no such template yet, build fills an
+// empty database, connected as Owner; it runs once for each name over all
+// processes of the same test program. The name must be 1 to 32 letters, digits,
+// _ or -. What build reads from outside the program, such as the text of a
+// file, must be given as inputs.
 //
 // When the test ends, no connection to the database may be in the middle of a
 // statement or transaction.
-func Database(t testing.TB, key string, build func(ctx context.Context, conn *pgx.Conn) error) *DB {
+func Database(t testing.TB, name string, build func(ctx context.Context, conn *pgx.Conn) error, inputs ...string) *DB {
 	t.Helper()
 	requireMain(t)
 	ctx, cancel := context.WithTimeout(context.Background(), setupTimeout)
 	defer cancel()
+	program, err := programHash()
+	require.NoError(t, err, "hash the test program")
+	key, err := templateKey(program, name, inputs)
+	require.NoError(t, err)
 	template, err := current.template(ctx, key, build)
 	require.NoError(t, err, "build the template database %s", key)
 	db := &DB{Name: current.newName(""), cluster: current}

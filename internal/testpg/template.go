@@ -2,7 +2,11 @@ package testpg
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"io"
+	"os"
 	"regexp"
 	"sync"
 
@@ -11,19 +15,16 @@ import (
 
 // keptTemplates is how many templates are kept, the newest ones; those that a
 // running test process uses are kept besides.
-const keptTemplates = 12
+const keptTemplates = 24
 
-// keyPattern keeps a template's name within PostgreSQL's 63 bytes.
-var keyPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,50}$`)
+// namePattern keeps a template's full name within PostgreSQL's 63 bytes.
+var namePattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)
 
 type build = func(ctx context.Context, conn *pgx.Conn) error
 
 // template makes sure, once per process, that the template of a key is there,
 // and returns its name.
 func (c *cluster) template(ctx context.Context, key string, fill build) (string, error) {
-	if !keyPattern.MatchString(key) {
-		return "", fmt.Errorf("the template key %q must be 1 to 50 letters, digits, _ or -", key)
-	}
 	once, _ := c.templates.LoadOrStore(key, sync.OnceValue(func() error {
 		return c.ensureTemplate(ctx, key, fill)
 	}))
@@ -31,6 +32,33 @@ func (c *cluster) template(ctx context.Context, key string, fill build) (string,
 }
 
 func templateName(key string) string { return "template_" + key }
+
+// templateKey identifies a template by all that it is made of: the test program, which contains the build function,
+// the migrations and the fixtures, and inputs from outside of it. A name alone would let a checkout, or a later
+// version of the same one, work on tables that it does not make any more.
+func templateKey(program []byte, name string, inputs []string) (string, error) {
+	if !namePattern.MatchString(name) {
+		return "", fmt.Errorf("the template name %q must be 1 to 32 letters, digits, _ or -", name)
+	}
+	hash := sha256.Sum256(fmt.Appendf(nil, "%x %q", program, inputs))
+	return name + "-" + hex.EncodeToString(hash[:8]), nil
+}
+
+// programHash returns the hash of the running test program.
+var programHash = sync.OnceValues(func() ([]byte, error) {
+	path, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	hash := sha256.New()
+	_, err = io.Copy(hash, file)
+	return hash.Sum(nil), err
+})
 
 func (c *cluster) ensureTemplate(ctx context.Context, key string, fill build) error {
 	// From here on, until this process ends, nobody drops the template.

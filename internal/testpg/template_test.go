@@ -78,12 +78,29 @@ func TestAFailedBuildLeavesNoTemplate(t *testing.T) {
 	require.Len(t, templates(t, c), 1)
 }
 
-func TestKeysThatAreNoNamesAreRefused(t *testing.T) {
+func TestTemplateNamesAreChecked(t *testing.T) {
 	t.Parallel()
-	for _, key := range []string{"", "a b", `a"b`, "ä", fmt.Sprintf("%051d", 0)} {
-		_, err := current.template(t.Context(), key, things)
-		require.ErrorContains(t, err, "must be 1 to 50 letters", key)
+	for _, name := range []string{"", "a b", `a"b`, "ä", fmt.Sprintf("%033d", 0)} {
+		_, err := templateKey(nil, name, nil)
+		require.ErrorContains(t, err, "must be 1 to 32 letters", name)
 	}
+	longest, err := templateKey(nil, fmt.Sprintf("%032d", 0), nil)
+	require.NoError(t, err)
+	require.LessOrEqual(t, len(templateName(longest)), 63)
+}
+
+// Another program, or other inputs, must not find this one's template.
+func TestTemplateKeyCoversAllThatTheTemplateIsMadeOf(t *testing.T) {
+	t.Parallel()
+	keys := map[string]bool{}
+	for _, inputs := range [][]string{nil, {"a"}, {"b"}, {"a", "b"}, {"ab"}} {
+		for _, program := range []string{"this", "another"} {
+			key, err := templateKey([]byte(program), "name", inputs)
+			require.NoError(t, err)
+			keys[key] = true
+		}
+	}
+	require.Len(t, keys, 10)
 }
 
 func TestWhatAKilledProcessLeavesIsDropped(t *testing.T) {

@@ -2,8 +2,9 @@
 // milliseconds, from one private server that all test processes share.
 //
 // A test package calls Main from its TestMain, and its tests call Database. A
-// database is a clone of a template, which is built once for all processes and
-// kept between runs: the key must change when the result of the build would.
+// database is a clone of a template, which is built once for all processes of
+// the same test program and kept between its runs. A program that was built
+// anew, or in another checkout, makes its own.
 //
 // The server has no durability (a power cut may destroy it), listens on no
 // port and keeps its files in memory where there is room, in a directory named

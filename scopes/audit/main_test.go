@@ -32,10 +32,11 @@ var made atomic.Int64
 // newWorld returns the application's tables with what the runtime role needs, and nothing more.
 func newWorld(t *testing.T) world {
 	t.Helper()
+	tables := tenantTables(t)
 	w := emptyWorld(t, "audit_app", func(ctx context.Context, conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, tenantTables(t))
+		_, err := conn.Exec(ctx, tables)
 		return err
-	})
+	}, tables)
 	w.Exec(t, testpg.Owner, grants)
 	return w
 }
@@ -43,13 +44,13 @@ func newWorld(t *testing.T) world {
 const grants = `grant usage on schema public to {run};
 	grant select, insert, update, delete on accounts, users, projects, tasks, subtasks, subtask_counts to {run};`
 
-func emptyWorld(t *testing.T, key string, build func(context.Context, *pgx.Conn) error) world {
+func emptyWorld(t *testing.T, key string, build func(context.Context, *pgx.Conn) error, inputs ...string) world {
 	t.Helper()
 	w := world{runtime: fmt.Sprintf("audit_%d_%d", os.Getpid(), made.Add(1))}
 	t.Cleanup(func() { // after the database is gone, and with it what the role owns there
 		w.onServer(t, w.sql("drop owned by {run} cascade; drop role {run}; drop role if exists {run}_group"))
 	})
-	w.DB = testpg.Database(t, key, build)
+	w.DB = testpg.Database(t, key, build, inputs...)
 	w.admin = w.Connect(t, testpg.Superuser)
 	w.Exec(t, testpg.Superuser, "create role {run} login")
 	return w

@@ -61,7 +61,7 @@ type tenantedItem struct {
 func (tenantedItem) TableName() string { return "items" }
 
 func benchDatabase(b *testing.B) *testpg.DB {
-	return testpg.Database(b, "registry-bench-1", func(ctx context.Context, conn *pgx.Conn) error {
+	return testpg.Database(b, "registry-bench", func(ctx context.Context, conn *pgx.Conn) error {
 		if _, err := conn.Exec(ctx, benchTables); err != nil {
 			return err
 		}
@@ -291,7 +291,7 @@ func BenchmarkDatabases(b *testing.B) {
 // BenchmarkSchemas has two connections: for one schema, and for twelve.
 func BenchmarkSchemas(b *testing.B) {
 	const conns, schemas = 2, 12
-	pg := testpg.Database(b, "registry-bench-schemas-1", func(ctx context.Context, conn *pgx.Conn) error {
+	pg := testpg.Database(b, "registry-bench-schemas", func(ctx context.Context, conn *pgx.Conn) error {
 		for i := range schemas {
 			name := "tenant_" + strconv.Itoa(i)
 			sql := "create schema " + name + "; set search_path = " + name + ";" + benchTables + "; grant usage on schema " + name + " to " + testpg.Runtime

@@ -45,7 +45,7 @@ type fleet struct {
 func newFleet(t *testing.T, databases int, config registry.Config) fleet {
 	var f fleet
 	for i := range databases {
-		db := testpg.Database(t, "registry-notes-1", notes)
+		db := testpg.Database(t, "registry-notes", notes)
 		db.Exec(t, testpg.Owner, "insert into notes (account_id, text) values ($1, current_database())", i+1)
 		f.tenants = append(f.tenants, scopes.Tenant{ID: scopes.TenantID(i + 1), Placement: scopes.Placement{Database: db.Name, Schema: "public"}})
 		if i == 0 {
@@ -244,7 +244,7 @@ func TestCrossTenantReads(t *testing.T) {
 
 func TestNoCrossTenantViewWithoutAnOwner(t *testing.T) {
 	t.Parallel()
-	db := testpg.Database(t, "registry-notes-1", notes)
+	db := testpg.Database(t, "registry-notes", notes)
 	r, err := registry.Open(registry.Config{Runtime: db.Config(testpg.Runtime)})
 	require.NoError(t, err)
 	defer r.Close()
@@ -263,7 +263,7 @@ func TestConfigIsValidated(t *testing.T) {
 // A statement in progress when the registry closes ends, one way or the other, and nothing stays open.
 func TestCloseWithWorkUnderWay(t *testing.T) {
 	t.Parallel()
-	db := testpg.Database(t, "registry-notes-1", notes)
+	db := testpg.Database(t, "registry-notes", notes)
 	r, err := registry.Open(registry.Config{Runtime: db.Config(testpg.Runtime)})
 	require.NoError(t, err)
 	ctx := scopes.WithTenant(t.Context(), scopes.Tenant{ID: 1, Placement: scopes.Placement{Database: db.Name}})

@@ -62,7 +62,7 @@ var strangers = scopestest.Subject{
 // can mend.
 func TestStranger(t *testing.T) {
 	t.Parallel()
-	db := testpg.Database(t, "scopestest-stranger-1", strangersTables)
+	db := testpg.Database(t, "scopestest-stranger", strangersTables)
 	placement := scopes.Placement{Database: db.Name}
 	scopestest.Run(t, strangers, scopestest.Target{
 		Runtime: db.Config(testpg.Runtime),

@@ -37,7 +37,7 @@ func build(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
-func database(t *testing.T) *testpg.DB { return testpg.Database(t, "session-1", build) }
+func database(t *testing.T) *testpg.DB { return testpg.Database(t, "session", build) }
 
 // open returns a pool of one connection, so that whatever is left on it meets the next user.
 func open(t *testing.T, config *pgx.ConnConfig) *sql.DB {
