@@ -141,7 +141,6 @@ func site(app *tenancy.Tenancy, cfg config.Config, o serveOptions, log *slog.Log
 		Directory:  app.Directory,
 		AllTenants: cfg.ListsAllTenants(),
 		Ready:      app.Ping,
-		Snapshot:   app.Directory.Snapshot,
 		Hosts:      cfg.AllowedHosts,
 		Logger:     log,
 	}

@@ -187,16 +187,6 @@ func (d *Directory) Stats() DirectoryStats {
 	return DirectoryStats{Remembered: d.remembers.Load(), Asked: d.asked.Load(), Known: d.known.Len(), Unknown: d.unknown.Len()}
 }
 
-// Snapshot returns what names the state of all the server's databases, whichever tenants': PostgreSQL's snapshot, which says
-// what transactions are over. While it is the same, nothing was written that could be seen. It is empty on a standby,
-// where its text leaves out the transactions that are not over. A server that was restored from a backup counts
-// its transactions anew, but it starts at another time.
-func (d *Directory) Snapshot(ctx context.Context) (snapshot string, err error) {
-	const sql = "select case when pg_is_in_recovery() then '' else concat(pg_current_snapshot(), ' ', pg_postmaster_start_time()) end"
-	err = d.runtime.QueryRow(ctx, sql).Scan(&snapshot)
-	return snapshot, session.Explain(err)
-}
-
 // Ping reports whether the directory's database answers.
 func (d *Directory) Ping(ctx context.Context) error { return session.Explain(d.runtime.Ping(ctx)) }
 

@@ -186,30 +186,3 @@ func TestTheRuntimeRoleCannotList(t *testing.T) {
 	_, err = db.Connect(t, testpg.Runtime).Exec(t.Context(), "select * from control.tenants")
 	require.ErrorContains(t, err, "permission denied")
 }
-
-// The snapshot tells of a commit in any database of the server, and of nothing while there is none.
-func TestSnapshotIsAnotherAfterEveryCommit(t *testing.T) {
-	t.Parallel()
-	_, cfg := bare(t, config.SingleSchema)
-	other, _ := bare(t, config.SingleSchema)
-	other.Exec(t, testpg.Owner, "create table notes (n int)")
-	directory := openDirectory(t, cfg)
-	snapshot := func() string {
-		s, err := directory.Snapshot(t.Context())
-		require.NoError(t, err)
-		require.NotEmpty(t, s)
-		return s
-	}
-	seen := map[string]bool{}
-	for n := range 20 {
-		other.Exec(t, testpg.Owner, fmt.Sprintf("insert into notes values (%d)", n))
-		s := snapshot()
-		require.False(t, seen[s], s)
-		seen[s] = true
-	}
-	before, after := "", snapshot()
-	for tries := 0; before != after; tries++ { // other tests write on this server
-		require.Less(t, tries, 1000)
-		before, after = after, snapshot()
-	}
-}

@@ -13,7 +13,6 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/klauspost/compress/gzhttp"
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
@@ -136,7 +135,7 @@ func (w *world) open(t testing.TB, configuration string, change func(*Options)) 
 	require.NoError(t, err)
 	o := Options{
 		DB: w.gorm, Directory: w, List: w.List, AllTenants: configuration == single,
-		Logger: slog.New(slog.NewTextHandler(w.log, nil)), Snapshot: w.snapshot(t),
+		Logger: slog.New(slog.NewTextHandler(w.log, nil)),
 	}
 	if change != nil {
 		change(&o)
@@ -144,19 +143,6 @@ func (w *world) open(t testing.TB, configuration string, change func(*Options)) 
 	w.site, err = newSite(o)
 	require.NoError(t, err)
 	w.handler = gzhttp.GzipHandler(w.site.router())
-}
-
-// snapshot asks the server, as the application's directory does.
-func (w *world) snapshot(t testing.TB) func(context.Context) (string, error) {
-	pool, err := pgxpool.ParseConfig("")
-	require.NoError(t, err)
-	pool.ConnConfig = w.db.Config(testpg.Runtime)
-	conns, err := pgxpool.NewWithConfig(t.Context(), pool)
-	require.NoError(t, err)
-	t.Cleanup(conns.Close)
-	return func(ctx context.Context) (snapshot string, err error) {
-		return snapshot, conns.QueryRow(ctx, "select pg_current_snapshot()::text").Scan(&snapshot)
-	}
 }
 
 // Lookup makes the world a directory of its tenants, and of one that is suspended.

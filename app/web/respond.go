@@ -52,7 +52,6 @@ func (s *site) respond(c *gin.Context, a answer) {
 	}
 	if a.status == http.StatusOK {
 		p.tag = tagOf(p.body)
-		s.keep(c, p)
 	}
 	p.show(c, a.status)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -47,15 +46,6 @@ func (s *site) subtasks(c *gin.Context) error {
 		return err
 	}
 	ctx := subtaskContext(c, all)
-	var numbered time.Time
-	if view.Numbered() {
-		if numbered, err = s.landmarks.Made(ctx, s.DB); err != nil {
-			return err
-		}
-	}
-	if s.showKept(c, ctx, view, numbered) {
-		return nil
-	}
 	page, err := s.loadSubtasks(ctx, view)
 	if err != nil {
 		return err

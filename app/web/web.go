@@ -48,9 +48,6 @@ type Options struct {
 	// that serves scopes.AllTenants. Off, the bare domain leads to /tenants/ or, without List, only says
 	// where tenants are.
 	AllTenants bool
-	// Snapshot names the state of all tenants' databases: while it is the same, nothing was written in any of them. With it,
-	// pages are kept (kept.go). Nil, or an empty answer: each page is made anew.
-	Snapshot func(context.Context) (string, error)
 	// Ready says whether requests can be served now, for /readyz. Nil: always.
 	Ready func(context.Context) error
 
@@ -124,7 +121,6 @@ type site struct {
 	gates       *gates
 	metrics     *metrics
 	landmarks   landmarks.List
-	kept        *kept
 }
 
 // New returns the handler of the whole site. Errors say which option is wrong.
@@ -155,7 +151,6 @@ func newSite(options Options) (*site, error) {
 		crossOrigin: http.NewCrossOriginProtection(),
 		gates:       newGates(o.MaxRequests, o.MaxPerTenant, o.MaxWait),
 		metrics:     m,
-		kept:        newKept(),
 	}, nil
 }
 

@@ -79,16 +79,6 @@ func (l *List) Number(ctx context.Context, db *gorm.DB) (Numbering, error) {
 	return Numbering{keys: marks.keys, Count: int64(last)*Step + tail}, nil
 }
 
-// Made returns when the numbering was made, which may have others renewed behind the caller. Its context is as for
-// [List.Number].
-func (l *List) Made(ctx context.Context, db *gorm.DB) (time.Time, error) {
-	marks, err := l.landmarks(ctx, db)
-	if err != nil {
-		return time.Time{}, err
-	}
-	return marks.ended, nil
-}
-
 // Page returns the query for the keys, account_id and id, of the rows of one page, for a JOIN. The limit must
 // divide Step, and offset be a multiple of it.
 func (n Numbering) Page(tx *gorm.DB, offset, limit int) *gorm.DB {
