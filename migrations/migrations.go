@@ -1,8 +1,8 @@
 // Package migrations holds the SQL that makes the tables, and brings placements to its newest version.
 //
-// There are two sets: [Tenant] makes the tables of one placement, [Control] the directory in the default
-// database. Each schema has its own version table (goose's), so that placements are migrated one by one,
-// in parallel, and independently of one another.
+// There are three sets: [Tenant] makes the tables of one placement, [Shared] what only tables that all tenants share
+// have besides, [Control] the directory in the default database. Each set has a version table of its own in each schema,
+// so placements are migrated in parallel and independently of one another.
 //
 // What is guaranteed: whoever migrates a schema holds its advisory lock from before the first statement
 // until the connection ends, so that two who migrate at once do it one after the other and the second
@@ -26,20 +26,23 @@ import (
 	"tenanted/scopes"
 )
 
-//go:embed tenant/*.sql control/*.sql grants/*.sql
+//go:embed tenant/*.sql shared/*.sql control/*.sql grants/*.sql
 var files embed.FS
 
-// Set names one of the two sets of migrations, and its directory.
+// Set names a set of migrations, and its directory.
 type Set string
 
 // The sets.
 const (
 	Tenant  Set = "tenant"  // the tables of one placement
+	Shared  Set = "shared"  // what tables shared by all tenants have besides, after Tenant
 	Control Set = "control" // the directory of tenants
 )
 
+const versionTableSuffix = "_version"
+
 // versionTable is goose's, found by search_path.
-const versionTable = goose.DefaultTablename
+func (s Set) versionTable() string { return string(s) + versionTableSuffix }
 
 // Newest returns the version that the set's last file brings. Versions begin at 1; 0 is an empty schema.
 func (s Set) Newest() int64 {

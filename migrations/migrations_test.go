@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +18,9 @@ import (
 	"tenanted/models"
 )
 
-func sets() []migrations.Set { return []migrations.Set{migrations.Tenant, migrations.Control} }
+func sets() []migrations.Set {
+	return []migrations.Set{migrations.Tenant, migrations.Shared, migrations.Control}
+}
 
 func TestEveryFileIsEmbeddedAndVersionsHaveNoGaps(t *testing.T) {
 	t.Parallel()
@@ -55,11 +58,15 @@ func TestUpDownUpLeavesTheSameSchema(t *testing.T) {
 	t.Parallel()
 	for _, set := range sets() {
 		db, runner := empty(t)
-		schema := map[migrations.Set]string{migrations.Tenant: "somewhere", migrations.Control: "control"}[set]
+		schema := map[migrations.Set]string{migrations.Tenant: "somewhere", migrations.Shared: "somewhere", migrations.Control: "control"}[set]
 		to := target(db, set, schema)
+		if set == migrations.Shared {
+			up(t, runner, target(db, migrations.Tenant, schema))
+		}
+		before := describe(t, db, schema)
 		up(t, runner, to)
 		first := describe(t, db, schema)
-		require.NotEmpty(t, first)
+		require.NotEqual(t, before, first)
 
 		for version := set.Newest(); version > 0; version-- {
 			result := runner.Down(t.Context(), to)
@@ -67,7 +74,9 @@ func TestUpDownUpLeavesTheSameSchema(t *testing.T) {
 			require.Equal(t, []int64{version, version - 1}, []int64{result.From, result.To})
 		}
 		for _, line := range describe(t, db, schema) {
-			require.Contains(t, line, "goose_db_version", "the way down leaves this behind")
+			if !slices.Contains(before, line) {
+				require.Contains(t, line, string(set)+"_version", "the way down leaves this behind")
+			}
 		}
 		require.NoError(t, runner.Down(t.Context(), to).Err, "there is nothing below version 0")
 
@@ -82,12 +91,12 @@ func describe(t *testing.T, db *testpg.DB, schema string) []string {
 		select format('column %s.%s %s %s %s %s', table_name, column_name, data_type, is_nullable, column_default, identity_generation)
 			from information_schema.columns where table_schema = $1
 		union all select format('constraint %s %s %s', conrelid::regclass, conname, pg_get_constraintdef(oid))
-			from pg_constraint where connamespace = $1::regnamespace
+			from pg_constraint where connamespace = to_regnamespace($1)
 		union all select 'index ' || indexdef from pg_indexes where schemaname = $1
 		union all select format('policy %s %s %s %s %s', tablename, policyname, cmd, qual, with_check) from pg_policies where schemaname = $1
 		union all select format('table %s rls %s acl %s', relname, relrowsecurity, relacl)
-			from pg_class where relnamespace = $1::regnamespace and relkind = 'r'
-		union all select format('function %s acl %s', pg_get_functiondef(oid), proacl) from pg_proc where pronamespace = $1::regnamespace
+			from pg_class where relnamespace = to_regnamespace($1) and relkind = 'r'
+		union all select format('function %s acl %s', pg_get_functiondef(oid), proacl) from pg_proc where pronamespace = to_regnamespace($1)
 		order by 1`, schema)
 }
 
@@ -95,8 +104,8 @@ func TestMigrationsMakeTheModelsTables(t *testing.T) {
 	t.Parallel()
 	db, runner := empty(t)
 	up(t, runner, target(db, migrations.Tenant, "public"))
-	tables := query(t, db, testpg.Owner, `select tablename::text from pg_tables where schemaname = 'public' and tablename <> 'goose_db_version'`)
-	require.ElementsMatch(t, []string{"accounts", "users", "projects", "tasks", "subtasks", "subtask_counts"}, tables)
+	tables := query(t, db, testpg.Owner, `select tablename::text from pg_tables where schemaname = 'public' and tablename <> 'tenant_version'`)
+	require.ElementsMatch(t, []string{"accounts", "users", "projects", "tasks", "subtasks"}, tables)
 	require.Len(t, models.All(), len(tables))
 }
 
@@ -110,9 +119,9 @@ func TestRuntimeRoleHasExactlyItsRights(t *testing.T) {
 		group by table_schema, table_name order by 1`)
 	const all = "DELETE INSERT SELECT UPDATE"
 	require.Equal(t, []string{
-		"control.goose_db_version: SELECT",
-		"tenant-0.accounts: " + all, "tenant-0.goose_db_version: SELECT", "tenant-0.projects: " + all,
-		"tenant-0.subtask_counts: " + all, "tenant-0.subtasks: " + all, "tenant-0.tasks: " + all, "tenant-0.users: " + all,
+		"control.control_version: SELECT",
+		"tenant-0.accounts: " + all, "tenant-0.projects: " + all,
+		"tenant-0.subtasks: " + all, "tenant-0.tasks: " + all, "tenant-0.tenant_version: SELECT", "tenant-0.users: " + all,
 	}, rights)
 	for sql, want := range map[string]string{
 		`truncate "tenant-0".subtasks`:                            "permission denied",
@@ -122,7 +131,7 @@ func TestRuntimeRoleHasExactlyItsRights(t *testing.T) {
 		`create schema mine`:                                      "permission denied",
 		`select * from control.tenants`:                           "permission denied",
 		`select * from control.deployment`:                        "permission denied",
-		`insert into "tenant-0".goose_db_version values (99,9)`:   "permission denied",
+		`insert into "tenant-0".tenant_version values (99,9)`:     "permission denied",
 		`alter table "tenant-0".tasks disable row level security`: "must be owner",
 	} {
 		_, err := db.Connect(t, testpg.Runtime).Exec(t.Context(), sql)
@@ -205,9 +214,9 @@ func TestOneFailureLeavesTheOthersDone(t *testing.T) {
 	require.ErrorContains(t, err, "migrate "+absent.String())
 	versions, err := migrations.Versions(t.Context(), db.Connect(t, testpg.Owner))
 	require.NoError(t, err)
-	require.Equal(t, map[string]int64{"good": migrations.Tenant.Newest(), "bad": 0}, versions)
+	require.Equal(t, map[migrations.Target]int64{good: migrations.Tenant.Newest(), bad: 0}, versions)
 	require.Equal(t, []string{"tasks"}, query(t, db, testpg.Owner,
-		"select tablename::text from pg_tables where schemaname = 'bad' and tablename <> 'goose_db_version'"), "a failed migration leaves no table")
+		"select tablename::text from pg_tables where schemaname = 'bad' and tablename <> 'tenant_version'"), "a failed migration leaves no table")
 }
 
 // Whoever waits for the lock gives up with its context, and does not disturb the one who has it.
@@ -217,7 +226,7 @@ func TestWaitingForTheLockEndsWithTheContext(t *testing.T) {
 	to := target(db, migrations.Tenant, "public")
 	blocker, err := db.Connect(t, testpg.Owner).Begin(t.Context())
 	require.NoError(t, err)
-	_, err = blocker.Exec(t.Context(), "create table public.goose_db_version ()") // holds up the first one half way
+	_, err = blocker.Exec(t.Context(), "create table public.tenant_version ()") // holds up the first one half way
 	require.NoError(t, err)
 
 	first, second := make(chan migrations.Result, 1), make(chan migrations.Result, 1)
@@ -265,7 +274,7 @@ func TestCancelledMigrationLeavesNothingHalfDone(t *testing.T) {
 	require.Error(t, (<-done).Err)
 	require.NoError(t, blocker.Rollback(t.Context()))
 	requireLocks(t, db, "granted", 0)
-	require.Equal(t, []string{"goose_db_version"}, query(t, db, testpg.Owner, "select tablename::text from pg_tables where schemaname = 'public'"))
+	require.Equal(t, []string{"tenant_version"}, query(t, db, testpg.Owner, "select tablename::text from pg_tables where schemaname = 'public'"))
 	up(t, runner, to)
 }
 

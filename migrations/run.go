@@ -101,7 +101,7 @@ func newProvider(set Set, db *sql.DB) (*goose.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	return goose.NewProvider(goose.DialectPostgres, db, dir, goose.WithDisableGlobalRegistry(true))
+	return goose.NewProvider(goose.DialectPostgres, db, dir, goose.WithDisableGlobalRegistry(true), goose.WithTableName(set.versionTable()))
 }
 
 // open returns a handle of one connection, which takes the lock before anything else uses it. goose's own

@@ -3,25 +3,28 @@ package migrations
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"tenanted/scopes"
 )
 
-// Versions returns the version of every schema of conn's database that was ever migrated and whose version
-// table conn's role may read: for the runtime role, those it was granted its rights in. It takes no lock.
-func Versions(ctx context.Context, conn *pgx.Conn) (map[string]int64, error) {
-	schemas, err := migratedSchemas(ctx, conn)
+// Versions returns the version of every target in conn's database that was ever migrated and whose version table
+// conn's role may read: for the runtime role, those it was granted its rights in. It takes no lock.
+func Versions(ctx context.Context, conn *pgx.Conn) (map[Target]int64, error) {
+	targets, err := migratedTargets(ctx, conn)
 	if err != nil {
 		return nil, fmt.Errorf("read the versions of database %s: %w", conn.Config().Database, err)
 	}
-	versions := make(map[string]int64, len(schemas))
+	versions := make(map[Target]int64, len(targets))
 	batch := &pgx.Batch{}
-	for _, schema := range schemas {
-		table := pgx.Identifier{schema, versionTable}.Sanitize()
+	for _, target := range targets {
+		table := pgx.Identifier{target.Schema, target.Set.versionTable()}.Sanitize()
 		batch.Queue("select coalesce(max(version_id), 0) from " + table).QueryRow(func(row pgx.Row) error {
 			var version int64
 			err := row.Scan(&version)
-			versions[schema] = version
+			versions[target] = version
 			return err
 		})
 	}
@@ -31,13 +34,19 @@ func Versions(ctx context.Context, conn *pgx.Conn) (map[string]int64, error) {
 	return versions, nil
 }
 
-func migratedSchemas(ctx context.Context, conn *pgx.Conn) ([]string, error) {
+func migratedTargets(ctx context.Context, conn *pgx.Conn) ([]Target, error) {
 	rows, err := conn.Query(ctx, `
-		select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace
-		where c.relname = $1 and c.relkind = 'r'
-			and has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')`, versionTable)
+		select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+		where c.relname = any($1) and c.relkind = 'r'
+			and has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')`,
+		[]string{Tenant.versionTable(), Shared.versionTable(), Control.versionTable()})
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, pgx.RowTo[string])
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (Target, error) {
+		var schema, table string
+		err := row.Scan(&schema, &table)
+		set := Set(strings.TrimSuffix(table, versionTableSuffix))
+		return Target{set, scopes.Placement{Database: conn.Config().Database, Schema: schema}}, err
+	})
 }

@@ -1,14 +1,9 @@
-// Package models holds the task tracker's nouns, one file each: Account, User, Project, Task, Subtask,
-// and the count that the database keeps of the last.
-//
-// Everything but Account embeds [scopes.Tenanted], so a query on it without a tenant in the context
-// panics; Account is its own tenant, by its id. Keys are composite and begin with the tenant, as the
-// tables' are (migrations/tenant), so an association can never lead to another tenant's row.
 package models
 
 import (
-	"strconv"
 	"time"
+
+	"gorm.io/gorm"
 
 	"tenanted/scopes"
 )
@@ -24,9 +19,20 @@ type Account struct {
 // Label is how the account is called in lists: "Account #1".
 func (a Account) Label() string { return label("Account", int64(a.ID)) }
 
-// All returns an empty value of every model, parents before children.
-func All() []any {
-	return []any{&Account{}, &User{}, &Project{}, &Task{}, &Subtask{}, &SubtaskCount{}}
+// AccountManager reads accounts. Make one with [Models.Accounts].
+type AccountManager struct{ db *gorm.DB }
+
+// AccountCounts is what an account has.
+type AccountCounts struct {
+	Users, Projects, Tasks int64
+	Progress
 }
 
-func label(noun string, id int64) string { return noun + " #" + strconv.FormatInt(id, 10) }
+// Counts counts what the tenant in the context has, in one statement.
+func (m AccountManager) Counts() (found AccountCounts, err error) {
+	number := func(model any) *gorm.DB { return m.db.Model(model).Select("count(*)") }
+	err = m.db.Model(&Account{}).Select("(?) AS users, (?) AS projects, (?) AS tasks, (?) AS subtasks, (?) AS done",
+		number(&User{}), number(&Project{}), number(&Task{}), number(&Subtask{}),
+		number(&Subtask{}).Where("complete")).Take(&found).Error
+	return found, err
+}

@@ -1,6 +1,12 @@
 package models
 
-import "tenanted/scopes"
+import (
+	"fmt"
+
+	"gorm.io/gorm"
+
+	"tenanted/scopes"
+)
 
 // Subtask belongs to a task: the smallest piece of work, done or not.
 type Subtask struct {
@@ -16,3 +22,149 @@ type Subtask struct {
 
 // Label is how the subtask is called in lists: "Subtask #112".
 func (s Subtask) Label() string { return label("Subtask", s.ID) }
+
+// Status is whether a subtask is done.
+type Status string
+
+// The statuses. AnyStatus is no condition.
+const (
+	AnyStatus Status = ""
+	Open      Status = "open"
+	Done      Status = "done"
+)
+
+// SubtaskFilter says which subtasks a manager finds. The zero value means all that the context may see.
+type SubtaskFilter struct {
+	Search  string // each word of it begins a word of the name; empty is no condition
+	Status  Status
+	Project int64 // 0: of all projects
+}
+
+// SubtaskOrder is an order of subtasks.
+type SubtaskOrder string
+
+// The orders of subtasks. Each is the order of an index.
+const (
+	ByName SubtaskOrder = "name"
+	ByTask SubtaskOrder = "task"
+	Newest SubtaskOrder = "newest" // not over all tenants, which have no index for it
+)
+
+// columns name the account too, so that the order is the same one over all tenants. Within a tenant it is a constant,
+// which PostgreSQL leaves out.
+func (o SubtaskOrder) columns() string {
+	switch o {
+	case ByTask:
+		return "subtasks.account_id, subtasks.task_id, subtasks.id"
+	case Newest:
+		return "subtasks.id DESC, subtasks.account_id"
+	default:
+		return "subtasks.name, subtasks.account_id, subtasks.id"
+	}
+}
+
+// SubtaskManager finds and changes subtasks. Make one with [Models.Subtasks].
+type SubtaskManager struct {
+	db     *gorm.DB
+	filter SubtaskFilter
+}
+
+// Filter returns the manager of those subtasks that f describes.
+func (m SubtaskManager) Filter(f SubtaskFilter) SubtaskManager {
+	m.filter = f
+	return m
+}
+
+// Get returns one subtask, or [ErrNotFound].
+func (m SubtaskManager) Get(id int64) (s Subtask, err error) {
+	return s, m.filtered().Where("id = ?", id).Take(&s).Error
+}
+
+// SetComplete marks a subtask done or open. It returns [ErrNotFound] if there is none of that id.
+func (m SubtaskManager) SetComplete(id int64, done bool) error {
+	return m.filtered().Scopes(scopes.RequireRows).Where("id = ?", id).Update("complete", done).Error
+}
+
+// Locate returns where a page stands in the list. It returns a [*PageError] if there is no such page.
+func (m SubtaskManager) Locate(number, size int) (Page, error) {
+	var total int64
+	if err := counted(m.db, m.filtered()).Scan(&total).Error; err != nil {
+		return Page{}, err
+	}
+	return NewPage(number, size, total)
+}
+
+// Page returns a page of subtasks with the task, project and account of each. The number may be LastPage. It returns a
+// [*PageError] if there is no such page.
+//
+// A page near the beginning, and one of a search, takes one statement, another page two: its direction depends on the
+// count.
+func (m SubtaskManager) Page(order SubtaskOrder, number, size int) ([]Subtask, Page, error) {
+	near := Page{Number: number, Size: size}
+	if number != LastPage && (m.filter.Search != "" || near.Offset() < nearRows) {
+		rows, total, err := m.read(order, m.nearKeys(order, near))
+		if err != nil || total > 0 && (m.filter.Search == "" || total <= CountLimit) {
+			page, _ := NewPage(number, size, total) // it has rows
+			return rows, page, err
+		}
+	}
+	page, err := m.Locate(number, size)
+	if err != nil {
+		return nil, page, err
+	}
+	rows, _, err := m.read(order, page.window(m.filtered().Select("account_id, id, 0 AS total"), order.columns()))
+	return rows, page, err
+}
+
+// nearKeys returns the query for the keys of a page's rows, each with the total count.
+func (m SubtaskManager) nearKeys(order SubtaskOrder, page Page) *gorm.DB {
+	if m.filter.Search != "" {
+		return m.foundKeys(order, page)
+	}
+	return page.fromStart(m.filtered().Select("account_id, id, (?) AS total", counted(m.db, m.filtered())), order.columns())
+}
+
+// foundKeys is for a search, which few rows match: it finds all of them first, and sorts them. PostgreSQL would expect
+// to come across enough matches along the index of the order, and where there are none walk over all of it.
+func (m SubtaskManager) foundKeys(order SubtaskOrder, page Page) *gorm.DB {
+	found := m.filtered().Select("account_id, id, task_id, name").Limit(CountLimit + 1)
+	sql := fmt.Sprintf("WITH subtasks AS MATERIALIZED (?) SELECT account_id, id, (SELECT count(*) FROM subtasks) AS total "+
+		"FROM subtasks ORDER BY %s LIMIT ? OFFSET ?", order.columns())
+	return m.db.Raw(sql, found, page.Size, page.Offset())
+}
+
+// countedSubtask is a subtask with the total count of its list.
+type countedSubtask struct {
+	Subtask `gorm:"embedded"`
+	Total   int64
+}
+
+// read returns the rows of the keys, and the total count that came with them. The keys are found before anything is joined,
+// so nothing is joined for the rows before the page, and PostgreSQL keeps one plan for all pages.
+func (m SubtaskManager) read(order SubtaskOrder, keys *gorm.DB) (subtasks []Subtask, total int64, err error) {
+	var rows []countedSubtask
+	err = m.db.Model(&Subtask{}).Select("subtasks.*", "page.total").
+		Joins("JOIN (?) AS page ON page.account_id = subtasks.account_id AND page.id = subtasks.id", keys).
+		Joins("Task.Project.Account").Order(order.columns()).Find(&rows).Error
+	for _, row := range rows {
+		subtasks, total = append(subtasks, row.Subtask), row.Total
+	}
+	return subtasks, total, err
+}
+
+// filtered returns a query for the subtasks of the filter. The conditions are on the subtask's own columns, so that
+// counting joins nothing.
+func (m SubtaskManager) filtered() *gorm.DB {
+	query := m.db.Model(&Subtask{})
+	if m.filter.Status != AnyStatus {
+		query = query.Where("subtasks.complete = ?", m.filter.Status == Done)
+	}
+	if m.filter.Search != "" {
+		query = query.Where(matchesWords("subtasks.name"), m.filter.Search)
+	}
+	if m.filter.Project != 0 {
+		tasks := m.db.Model(&Task{}).Select("id").Where("project_id = ?", m.filter.Project)
+		query = query.Where("subtasks.task_id IN (?)", tasks)
+	}
+	return query
+}

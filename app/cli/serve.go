@@ -19,6 +19,7 @@ import (
 	"tenanted/app/config"
 	"tenanted/app/tenancy"
 	"tenanted/app/web"
+	"tenanted/models"
 	"tenanted/seed"
 )
 
@@ -137,7 +138,7 @@ func listen(ctx context.Context, flag, addr string) (net.Listener, error) {
 // site is the handler with everything it needs from the other packages.
 func site(app *tenancy.Tenancy, cfg config.Config, o serveOptions, log *slog.Logger) (http.Handler, error) {
 	options := web.Options{
-		DB:         app.DB,
+		Models:     models.New(app.DB),
 		Directory:  app.Directory,
 		AllTenants: cfg.ListsAllTenants(),
 		Ready:      app.Ping,

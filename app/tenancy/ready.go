@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -68,7 +67,7 @@ func defaultReady(ctx context.Context, cfg config.Config, schemas []string) erro
 
 // openDefault connects to the default database as the runtime role, and returns the versions there, if its directory is
 // current and of this configuration.
-func openDefault(ctx context.Context, cfg config.Config) (*pgx.Conn, map[string]int64, error) {
+func openDefault(ctx context.Context, cfg config.Config) (*pgx.Conn, map[migrations.Target]int64, error) {
 	conn, err := Connect(ctx, cfg.Runtime(), cfg.Database)
 	if err != nil {
 		return nil, nil, notReady(cfg, err)
@@ -83,22 +82,31 @@ func openDefault(ctx context.Context, cfg config.Config) (*pgx.Conn, map[string]
 
 // defaultVersions returns the versions in the default database, if its directory is current and of this
 // configuration.
-func defaultVersions(ctx context.Context, cfg config.Config, conn *pgx.Conn) (map[string]int64, error) {
+func defaultVersions(ctx context.Context, cfg config.Config, conn *pgx.Conn) (map[migrations.Target]int64, error) {
 	versions, err := migrations.Versions(ctx, conn)
 	if err != nil {
 		return nil, err
 	}
-	if err := current(conn, migrations.Control, config.ControlSchema, versions); err != nil {
+	if err := current(conn, controlTarget(cfg), versions); err != nil {
 		return nil, err
 	}
 	return versions, sameConfiguration(ctx, cfg, conn)
 }
 
+// controlTarget is the directory, in the default database.
+func controlTarget(cfg config.Config) migrations.Target {
+	return migrations.Target{Set: migrations.Control, Placement: scopes.Placement{Database: cfg.Database, Schema: config.ControlSchema}}
+}
+
 // tenantSchemas are those that the runtime role may use: it cannot list the directory.
-func tenantSchemas(versions map[string]int64) []string {
-	versions = maps.Clone(versions)
-	delete(versions, config.ControlSchema)
-	return slices.Sorted(maps.Keys(versions))
+func tenantSchemas(versions map[migrations.Target]int64) (schemas []string) {
+	for target := range versions {
+		if target.Set == migrations.Tenant {
+			schemas = append(schemas, target.Schema)
+		}
+	}
+	slices.Sort(schemas)
+	return schemas
 }
 
 func tenantReady(ctx context.Context, cfg config.Config, database string) error {
@@ -125,7 +133,7 @@ func Fleet(ctx context.Context, cfg config.Config) ([]scopes.Placement, error) {
 	defer conn.Close(context.WithoutCancel(ctx))
 	if setup, err := NewSetup(cfg, nil, func(string) {}); err == nil {
 		return setup.placements(ctx, func(p scopes.Placement) bool {
-			_, granted := versions[p.Schema]
+			_, granted := versions[migrations.Target{Set: migrations.Tenant, Placement: p}]
 			return p.Database == cfg.Database && granted
 		})
 	}
@@ -138,10 +146,13 @@ func Fleet(ctx context.Context, cfg config.Config) ([]scopes.Placement, error) {
 	return fleet, nil
 }
 
-func placementsReady(ctx context.Context, cfg config.Config, conn *pgx.Conn, schemas []string, versions map[string]int64) error {
+func placementsReady(ctx context.Context, cfg config.Config, conn *pgx.Conn, schemas []string, versions map[migrations.Target]int64) error {
 	for _, schema := range schemas {
-		if err := current(conn, migrations.Tenant, schema, versions); err != nil {
-			return err
+		for _, set := range placementSets(cfg) {
+			placement := scopes.Placement{Database: conn.Config().Database, Schema: schema}
+			if err := current(conn, migrations.Target{Set: set, Placement: placement}, versions); err != nil {
+				return err
+			}
 		}
 	}
 	if len(schemas) == 0 {
@@ -159,20 +170,19 @@ func AuditConfig(cfg config.Config) audit.Config {
 	return audit.Config{Models: models.All(), Runtime: cfg.User, Owner: cfg.Owner}
 }
 
-// current compares a schema's version with the newest. A schema that is not among the versions is missing, or the
+// current compares a target's version with the newest. A target that is not among the versions is missing, or the
 // role has no rights there yet.
-func current(conn *pgx.Conn, set migrations.Set, schema string, versions map[string]int64) error {
-	database := conn.Config().Database
-	has, ok := versions[schema]
-	switch newest := set.Newest(); {
-	case !ok && set == migrations.Control:
-		return &NotReadyError{database, "is not set up"}
+func current(conn *pgx.Conn, target migrations.Target, versions map[migrations.Target]int64) error {
+	has, ok := versions[target]
+	switch newest := target.Set.Newest(); {
+	case !ok && target.Set == migrations.Control:
+		return &NotReadyError{target.Database, "is not set up"}
 	case !ok:
-		return &NotReadyError{database, "has no tables for role " + conn.Config().User + " in schema " + schema}
+		return &NotReadyError{target.Database, "has no tables for role " + conn.Config().User + " in schema " + target.Schema}
 	case has < newest:
-		return &NotReadyError{database, "is outdated in schema " + schema}
+		return &NotReadyError{target.Database, "is outdated in schema " + target.Schema}
 	case has > newest:
-		return &NewerError{database, schema, has, newest}
+		return &NewerError{target.Database, target.Schema, has, newest}
 	}
 	return nil
 }

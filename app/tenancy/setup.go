@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -62,9 +63,7 @@ func (s *Setup) Base(ctx context.Context) error {
 	if err := s.refuseOther(ctx, conn); err != nil {
 		return err
 	}
-	result := s.runner().Up(ctx, migrations.Target{
-		Set: migrations.Control, Placement: scopes.Placement{Database: s.cfg.Database, Schema: config.ControlSchema},
-	})
+	result := s.runner().Up(ctx, controlTarget(s.cfg))
 	if result.Err != nil {
 		return result.Err
 	}
@@ -133,19 +132,42 @@ func (s *Setup) Migrate(ctx context.Context, placements []scopes.Placement, repo
 	if err := s.ensureDatabases(ctx, placements); err != nil {
 		return err
 	}
-	return migrations.Each(ctx, Targets(placements), migrateWorkers, s.runner().Up, report)
+	return s.each(ctx, s.sets(), placements, s.runner().Up, report)
 }
 
-// Down undoes the newest migration of each placement, with the data that is in the tables it drops.
+// Down undoes the newest migration of each set of each placement, with the data that is in the tables it drops.
 func (s *Setup) Down(ctx context.Context, placements []scopes.Placement, report func(migrations.Result)) error {
-	return migrations.Each(ctx, Targets(placements), migrateWorkers, s.runner().Down, report)
+	sets := s.sets()
+	slices.Reverse(sets)
+	return s.each(ctx, sets, placements, s.runner().Down, report)
 }
 
-// Targets returns the placements as targets of the tenants' migrations.
-func Targets(placements []scopes.Placement) []migrations.Target {
+// sets returns the sets of migrations that make a placement, in their order.
+func (s *Setup) sets() []migrations.Set { return placementSets(s.cfg) }
+
+func placementSets(cfg config.Config) []migrations.Set {
+	if cfg.Strategy == config.SingleSchema {
+		return []migrations.Set{migrations.Tenant, migrations.Shared}
+	}
+	return []migrations.Set{migrations.Tenant}
+}
+
+// each runs one for all placements in one set, and then in the next, unless a set failed.
+func (s *Setup) each(ctx context.Context, sets []migrations.Set, placements []scopes.Placement,
+	one func(context.Context, migrations.Target) migrations.Result, report func(migrations.Result)) error {
+	for _, set := range sets {
+		if err := migrations.Each(ctx, targets(set, placements), migrateWorkers, one, report); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// targets returns the placements as targets of a set.
+func targets(set migrations.Set, placements []scopes.Placement) []migrations.Target {
 	targets := make([]migrations.Target, len(placements))
 	for i, placement := range placements {
-		targets[i] = migrations.Target{Set: migrations.Tenant, Placement: placement}
+		targets[i] = migrations.Target{Set: set, Placement: placement}
 	}
 	return targets
 }

@@ -111,7 +111,7 @@ func TestOutdatedAndNewerTablesAreNotReady(t *testing.T) {
 			conn, err := pgx.ConnectConfig(t.Context(), owner)
 			require.NoError(t, err)
 			defer conn.Close(t.Context())
-			_, err = conn.Exec(t.Context(), fmt.Sprintf(sql, pgx.Identifier{last.Schema, "goose_db_version"}.Sanitize()), args...)
+			_, err = conn.Exec(t.Context(), fmt.Sprintf(sql, pgx.Identifier{last.Schema, "tenant_version"}.Sanitize()), args...)
 			require.NoError(t, err)
 		}
 		version("insert into %s (version_id, is_applied) values ($1, true)", migrations.Tenant.Newest()+1)
@@ -130,7 +130,7 @@ func TestRightsLostBetweenMigrationAndGrantAreMended(t *testing.T) {
 		if cfg.Strategy != config.SingleSchema {
 			db.Exec(t, testpg.Owner, "revoke all on schema control from "+testpg.Runtime)
 		} else {
-			db.Exec(t, testpg.Owner, "revoke all on goose_db_version from "+testpg.Runtime)
+			db.Exec(t, testpg.Owner, "revoke all on tenant_version from "+testpg.Runtime)
 		}
 		var notReady *tenancy.NotReadyError
 		require.ErrorAs(t, tenancy.Ready(t.Context(), cfg), &notReady)

@@ -21,33 +21,35 @@ type Status struct {
 
 // Status returns the status of the directory and of every placement, as the owner sees them. It changes nothing.
 func (s *Setup) Status(ctx context.Context) ([]Status, error) {
-	control := migrations.Target{Set: migrations.Control, Placement: scopes.Placement{Database: s.cfg.Database, Schema: config.ControlSchema}}
+	control := controlTarget(s.cfg)
 	versions, err := s.versions(ctx, s.cfg.Database)
 	if err != nil {
 		return nil, err
 	}
 	placements := s.cfg.Placements()
-	if versions[control.Schema] > 0 {
+	if versions[control] > 0 {
 		if placements, err = s.Placements(ctx); err != nil {
 			return nil, err
 		}
 	}
 	statuses := []Status{statusOf(control, versions)}
 	database := s.cfg.Database
-	for _, target := range Targets(placements) {
-		if target.Database != database {
-			database = target.Database
+	for _, placement := range placements {
+		if placement.Database != database {
+			database = placement.Database
 			if versions, err = s.versions(ctx, database); err != nil {
 				return nil, err
 			}
 		}
-		statuses = append(statuses, statusOf(target, versions))
+		for _, set := range s.sets() {
+			statuses = append(statuses, statusOf(migrations.Target{Set: set, Placement: placement}, versions))
+		}
 	}
 	return statuses, nil
 }
 
-func statusOf(target migrations.Target, versions map[string]int64) Status {
-	version, exists := versions[target.Schema]
+func statusOf(target migrations.Target, versions map[migrations.Target]int64) Status {
+	version, exists := versions[target]
 	state := "current"
 	switch newest := target.Set.Newest(); {
 	case !exists:
@@ -62,7 +64,7 @@ func statusOf(target migrations.Target, versions map[string]int64) Status {
 
 // versions returns the versions in a database; a database that does not exist has none. On the private server
 // the same goes for the owner.
-func (s *Setup) versions(ctx context.Context, database string) (map[string]int64, error) {
+func (s *Setup) versions(ctx context.Context, database string) (map[migrations.Target]int64, error) {
 	to := s.cfg.OwnerConn()
 	to.Database = database
 	conn, err := connect(ctx, to)

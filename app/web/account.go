@@ -11,8 +11,6 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"golang.org/x/sync/errgroup"
-	"gorm.io/gorm"
-
 	"tenanted/models"
 	"tenanted/scopes"
 )
@@ -26,31 +24,38 @@ const (
 	maxCountedForOrder = 200
 )
 
+// seedAdvice says how to make tenants.
+func (s *site) seedAdvice() string {
+	return "Run " + s.Program + " seed --accounts 5 to add demo tenants."
+}
+
+// Label is what the tenant's account is called in lists.
+func (r accountRow) Label() string { return models.Account{ID: r.ID}.Label() }
+
 // accountRow is a tenant on the tenants' page.
 type accountRow struct {
 	TenantEntry
 	URL     string // empty while it is not served
-	Counts  *counts
+	Counts  *models.AccountCounts
 	Problem string // why there are no counts
 }
 
-// counts are what a tenant has.
-type counts struct {
-	Users, Projects, Tasks int64
-	Progress
-}
-
 type accountPage struct {
-	View  tableView
-	Rows  []accountRow
-	Pages pagination
+	View   listView
+	Rows   []accountRow
+	Pages  pagination
+	Advice string // how to make tenants
 }
 
-var accountSorts = []string{"number", "slug", "name", "users", "projects", "tasks", "subtasks", "done"}
+var accountOffer = offer{path: "/tenants", sorts: []choice{
+	{"number", "Number", false}, {"slug", "Slug", false}, {"name", "Name", false},
+	{"users", "Most users", false}, {"projects", "Most projects", false}, {"tasks", "Most tasks", false},
+	{"subtasks", "Most subtasks", false}, {"done", "Largest share done", false},
+}}
 
-// byNumbers reports whether an order needs every tenant's counts.
-func byNumbers(sort string) bool {
-	return slices.Index(accountSorts, sort) >= slices.Index(accountSorts, "users")
+// byCounts reports whether an order needs every tenant's counts.
+func byCounts(sort string) bool {
+	return !slices.Contains([]string{"number", "slug", "name"}, sort)
 }
 
 // accounts shows the tenants on the bare domain. A tenant's own address does not tell of others.
@@ -62,7 +67,7 @@ func (s *site) accounts(c *gin.Context) error {
 		return refuse(http.StatusNotImplemented, "This server cannot list its tenants, since PGOWNER is not set: only the owner "+
 			"may read the directory. A tenant's own address works all the same: its slug before %s.", c.Request.Host)
 	}
-	view, err := readTableView(c, "/tenants", accountSorts)
+	view, err := readList(c, accountOffer)
 	if err != nil {
 		return err
 	}
@@ -70,21 +75,22 @@ func (s *site) accounts(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	s.respond(c, answer{template: "tenants", title: "Tenants", body: page, json: func() any { return page.Pages.json(accountsJSON(page.Rows)) }})
+	page.Advice = s.seedAdvice()
+	s.respond(c, answer{title: page.Pages.title("Tenants"), page: accountList(page), json: func() any { return page.Pages.json(c, accountsJSON(c, page.Rows)) }})
 	return nil
 }
 
-func (s *site) loadAccounts(c *gin.Context, v tableView) (accountPage, error) {
+func (s *site) loadAccounts(c *gin.Context, v listView) (accountPage, error) {
 	entries, err := s.List(c.Request.Context())
 	if err != nil {
 		return accountPage{}, err
 	}
 	rows := findAccounts(entries, v.Search)
-	pages, err := paginate(v.Page, v.Size, int64(len(rows)), v.url)
+	at, err := models.NewPage(v.Page, v.Size, int64(len(rows)))
 	if err != nil {
-		return accountPage{}, err
+		return accountPage{}, noPage(err, v)
 	}
-	if byNumbers(v.Sort) {
+	if byCounts(v.Sort) {
 		if len(rows) > maxCountedForOrder {
 			return accountPage{}, refuse(http.StatusBadRequest, "sort=%s is possible for up to %d tenants, and these are %d: search to narrow them, or use number, slug or name.",
 				v.Sort, maxCountedForOrder, len(rows))
@@ -92,8 +98,8 @@ func (s *site) loadAccounts(c *gin.Context, v tableView) (accountPage, error) {
 		s.count(c.Request.Context(), rows)
 	}
 	sortAccounts(rows, v.Sort)
-	rows = rows[pages.Offset():min(len(rows), pages.Offset()+pages.Size)]
-	if !byNumbers(v.Sort) {
+	rows = rows[at.Offset():min(len(rows), at.Offset()+at.Size)]
+	if !byCounts(v.Sort) {
 		s.count(c.Request.Context(), rows)
 	}
 	for i := range rows {
@@ -101,7 +107,7 @@ func (s *site) loadAccounts(c *gin.Context, v tableView) (accountPage, error) {
 			rows[i].URL = tenantURL(c, rows[i].Slug)
 		}
 	}
-	return accountPage{View: v, Rows: rows, Pages: pages}, nil
+	return accountPage{View: v, Rows: rows, Pages: pagination{at, v, "tenant"}}, nil
 }
 
 // findAccounts returns the tenants whose slug or name contains the text, in whatever case.
@@ -130,7 +136,7 @@ func (s *site) count(ctx context.Context, rows []accountRow) {
 			continue
 		}
 		group.Go(func() error {
-			found, err := countsOf(s.DB.WithContext(scopes.WithTenant(ctx, row.Tenant)))
+			found, err := s.Models.Accounts(scopes.WithTenant(ctx, row.Tenant)).Counts()
 			if err != nil {
 				row.Problem = s.countProblem(ctx, row.Tenant, err)
 				return nil
@@ -146,21 +152,12 @@ func (s *site) count(ctx context.Context, rows []accountRow) {
 func (s *site) countProblem(ctx context.Context, tenant scopes.Tenant, err error) string {
 	switch {
 	case errors.Is(err, scopes.ErrUnavailable):
-		return "database away"
+		return "can't be reached"
 	case ctx.Err() != nil:
 		return "no answer in time"
 	}
 	s.Logger.ErrorContext(ctx, "count a tenant's rows", "tenant", tenant.Slug, "error", err)
-	return "cannot be read"
-}
-
-// countsOf counts what the tenant in db's context has, in one statement.
-func countsOf(db *gorm.DB) (found counts, err error) {
-	number := func(model any) *gorm.DB { return db.Model(model).Select("count(*)") }
-	err = db.Model(&models.Account{}).Select("(?) AS users, (?) AS projects, (?) AS tasks, (?) AS subtasks, (?) AS done",
-		number(&models.User{}), number(&models.Project{}), number(&models.Task{}), number(&models.Subtask{}),
-		number(&models.Subtask{}).Where("complete")).Take(&found).Error
-	return found, err
+	return "can't be read"
 }
 
 // sortAccounts orders by the key, numbers from the largest; tenants without counts come last.
@@ -221,11 +218,11 @@ type countsJSON struct {
 	Done     int64 `json:"done"`
 }
 
-func accountsJSON(rows []accountRow) []accountJSON {
+func accountsJSON(c *gin.Context, rows []accountRow) []accountJSON {
 	out := make([]accountJSON, len(rows))
 	for i, r := range rows {
 		out[i] = accountJSON{ID: int64(r.ID), Slug: r.Slug, Name: r.Name, Database: r.Database, Schema: r.Schema,
-			State: r.State, URL: r.URL, Problem: r.Problem}
+			State: r.State, URL: absolute(c, r.URL), Problem: r.Problem}
 		if n := r.Counts; n != nil {
 			out[i].Counts = &countsJSON{n.Users, n.Projects, n.Tasks, n.Subtasks, n.Done}
 		}

@@ -8,8 +8,8 @@ import (
 	"strconv"
 
 	"github.com/gin-gonic/gin"
-	"gorm.io/gorm"
 
+	"tenanted/models"
 	"tenanted/scopes"
 	"tenanted/scopes/tenanthttp"
 )
@@ -18,13 +18,14 @@ import (
 type refusal struct {
 	status int
 	detail string
+	links  []pageLink // where to go instead
 }
 
 func (e *refusal) Error() string { return fmt.Sprintf("%d: %s", e.status, e.detail) }
 
 // refuse returns an error that becomes an answer with this status and detail.
 func refuse(status int, format string, args ...any) error {
-	return &refusal{status, fmt.Sprintf(format, args...)}
+	return &refusal{status: status, detail: fmt.Sprintf(format, args...)}
 }
 
 // problem is an error as the client sees it, with the fields of RFC 9457.
@@ -35,39 +36,50 @@ type problem struct {
 	Detail    string `json:"detail"`
 	RequestID string `json:"request_id,omitempty"` // where the log knows more
 
+	links      []pageLink
 	retryAfter int // seconds; 0: nothing to wait for
+}
+
+// unavailableStates say why a tenant is not served. They name no detail of the tenant.
+var unavailableStates = map[string]string{
+	"creating":  "This account is being set up. Try again in a moment.",
+	"suspended": "This account is suspended.",
+	"dropping":  "This account is being deleted.",
 }
 
 // describe is the one table from error to answer.
 func describe(err error) problem {
 	p := problem{Type: "about:blank", Status: http.StatusInternalServerError,
-		Detail: "Something went wrong on our side. If it stays so, tell us the request's number."}
+		Detail: "Something went wrong on our side. If it happens again, give support this request ID."}
 	var (
-		refused  *refusal
-		host     *tenanthttp.HostError
-		unknown  *scopes.TenantUnknownError
-		resting  *scopes.TenantUnavailableError
-		tooLarge *http.MaxBytesError
+		refused     *refusal
+		host        *tenanthttp.HostError
+		unknown     *scopes.TenantUnknownError
+		unavailable *scopes.TenantUnavailableError
+		tooLarge    *http.MaxBytesError
 	)
 	switch {
 	case errors.As(err, &refused):
-		p.Status, p.Detail = refused.status, refused.detail
+		p.Status, p.Detail, p.links = refused.status, refused.detail, refused.links
 	case errors.As(err, &host):
 		p.Status, p.Detail = tenanthttp.Status(err), "The "+host.Error()+"."
 	case errors.As(err, &unknown):
-		p.Status, p.Detail = tenanthttp.Status(err), fmt.Sprintf("No tenant is called “%s” here. Look at the address again.", unknown.Slug)
-	case errors.As(err, &resting):
-		p.Status, p.Detail, p.retryAfter = tenanthttp.Status(err), fmt.Sprintf("The tenant “%s” is not served now: it is in state “%s”.", resting.Slug, resting.State), 60
+		p.Status, p.Detail = tenanthttp.Status(err), fmt.Sprintf("No account has the address “%s”. Check it for mistakes.", short(unknown.Slug, 63))
+	case errors.As(err, &unavailable):
+		p.Status, p.Detail, p.retryAfter = tenanthttp.Status(err), unavailableStates[unavailable.State], 60
+		if p.Detail == "" {
+			p.Detail = "This account is not available now. Try again in a moment."
+		}
 	case errors.Is(err, scopes.ErrUnavailable):
-		p.Status, p.Detail, p.retryAfter = tenanthttp.Status(err), "The database is away. Try again in a moment.", 5
+		p.Status, p.Detail, p.retryAfter = tenanthttp.Status(err), "The database can't be reached. Try again in a moment.", 5
 	case errors.Is(err, errBusy):
-		p.Status, p.Detail, p.retryAfter = http.StatusServiceUnavailable, "There is too much to do at once. Try again in a moment.", 1
+		p.Status, p.Detail, p.retryAfter = http.StatusServiceUnavailable, "Too many requests at once. Try again in a moment.", 1
 	case errors.Is(err, errTimeout), errors.Is(err, context.DeadlineExceeded):
-		p.Status, p.Detail, p.retryAfter = http.StatusServiceUnavailable, "The answer took too long. Try again in a moment.", 5
-	case errors.Is(err, gorm.ErrRecordNotFound):
-		p.Status, p.Detail = http.StatusNotFound, "There is no such thing here."
+		p.Status, p.Detail, p.retryAfter = http.StatusServiceUnavailable, "The request took too long. Try again in a moment.", 5
+	case errors.Is(err, models.ErrNotFound):
+		p.Status, p.Detail = http.StatusNotFound, "There is nothing at this address."
 	case errors.As(err, &tooLarge):
-		p.Status, p.Detail = http.StatusRequestEntityTooLarge, fmt.Sprintf("The request's body is longer than %d bytes.", tooLarge.Limit)
+		p.Status, p.Detail = http.StatusRequestEntityTooLarge, fmt.Sprintf("The request's body is longer than %s bytes.", thousands(tooLarge.Limit))
 	}
 	p.Title = http.StatusText(p.Status)
 	return p
@@ -98,7 +110,12 @@ func (s *site) fail(c *gin.Context, err error) {
 	if p.Status >= http.StatusInternalServerError {
 		p.RequestID = c.Writer.Header().Get(requestIDHeader)
 	}
-	s.respond(c, answer{status: p.Status, template: "error", title: p.Title, body: p, json: func() any { return p }})
+	if s.ours(c) {
+		p.links = append(p.links, pageLink{Text: "Go to the first page", URL: "/"})
+	} else if base := s.base(c); base != "" {
+		p.links = append(p.links, pageLink{Text: "Go to " + absolute(c, base), URL: base})
+	}
+	s.respond(c, answer{status: p.Status, title: p.Title, page: errorPage(p), json: func() any { return p }})
 }
 
 // withCause adds why the context ended, since a driver may report its own words for it.
@@ -124,10 +141,10 @@ func (s *site) log(c *gin.Context, status int, err error) {
 }
 
 func (s *site) notFound(c *gin.Context) error {
-	return refuse(http.StatusNotFound, "There is no page at %s.", c.Request.URL.Path)
+	return refuse(http.StatusNotFound, "There is no page at %s.", short(c.Request.URL.Path, maxHead))
 }
 
 func (s *site) methodNotAllowed(c *gin.Context) error {
-	return refuse(http.StatusMethodNotAllowed, "%s is not possible here; this page takes %s.",
+	return refuse(http.StatusMethodNotAllowed, "%s is not possible here. This page takes %s.",
 		c.Request.Method, c.Writer.Header().Get("Allow"))
 }

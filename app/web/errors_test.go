@@ -146,11 +146,11 @@ func TestDatabaseAwayIsA503AndComesBack(t *testing.T) {
 		require.NoError(t, err)
 	}
 	for _, line := range []string{"GET tenant-0.localhost /subtasks/", "GET tenant-0.localhost /projects/", "GET localhost /subtasks/",
-		"POST tenant-0.localhost /subtasks/1/complete"} {
+		"POST tenant-0.localhost /subtask/1/complete"} {
 		response := w.send(t, line, "complete=true", form)
 		require.Equal(t, 503, response.StatusCode, line)
 		require.Equal(t, "5", response.Header.Get("Retry-After"))
-		require.Contains(t, bodyOf(t, response), "The database is away")
+		require.Contains(t, bodyOf(t, response), "The database can&#39;t be reached.")
 	}
 	require.Equal(t, 200, w.ask(t, "GET localhost /tenants/").StatusCode)
 	require.Equal(t, 200, w.ask(t, "GET localhost /healthz").StatusCode)

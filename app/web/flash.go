@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
-	"gorm.io/gorm"
-
 	"tenanted/models"
 )
 
@@ -22,10 +20,9 @@ const (
 
 // flash is a message about the last change, and the way to undo it.
 type flash struct {
-	Text     string
-	UndoURL  string
-	UndoText string
-	Complete bool // what to set to undo
+	Before, Name, After string // the text, around the name of the row
+	UndoURL, UndoText   string
+	Complete            bool // what to set to undo
 }
 
 // leaveFlash remembers the change until the next page, in a cookie: that way it is shown once, to whoever
@@ -43,9 +40,9 @@ func setFlashCookie(c *gin.Context, value string, age int) {
 }
 
 // takeFlash returns the message that the last request left, if there is one, and forgets it.
-func (s *site) takeFlash(c *gin.Context, v subtaskView) (*flash, error) {
+func (s *site) takeFlash(c *gin.Context, p subtaskPage) (*flash, error) {
 	cookie, err := c.Request.Cookie(flashCookie)
-	if err != nil || v.All || wantsJSON(c.Request) {
+	if err != nil || p.All || wantsJSON(c.Request) {
 		return nil, nil
 	}
 	setFlashCookie(c, "", -1)
@@ -53,12 +50,11 @@ func (s *site) takeFlash(c *gin.Context, v subtaskView) (*flash, error) {
 	if !ok {
 		return nil, nil
 	}
-	var row models.Subtask
-	err = s.DB.WithContext(c.Request.Context()).Select("account_id", "id", "name").Where("id = ?", id).Take(&row).Error
-	if errors.Is(err, gorm.ErrRecordNotFound) {
+	row, err := s.Models.Subtasks(c.Request.Context()).Get(id)
+	if errors.Is(err, models.ErrNotFound) {
 		return nil, nil
 	}
-	return newFlash(row, done, v), err
+	return newFlash(row, done, p.View), err
 }
 
 func parseFlash(value string) (id int64, done, ok bool) {
@@ -67,12 +63,12 @@ func parseFlash(value string) (id int64, done, ok bool) {
 	return id, state == "true", err == nil && (state == "true" || state == "false")
 }
 
-func newFlash(row models.Subtask, done bool, v subtaskView) *flash {
-	f := &flash{UndoURL: v.completeURL(row.ID), Complete: !done}
+func newFlash(row models.Subtask, done bool, v listView) *flash {
+	f := &flash{Before: "“", Name: short(nameText(row.Name).Head, maxHead), UndoURL: completeURL(v, row.ID, 1), Complete: !done}
 	if done {
-		f.Text, f.UndoText = fmt.Sprintf("“%s” (%s) is done.", row.Name, row.Label()), "Reopen it"
+		f.After, f.UndoText = fmt.Sprintf("” (%s) is done.", row.Label()), "Reopen it"
 	} else {
-		f.Text, f.UndoText = fmt.Sprintf("“%s” (%s) is open again.", row.Name, row.Label()), "Mark it done"
+		f.After, f.UndoText = fmt.Sprintf("” (%s) is open again.", row.Label()), "Mark it done"
 	}
 	return f
 }

@@ -51,8 +51,8 @@ var same = map[string]string{
 	"POST tenant-0.localhost:8080 /subtasks/":                        "405",
 	"PUT tenant-0.localhost:8080 /subtasks/":                         "405",
 	"DELETE tenant-0.localhost:8080 /subtasks/2/":                    "405",
-	"GET tenant-0.localhost:8080 /subtasks/1/complete":               "405",
-	"POST tenant-0.localhost:8080 /subtasks/1/complete":              "400",
+	"GET tenant-0.localhost:8080 /subtask/1/complete":                "405",
+	"POST tenant-0.localhost:8080 /subtask/1/complete":               "400",
 	"BREW tenant-0.localhost:8080 /subtasks/":                        "405",
 	"GET tenant-0.localhost /subtasks/":                              "200",
 	"GET tenant-0.localhost:1 /subtasks/":                            "200",
@@ -87,17 +87,17 @@ var same = map[string]string{
 // onBare is what differs: the bare domain of SingleSchema, and of the others.
 var onBareDomainOf = map[bool]map[string]string{
 	true: {
-		"GET localhost:8080 /":                "302 /subtasks/",
-		"GET localhost:8080 /subtasks/":       "200",
-		"GET localhost /subtasks/2/":          "200",
-		"GET localhost /subtasks/?page=last":  "200",
-		"GET localhost /subtasks/99/":         "404",
-		"POST localhost /subtasks/1/complete": "403", // read-only
+		"GET localhost:8080 /":               "302 /subtasks/",
+		"GET localhost:8080 /subtasks/":      "200",
+		"GET localhost /subtasks/2/":         "200",
+		"GET localhost /subtasks/?page=last": "200",
+		"GET localhost /subtasks/99/":        "404",
+		"POST localhost /subtask/1/complete": "403", // read-only
 	},
 	false: {
-		"GET localhost:8080 /":                "302 /tenants/",
-		"GET localhost:8080 /subtasks/":       "302 /tenants/",
-		"POST localhost /subtasks/1/complete": "403",
+		"GET localhost:8080 /":               "302 /tenants/",
+		"GET localhost:8080 /subtasks/":      "302 /tenants/",
+		"POST localhost /subtask/1/complete": "403",
 	},
 }
 
@@ -146,10 +146,10 @@ func TestMethods(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, single, nil)
 	for line, allow := range map[string]string{
-		"OPTIONS tenant-0.localhost /subtasks/":           "GET, HEAD, OPTIONS",
-		"OPTIONS tenant-0.localhost /subtasks/1/complete": "POST, OPTIONS",
-		"POST tenant-0.localhost /subtasks/":              "GET, HEAD, OPTIONS",
-		"GET tenant-0.localhost /subtasks/1/complete":     "OPTIONS, POST",
+		"OPTIONS tenant-0.localhost /subtasks/":          "GET, HEAD, OPTIONS",
+		"OPTIONS tenant-0.localhost /subtask/1/complete": "POST, OPTIONS",
+		"POST tenant-0.localhost /subtasks/":             "GET, HEAD, OPTIONS",
+		"GET tenant-0.localhost /subtask/1/complete":     "OPTIONS, POST",
 	} {
 		require.Equal(t, allow, w.ask(t, line).Header.Get("Allow"), line)
 	}
@@ -164,13 +164,13 @@ func TestErrorPagesSayWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, single, nil)
 	for line, want := range map[string]string{
-		"GET tenant-999.localhost /subtasks/":     "No tenant is called “tenant-999” here.",
-		"GET asleep.localhost /subtasks/":         "is in state “suspended”",
+		"GET tenant-999.localhost /subtasks/":     "No account has the address “tenant-999”.",
+		"GET asleep.localhost /subtasks/":         "This account is suspended.",
 		"GET 127.0.0.1:8080 /":                    "host &#34;127.0.0.1:8080&#34; is not served here: use localhost",
-		"GET tenant-0.localhost /subtasks/99/":    "There is no page 99: the last one is page 11.",
+		"GET tenant-0.localhost /subtasks/99/":    "There is no page 99. The last one is page 11.",
 		"GET tenant-0.localhost /<script>/":       "There is no page at /&lt;script&gt;/.",
-		"POST tenant-0.localhost /subtasks/":      "this page takes GET, HEAD, OPTIONS.",
-		"GET tenant-0.localhost /subtasks/?q=%00": "it must be UTF-8 without NUL",
+		"POST tenant-0.localhost /subtasks/":      "This page takes GET, HEAD, OPTIONS.",
+		"GET tenant-0.localhost /subtasks/?q=%00": "must be UTF-8 text without NUL",
 	} {
 		body := bodyOf(t, w.ask(t, line))
 		require.Contains(t, body, want, line)
@@ -182,7 +182,7 @@ func TestCrossSiteRequestsAreRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, single, nil)
 	for _, header := range []string{"Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-site", "Origin: http://evil.com", "Origin: http://tenant-1.localhost"} {
-		for _, line := range []string{"POST tenant-0.localhost /subtasks/1/complete", "POST tenant-0.localhost /subtasks/"} {
+		for _, line := range []string{"POST tenant-0.localhost /subtask/1/complete", "POST tenant-0.localhost /subtasks/"} {
 			response := w.send(t, line, "complete=true", "Content-Type: application/x-www-form-urlencoded", header)
 			require.Equal(t, 403, response.StatusCode, "%s %s", line, header)
 		}

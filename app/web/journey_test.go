@@ -64,8 +64,9 @@ func searchAndMark(b *tab, address addresses) {
 
 	name, total := strings.TrimSpace(b.text("tbody th")), b.text(".pages small")
 	b.click("tbody button")
+	require.Equal(b.t, "row-1", evaluate[string](b, "document.activeElement.id"), "the keyboard is where it was")
 	require.Contains(b.t, b.at(), "q=CHAPTER+1", "back to the same view")
-	require.Contains(b.t, b.text(".flash"), "“"+name+"”")
+	require.Contains(b.t, b.text(".flash p"), "“"+name+"”")
 	require.Contains(b.t, b.text(".flash"), "is done.")
 	b.picture("marked-done")
 	require.NotEqual(b.t, total, b.text(".pages small"), "a done row is not among the open ones")
@@ -89,7 +90,7 @@ func seeOtherTenant(t *testing.T, other *tab, address addresses) {
 	}
 	require.Equal(t, 404, other.open(address("tenant-1.localhost", "/subtasks/?project=3")))
 	require.Equal(t, 404, other.open(address("tenant-7.localhost", "/")))
-	require.Contains(t, other.text("main"), "No tenant is called “tenant-7” here.")
+	require.Contains(t, other.text("main"), "No account has the address “tenant-7”.")
 }
 
 // onAPhone goes from the tenants into one of them, on a narrow dark screen, and by keyboard.

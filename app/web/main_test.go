@@ -20,6 +20,7 @@ import (
 
 	"tenanted/internal/testpg"
 	"tenanted/migrations"
+	"tenanted/models"
 	"tenanted/scopes"
 	"tenanted/scopes/registry"
 )
@@ -134,7 +135,7 @@ func (w *world) open(t testing.TB, configuration string, change func(*Options)) 
 	w.gorm, err = pools.OpenGORM(&gorm.Config{Logger: logger.Discard}, scopes.NewPlugin(scopes.Config{}))
 	require.NoError(t, err)
 	o := Options{
-		DB: w.gorm, Directory: w, List: w.List, AllTenants: configuration == single,
+		Models: models.New(w.gorm), Directory: w, List: w.List, AllTenants: configuration == single,
 		Logger: slog.New(slog.NewTextHandler(w.log, nil)),
 	}
 	if change != nil {

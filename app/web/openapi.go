@@ -13,7 +13,6 @@ import (
 var openAPIDocument []byte
 
 func (s *site) openAPI(c *gin.Context) error {
-	p := page{body: openAPIDocument, contentType: "application/json", tag: tagOf(openAPIDocument)}
-	p.show(c, http.StatusOK)
+	write(c, http.StatusOK, "application/json", openAPIDocument)
 	return nil
 }

@@ -107,7 +107,7 @@ func TestOpenAPIDocumentsEveryRoute(t *testing.T) {
 	for _, route := range w.site.router().Routes() {
 		if strings.HasSuffix(route.Path, ".json") && route.Path != "/openapi.json" || route.Method == "POST" {
 			require.True(t, slices.ContainsFunc(documentedPaths(documented), func(path string) bool {
-				return path == strings.Replace(route.Path, ":number", "{id}", 1)
+				return path == strings.Replace(route.Path, ":id", "{id}", 1)
 			}), "%s %s is not documented", route.Method, route.Path)
 		}
 	}
@@ -124,23 +124,23 @@ func TestOpenAPICompletion(t *testing.T) {
 	t.Parallel()
 	d := readDocument(t)
 	w := newWorld(t, single, nil)
-	const path, json = "/subtasks/{id}/complete", "Content-Type: application/json"
+	const path, json = "/subtask/{id}/complete", "Content-Type: application/json"
 	for _, c := range []struct {
 		line, body string
 		status     int
 		headers    []string
 	}{
-		{"POST tenant-0.localhost /subtasks/1/complete", `{"complete": true}`, 200, []string{json}},
-		{"POST tenant-0.localhost /subtasks/1/complete", `{"complete": false}`, 200, []string{json}},
-		{"POST tenant-0.localhost /subtasks/1/complete", `{}`, 400, []string{json}},
-		{"POST tenant-0.localhost /subtasks/1/complete", `{"complete": "maybe"}`, 400, []string{json}},
-		{"POST tenant-0.localhost /subtasks/1/complete", `"`, 400, []string{json}},
-		{"POST tenant-0.localhost /subtasks/1/complete", `{"complete": true, "x": "` + strings.Repeat("x", maxBody) + `"}`, 413, []string{json}},
-		{"POST tenant-0.localhost /subtasks/0/complete", `{"complete": true}`, 404, []string{json}},
-		{"POST tenant-0.localhost /subtasks/999/complete", `{"complete": true}`, 404, []string{json}},
-		{"POST tenant-0.localhost /subtasks/1/complete", `{"complete": true}`, 403, []string{json, "Sec-Fetch-Site: cross-site"}},
-		{"POST localhost /subtasks/1/complete", `{"complete": true}`, 403, []string{json}},
-		{"POST asleep.localhost /subtasks/1/complete", `{"complete": true}`, 503, []string{json}},
+		{"POST tenant-0.localhost /subtask/1/complete", `{"complete": true}`, 200, []string{json}},
+		{"POST tenant-0.localhost /subtask/1/complete", `{"complete": false}`, 200, []string{json}},
+		{"POST tenant-0.localhost /subtask/1/complete", `{}`, 400, []string{json}},
+		{"POST tenant-0.localhost /subtask/1/complete", `{"complete": "maybe"}`, 400, []string{json}},
+		{"POST tenant-0.localhost /subtask/1/complete", `"`, 400, []string{json}},
+		{"POST tenant-0.localhost /subtask/1/complete", `{"complete": true, "x": "` + strings.Repeat("x", maxBody) + `"}`, 413, []string{json}},
+		{"POST tenant-0.localhost /subtask/0/complete", `{"complete": true}`, 404, []string{json}},
+		{"POST tenant-0.localhost /subtask/999/complete", `{"complete": true}`, 404, []string{json}},
+		{"POST tenant-0.localhost /subtask/1/complete", `{"complete": true}`, 403, []string{json, "Sec-Fetch-Site: cross-site"}},
+		{"POST localhost /subtask/1/complete", `{"complete": true}`, 403, []string{json}},
+		{"POST asleep.localhost /subtask/1/complete", `{"complete": true}`, 503, []string{json}},
 	} {
 		answer := w.getJSON(t, c.line, c.body, c.headers...)
 		require.Equal(t, c.status, answer.status, "%s %.40s: %s", c.line, c.body, answer.body)

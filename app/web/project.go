@@ -1,17 +1,13 @@
 package web
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/gin-gonic/gin"
-	"gorm.io/gorm"
 
 	"tenanted/models"
 )
@@ -19,22 +15,13 @@ import (
 // maxProjectChoices bounds the options of the filter by project.
 const maxProjectChoices = 200
 
-func projectText(p models.Project) string { return p.Label() + ": " + p.Name }
-
-// noProject explains that a tenant has no such project.
-func noProject(err error, id int64) error {
-	if errors.Is(err, gorm.ErrRecordNotFound) {
-		return refuse(http.StatusNotFound, "There is no project #%d here.", id)
-	}
-	return err
-}
+func projectText(p models.Project) string { return p.Label() + ": " + short(p.Name, maxOption) }
 
 // projectChoices are the options of the filter, at most maxProjectChoices and the chosen one.
-func (s *site) projectChoices(db *gorm.DB, v subtaskView) ([]choice, error) {
-	var projects []models.Project
-	err := db.Select("account_id", "id", "name").Order("name, id").Limit(maxProjectChoices).Find(&projects).Error
+func (s *site) projectChoices(ctx context.Context, v listView) (choices []choice, more bool, err error) {
+	projects, more, err := s.Models.Projects(ctx).Names(maxProjectChoices)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	out := []choice{{"", "All projects", v.Project == 0}}
 	chosen := v.Project == 0
@@ -43,152 +30,55 @@ func (s *site) projectChoices(db *gorm.DB, v subtaskView) ([]choice, error) {
 		out = append(out, choice{strconv.FormatInt(p.ID, 10), projectText(p), p.ID == v.Project})
 	}
 	if chosen {
-		return out, nil
+		return out, more, nil
 	}
-	var p models.Project
-	if err := db.Where("id = ?", v.Project).Take(&p).Error; err != nil {
-		return nil, noProject(err, v.Project)
+	p, err := s.Models.Projects(ctx).Get(v.Project)
+	if errors.Is(err, models.ErrNotFound) {
+		return nil, false, refuse(http.StatusNotFound, "There is no project #%d here.", v.Project)
 	}
-	return append(out, choice{strconv.FormatInt(p.ID, 10), projectText(p), true}), nil
+	return append(out, choice{strconv.FormatInt(v.Project, 10), projectText(p), true}), more, err
 }
 
-// projectRow is a project with how far it has come.
-type projectRow struct {
-	models.Project
-	Tasks int64
-	Progress
-}
+// projectRow is a project with its progress, as the template shows it.
+type projectRow struct{ models.ProjectRow }
 
 // SubtasksURL leads to the project's subtasks.
 func (r projectRow) SubtasksURL() string {
 	return "/subtasks/?project=" + strconv.FormatInt(r.ID, 10)
 }
 
-// Progress is how many subtasks there are, and how many of them are done.
-type Progress struct {
-	Subtasks int64
-	Done     int64
-}
-
-func (p Progress) plus(q Progress) Progress {
-	return Progress{p.Subtasks + q.Subtasks, p.Done + q.Done}
-}
-
-// Open is how many are left to do.
-func (p Progress) Open() int64 { return p.Subtasks - p.Done }
-
-// Percent is the share done, from 0 to 100, rounded down, so that 100 means all. Nothing to do is 0.
-func (p Progress) Percent() int64 {
-	if p.Subtasks == 0 {
-		return 0
-	}
-	return p.Done * 100 / p.Subtasks
-}
-
 type projectPage struct {
-	View  tableView
+	View  listView
 	Rows  []projectRow
 	Pages pagination
-	Total Progress
+	Total models.Progress
 }
 
-var projectSorts = []string{"name", "open", "done"}
+var projectOffer = offer{path: "/projects", sorts: []choice{
+	{string(models.ProjectsByName), "Name", false},
+	{string(models.ProjectsByOpen), "Most open", false},
+	{string(models.ProjectsByDone), "Largest share done", false},
+}}
 
-// projects shows how far each project of the tenant has come.
+// projects shows the progress of each of the tenant's projects.
 func (s *site) projects(c *gin.Context) error {
 	if onBareDomain(c) {
 		return refuse(http.StatusNotFound, "Projects are shown on a tenant's own address.")
 	}
-	view, err := readTableView(c, "/projects", projectSorts)
+	view, err := readList(c, projectOffer)
 	if err != nil {
 		return err
 	}
-	rows, err := s.loadProjects(c.Request.Context(), view)
+	found, at, err := s.Models.Projects(c.Request.Context()).Search(view.Search).Page(models.ProjectOrder(view.Sort), view.Page, view.Size)
 	if err != nil {
-		return err
+		return noPage(err, view)
 	}
-	pages, err := paginate(view.Page, view.Size, int64(len(rows)), view.url)
-	if err != nil {
-		return err
+	page := projectPage{View: view, Pages: pagination{at, view, "project"}}
+	for _, row := range found {
+		page.Rows, page.Total = append(page.Rows, projectRow{row}), row.Total
 	}
-	page := projectPage{View: view, Pages: pages, Total: totalOf(rows)}
-	sortProjects(rows, view.Sort)
-	page.Rows = rows[pages.Offset():min(len(rows), pages.Offset()+pages.Size)]
-	s.respond(c, answer{template: "projects", title: "Projects", body: page, json: func() any { return pages.json(projectsJSON(page.Rows)) }})
+	s.respond(c, answer{title: page.Pages.title("Projects"), page: projectList(page), json: func() any { return page.Pages.json(c, projectsJSON(c, page.Rows)) }})
 	return nil
-}
-
-// loadProjects reads the tenant's projects, and adds up the subtasks of their tasks.
-func (s *site) loadProjects(ctx context.Context, v tableView) ([]projectRow, error) {
-	db := s.DB.WithContext(ctx)
-	named := db.Select("account_id", "id", "name")
-	if v.Search != "" {
-		named = named.Where("name ILIKE ?", contains(v.Search))
-	}
-	var projects []models.Project
-	if err := named.Find(&projects).Error; err != nil {
-		return nil, err
-	}
-	var tasks []models.Task
-	if err := db.Select("account_id", "id", "project_id").Find(&tasks).Error; err != nil {
-		return nil, err
-	}
-	ofTask, err := progressOfTasks(db)
-	if err != nil {
-		return nil, err
-	}
-	return addUp(projects, tasks, ofTask), nil
-}
-
-// progressOfTasks returns how far each of the tenant's tasks is, by its id.
-func progressOfTasks(db *gorm.DB) (map[int64]Progress, error) {
-	var counted []struct {
-		TaskID int64
-		Progress
-	}
-	err := db.Model(&models.Subtask{}).Group("task_id").
-		Select("task_id, count(*) AS subtasks, count(*) FILTER (WHERE complete) AS done").Scan(&counted).Error
-	ofTask := make(map[int64]Progress, len(counted))
-	for _, c := range counted {
-		ofTask[c.TaskID] = c.Progress
-	}
-	return ofTask, err
-}
-
-func addUp(projects []models.Project, tasks []models.Task, ofTask map[int64]Progress) []projectRow {
-	rows := make([]projectRow, len(projects))
-	byID := make(map[int64]*projectRow, len(projects))
-	for i, p := range projects {
-		rows[i].Project, byID[p.ID] = p, &rows[i]
-	}
-	for _, t := range tasks {
-		if row := byID[t.ProjectID]; row != nil {
-			row.Tasks++
-			row.Progress = row.plus(ofTask[t.ID])
-		}
-	}
-	return rows
-}
-
-func totalOf(rows []projectRow) (total Progress) {
-	for _, r := range rows {
-		total = total.plus(r.Progress)
-	}
-	return total
-}
-
-// sortProjects orders by the key, the most first, and then by name and id.
-func sortProjects(rows []projectRow, key string) {
-	slices.SortFunc(rows, func(a, b projectRow) int {
-		byKey := 0
-		switch key {
-		case "open":
-			byKey = cmp.Compare(b.Open(), a.Open())
-		case "done":
-			byKey = cmp.Compare(b.Percent(), a.Percent())
-		}
-		return cmp.Or(byKey, strings.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
-	})
 }
 
 // projectJSON is a project for programs.
@@ -201,15 +91,15 @@ type projectJSON struct {
 	SubtasksURL string `json:"subtasks_url"`
 }
 
-func projectsJSON(rows []projectRow) []projectJSON {
+func projectsJSON(c *gin.Context, rows []projectRow) []projectJSON {
 	out := make([]projectJSON, len(rows))
 	for i, r := range rows {
-		out[i] = projectJSON{labelJSON{r.ID, r.Label(), r.Name}, r.Tasks, r.Subtasks, r.Done, r.Open(), r.SubtasksURL()}
+		out[i] = projectJSON{labelJSON{r.ID, r.Label(), r.Name}, r.Tasks, r.Subtasks, r.Done, r.Open(), absolute(c, r.SubtasksURL())}
 	}
 	return out
 }
 
-// Text says the progress in words, for those who do not see the bar.
-func (p Progress) Text() string {
-	return fmt.Sprintf("%d of %d done, %d open", p.Done, p.Subtasks, p.Open())
+// progressText says the progress in words.
+func progressText(p models.Progress) string {
+	return fmt.Sprintf("%s of %s done, %s open", thousands(p.Done), thousands(p.Subtasks), thousands(p.Open()))
 }

@@ -8,31 +8,42 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/a-h/templ"
 	"github.com/gin-gonic/gin"
 
 	"tenanted/scopes"
+	"tenanted/scopes/tenanthttp"
 )
 
 // answer is what a handler has to say, as a page and as JSON.
 type answer struct {
-	status   int // 0: 200
-	template string
-	title    string
-	flash    *flash
-	body     any        // for the template
-	json     func() any // for programs
+	status int // 0: 200
+	title  string
+	flash  *flash
+	page   templ.Component // for people; nil if only programs ask
+	json   func() any      // for programs
 }
 
 // pageData is what the layout sees.
 type pageData struct {
 	Title  string
 	Tenant string // its slug; empty on the bare domain
+	Home   string // where the brand leads
 	Nav    []navItem
 	Flash  *flash
-	Body   any
+}
+
+// fullTitle begins with what tells this page from others, as tabs show only the beginning.
+func (p pageData) fullTitle() string {
+	if p.Tenant == "" {
+		return p.Title + " · Tenanted"
+	}
+	return p.Title + " · " + p.Tenant + " · Tenanted"
 }
 
 type navItem struct {
@@ -40,98 +51,98 @@ type navItem struct {
 	Current   bool
 }
 
-// respond writes the answer in the form that the client prefers. It is written whole or, when the
-// template fails, not at all.
+// usualPage is the size, in bytes, that most pages stay within.
+const usualPage = 24 << 10
+
+// respond writes the answer in the form that the client prefers. It is written whole or, when rendering fails, not at
+// all.
 func (s *site) respond(c *gin.Context, a answer) {
 	if a.status == 0 {
 		a.status = http.StatusOK
 	}
-	p, err := s.encode(c, a)
+	body, contentType, err := s.encode(c, a)
 	if err != nil {
-		panic(err) // a template and its data do not fit: ours to mend
+		panic(err) // our own data cannot be rendered
 	}
-	if a.status == http.StatusOK {
-		p.tag = tagOf(p.body)
-	}
-	p.show(c, a.status)
+	write(c, a.status, contentType, body)
 }
 
-// page is an answer as it goes out.
-type page struct {
-	body        []byte
-	contentType string
-	tag         string // its ETag
-	encoding    string // empty: as it is
-}
-
-// show writes the page, or only that the client has it already.
-func (p page) show(c *gin.Context, status int) {
+// write sends the body, or only that the client has it already.
+func write(c *gin.Context, status int, contentType string, body []byte) {
 	h := c.Writer.Header()
-	h.Set("Content-Type", p.contentType)
+	h.Set("Content-Type", contentType)
 	h.Add("Vary", "Accept")
 	if status != http.StatusOK {
-		h.Set("Cache-Control", "no-store") // a tenant that is unknown now may be there in a minute
+		h.Set("Cache-Control", "no-store") // an unknown tenant may exist a minute later
 	} else {
 		h.Set("Cache-Control", "private, no-cache") // never shown again without asking
-		if hasTag(c, p.tag) {
+		if hasTag(c, tagOf(body)) {
 			c.Status(http.StatusNotModified)
 			return
 		}
 	}
-	if p.encoding != "" {
-		h.Set("Content-Encoding", p.encoding)
-	}
-	h.Set("Content-Length", strconv.Itoa(len(p.body)))
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	c.Status(status)
 	if c.Request.Method == http.MethodHead {
 		c.Writer.WriteHeaderNow()
 		return
 	}
-	_, _ = c.Writer.Write(p.body) // an error means that the client has gone
+	_, _ = c.Writer.Write(body) // an error means that the client has gone
 }
 
-func (s *site) encode(c *gin.Context, a answer) (page, error) {
-	if !wantsJSON(c.Request) {
-		body, err := render(a.template, pageData{a.title, slug(c), s.nav(c), a.flash, a.body})
-		return page{body: body, contentType: "text/html; charset=utf-8"}, err
-	}
+func (s *site) encode(c *gin.Context, a answer) (body []byte, contentType string, err error) {
 	var b bytes.Buffer
+	if a.page != nil && !wantsJSON(c.Request) {
+		b.Grow(usualPage)
+		data := pageData{Title: a.title, Tenant: slug(c), Home: s.home(c), Nav: s.nav(c), Flash: a.flash}
+		err := layout(data, a.page).Render(c.Request.Context(), &b)
+		return b.Bytes(), "text/html; charset=utf-8", err
+	}
 	e := json.NewEncoder(&b)
 	e.SetIndent("", "  ")
-	err := e.Encode(a.json())
+	err = e.Encode(a.json())
 	if a.status >= http.StatusBadRequest {
-		return page{body: b.Bytes(), contentType: "application/problem+json"}, err
+		return b.Bytes(), "application/problem+json", err
 	}
-	return page{body: b.Bytes(), contentType: "application/json"}, err
+	return b.Bytes(), "application/json", err
 }
 
-// tagOf returns what names the body in an ETag.
+// tagOf returns the ETag of a body, without quotes.
 func tagOf(body []byte) string {
 	sum := sha256.Sum256(body)
 	return base64.RawURLEncoding.EncodeToString(sum[:15])
 }
 
 // hasTag sets the ETag and reports whether the client has what it names. The tag is weak, for it means the
-// same content compressed and plain.
+// same content compressed and plain. RFC 9110 has If-None-Match compare weakly, and take * for any.
 func hasTag(c *gin.Context, tag string) bool {
-	tag = `W/"` + tag + `"`
-	c.Header("ETag", tag)
+	tag = `"` + tag + `"`
+	c.Header("ETag", "W/"+tag)
 	for have := range strings.SplitSeq(c.GetHeader("If-None-Match"), ",") {
-		if strings.TrimSpace(have) == tag {
+		have = strings.TrimSpace(have)
+		if have == "*" || strings.TrimPrefix(have, "W/") == tag {
 			return true
 		}
 	}
 	return false
 }
 
-// wantsJSON reports whether the client asked for JSON: by the path's ending, or because it prefers JSON
-// to HTML.
+// wantsJSON reports whether the client asked for JSON: by the path's ending, by naming it in Accept before HTML or
+// instead of it, or by sending JSON and not saying what it takes.
 func wantsJSON(r *http.Request) bool {
 	if strings.HasSuffix(r.URL.Path, ".json") {
 		return true
 	}
-	json, html := 0.0, 0.0
-	for part := range strings.SplitSeq(strings.Join(r.Header.Values("Accept"), ","), ",") {
+	asJSON, asHTML := accepted(r.Header.Values("Accept"))
+	if asJSON == 0 && asHTML == 0 {
+		return isJSON(r)
+	}
+	return asJSON > asHTML
+}
+
+// accepted returns the weights of JSON and HTML where Accept names them. A wildcard names neither.
+func accepted(accept []string) (asJSON, asHTML float64) {
+	for part := range strings.SplitSeq(strings.Join(accept, ","), ",") {
 		kind, params, err := mime.ParseMediaType(part)
 		if err != nil {
 			continue
@@ -142,15 +153,21 @@ func wantsJSON(r *http.Request) bool {
 		}
 		switch kind {
 		case "application/json", "application/problem+json":
-			json = max(json, q)
-		case "text/html", "application/xhtml+xml", "text/*", "*/*":
-			html = max(html, q)
+			asJSON = max(asJSON, q)
+		case "text/html", "application/xhtml+xml", "text/*":
+			asHTML = max(asHTML, q)
 		}
 	}
-	return json > html
+	return asJSON, asHTML
 }
 
-// nav returns the links to the other pages of this host.
+// isJSON reports whether the request's body is JSON.
+func isJSON(r *http.Request) bool {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	return err == nil && kind == "application/json"
+}
+
+// nav returns the links to the other pages of this host, and from a tenant to the list of tenants.
 func (s *site) nav(c *gin.Context) []navItem {
 	var items []navItem
 	add := func(text, url string) {
@@ -162,6 +179,9 @@ func (s *site) nav(c *gin.Context) []navItem {
 	case !onBareDomain(c):
 		add("Subtasks", "/subtasks/")
 		add("Projects", "/projects/")
+		if base := s.base(c); s.List != nil && base != "" {
+			add("All tenants", base+"tenants/")
+		}
 	default:
 		if s.List != nil {
 			add("Tenants", "/tenants/")
@@ -180,6 +200,53 @@ func (s *site) ours(c *gin.Context) bool {
 	}
 	name, _, err := s.resolve.Source(c.Request)
 	return err == nil && name == ""
+}
+
+// home is where the brand leads: the first page of this host or, where that is no page, of the base domain.
+func (s *site) home(c *gin.Context) string {
+	if base := s.base(c); base != "" && !s.ours(c) {
+		return base
+	}
+	return "/"
+}
+
+// base returns the address of the base domain that the request's host belongs to, or "". For a loopback address that is
+// localhost, if it is served: people type 127.0.0.1.
+func (s *site) base(c *gin.Context) string {
+	host, port, ok := tenanthttp.SplitHost(c.Request.Host)
+	if !ok {
+		return ""
+	}
+	if port != "" {
+		port = ":" + port
+	}
+	for _, base := range s.Hosts {
+		if host == base || strings.HasSuffix(host, "."+base) {
+			return "//" + base + port + "/"
+		}
+	}
+	address, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	if err == nil && address.IsLoopback() && slices.Contains(s.Hosts, "localhost") {
+		return "//localhost" + port + "/"
+	}
+	return ""
+}
+
+// absolute completes an address of this site for programs. The scheme is that of the connection or, behind a proxy, what
+// X-Forwarded-Proto says.
+func absolute(c *gin.Context, url string) string {
+	scheme := "http:"
+	if c.Request.TLS != nil || strings.EqualFold(c.GetHeader("X-Forwarded-Proto"), "https") {
+		scheme = "https:"
+	}
+	switch {
+	case url == "":
+		return ""
+	case strings.HasPrefix(url, "//"):
+		return scheme + url
+	default:
+		return scheme + "//" + c.Request.Host + url
+	}
 }
 
 func slug(c *gin.Context) string {

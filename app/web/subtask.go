@@ -3,25 +3,30 @@ package web
 import (
 	"context"
 	"net/http"
+	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/gin-gonic/gin"
 
 	"tenanted/models"
 	"tenanted/scopes"
+	"tenanted/scopes/tenanthttp"
 )
 
 // subtaskPage is what the template shows.
 type subtaskPage struct {
-	View     subtaskView
-	Rows     []subtaskRow
-	Pages    pagination
-	Projects []choice
-	subtasks []models.Subtask
+	View         listView
+	All          bool // over all tenants, read-only
+	Rows         []subtaskRow
+	Pages        pagination
+	Projects     []choice
+	MoreProjects bool   // than Projects offers
+	Advice       string // how to make subtasks, where that is possible
+	subtasks     []models.Subtask
 }
 
-// subtaskRow is a subtask as the template shows it, ready to be written: templates are slow to go from one value to
-// the next, and slower to call methods.
+// subtaskRow is a subtask as the template shows it.
 type subtaskRow struct {
 	Account, Project, Task, Label            string // labels
 	AccountName, ProjectName, TaskName, Name text
@@ -29,35 +34,66 @@ type subtaskRow struct {
 	Complete                                 bool
 	AccountURL                               string // the tenant's own list; empty within it
 	CompleteURL                              string // empty where the list is read-only
+	Anchor                                   string // of the button that marks it done
+}
+
+var subtaskStatuses = []choice{{string(models.AnyStatus), "All", false}, {string(models.Open), "Open", false}, {string(models.Done), "Done", false}}
+
+// subtaskOffer returns what may be asked of a list of subtasks: over all tenants less, where an order or a filter would
+// read every row.
+func subtaskOffer(all bool) offer {
+	sorts := []choice{{string(models.ByName), "Name", false}, {string(models.ByTask), "Task", false}}
+	if !all {
+		sorts = append(sorts, choice{string(models.Newest), "Newest first", false})
+	}
+	return offer{path: "/subtasks", sorts: sorts, statuses: subtaskStatuses, projects: !all, pageInPath: true}
+}
+
+func subtaskFilter(v listView) models.SubtaskFilter {
+	return models.SubtaskFilter{Search: v.Search, Status: v.Status, Project: v.Project}
 }
 
 // subtasks shows a page of the list: a tenant's, or everybody's on the bare domain.
 func (s *site) subtasks(c *gin.Context) error {
 	all := onBareDomain(c)
 	switch {
-	case all && !s.AllTenants && s.List == nil:
+	case all && !s.AllTenants && (s.List == nil || wantsJSON(c.Request)):
 		return refuse(http.StatusNotFound, "Subtasks are shown on a tenant's own address.")
 	case all && !s.AllTenants:
 		redirect(c, http.StatusFound, "/tenants/")
 		return nil
 	}
-	view, err := readSubtaskView(c, all, strings.TrimSuffix(c.Param("number"), ".json"))
+	view, err := readList(c, subtaskOffer(all))
 	if err != nil {
 		return err
 	}
-	ctx := subtaskContext(c, all)
-	page, err := s.loadSubtasks(ctx, view)
+	page, err := s.loadSubtasks(subtaskContext(c, all), view)
 	if err != nil {
 		return err
 	}
-	message, err := s.takeFlash(c, page.View)
+	message, err := s.takeFlash(c, page)
 	if err != nil {
 		return err
 	}
 	page.Rows = subtaskRows(c, page)
-	s.respond(c, answer{template: "subtasks", title: "Subtasks", flash: message, body: page,
-		json: func() any { return page.Pages.json(subtasksJSON(page.subtasks)) }})
+	page.Advice = s.seedAdvice()
+	s.respond(c, answer{title: page.Pages.title("Subtasks"), flash: message, page: subtaskList(page),
+		json: func() any { return page.Pages.json(c, subtasksJSON(page.subtasks)) }})
 	return nil
+}
+
+// loadSubtasks reads the page that the view names.
+func (s *site) loadSubtasks(ctx context.Context, v listView) (p subtaskPage, err error) {
+	subtasks, at, err := s.Models.Subtasks(ctx).Filter(subtaskFilter(v)).Page(models.SubtaskOrder(v.Sort), v.Page, v.Size)
+	if err != nil {
+		return p, noPage(err, v)
+	}
+	v.Page = at.Number
+	p = subtaskPage{View: v, All: scopes.IsAllTenants(ctx), Pages: pagination{at, v, "subtask"}, subtasks: subtasks}
+	if v.offer.projects {
+		p.Projects, p.MoreProjects, err = s.projectChoices(ctx, v)
+	}
+	return p, err
 }
 
 // subtasksPage serves /subtasks/2/.
@@ -94,16 +130,39 @@ func subtaskRows(c *gin.Context, page subtaskPage) []subtaskRow {
 		task, project, account := s.Task, s.Task.Project, s.Task.Project.Account
 		rows[i] = subtaskRow{
 			Account: account.Label(), Project: project.Label(), Task: task.Label(), Label: s.Label(),
-			AccountName: cut(account.Name), ProjectName: cut(project.Name), TaskName: cut(task.Name), Name: cut(s.Name),
-			Details: cut(s.Details), Complete: s.Complete,
+			AccountName: nameText(account.Name), ProjectName: nameText(project.Name), TaskName: nameText(task.Name), Name: nameText(s.Name),
+			Details: detailsText(s.Details), Complete: s.Complete,
 		}
-		if page.View.All {
+		if page.All {
 			rows[i].AccountURL = tenantURL(c, account.Slug)
 		} else {
-			rows[i].CompleteURL = page.View.completeURL(s.ID)
+			rows[i].CompleteURL, rows[i].Anchor = completeURL(page.View, s.ID, i+1), anchor(i+1)
 		}
 	}
 	return rows
+}
+
+// anchor is the id of the button of a page's nth row. It counts rows and names no subtask, so that the reader's place is
+// found again where a filter took the subtask out of the list.
+func anchor(row int) string { return "row-" + strconv.Itoa(row) }
+
+// completeURL is where a subtask, in a row of a view, is marked done or open.
+func completeURL(v listView, id int64, row int) string {
+	values := v.values()
+	values.Set("row", strconv.Itoa(row))
+	if v.Page > 1 {
+		values.Set("page", strconv.Itoa(v.Page))
+	}
+	return withQuery("/subtask/"+strconv.FormatInt(id, 10)+"/complete", values)
+}
+
+// tenantURL returns where a tenant is, on the base domain and port that this request came to.
+func tenantURL(c *gin.Context, slug string) string {
+	host, port, _ := tenanthttp.SplitHost(c.Request.Host) // it has passed the middleware
+	if port != "" {
+		host += ":" + port
+	}
+	return (&url.URL{Host: slug + "." + host, Path: "/"}).String()
 }
 
 // subtaskJSON is a subtask for programs.

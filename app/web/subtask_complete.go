@@ -1,16 +1,16 @@
 package web
 
 import (
+	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"strconv"
 
 	"github.com/gin-gonic/gin"
 	"github.com/gin-gonic/gin/binding"
-	"gorm.io/gorm"
 
 	"tenanted/models"
-	"tenanted/scopes"
 )
 
 // complete marks a subtask done or open, whichever the form or JSON document says, and leads back to the
@@ -19,20 +19,24 @@ func (s *site) complete(c *gin.Context) error {
 	if onBareDomain(c) {
 		return refuse(http.StatusForbidden, "The list over all tenants is read-only. Open the tenant's own list to change a subtask.")
 	}
-	view, err := readSubtaskView(c, false, "")
+	view, err := readList(c, subtaskOffer(false))
 	if err != nil {
 		return err
 	}
-	number, err := strconv.ParseUint(c.Param("number"), 10, 63) // which takes no sign
+	number, err := strconv.ParseUint(c.Param("id"), 10, 63) // which takes no sign
 	id := int64(number)
 	if err != nil || id < 1 {
-		return refuse(http.StatusNotFound, "There is no subtask “%s” here.", c.Param("number"))
+		return refuse(http.StatusNotFound, "There is no subtask “%s” here.", c.Param("id"))
 	}
 	done, err := readComplete(c)
 	if err != nil {
 		return err
 	}
-	if err := s.setComplete(c, id, done); err != nil {
+	err = s.Models.Subtasks(c.Request.Context()).SetComplete(id, done)
+	if errors.Is(err, models.ErrNotFound) {
+		return refuse(http.StatusNotFound, "There is no subtask #%d here.", id)
+	}
+	if err != nil {
 		return err
 	}
 	if wantsJSON(c.Request) {
@@ -49,50 +53,63 @@ type completeJSON struct {
 	Complete bool  `json:"complete"`
 }
 
-// readComplete reads complete=true or false from a form or a JSON document.
+// readComplete reads complete=true or false from a form or a JSON document, and takes nothing else.
 func readComplete(c *gin.Context) (bool, error) {
+	if isJSON(c.Request) {
+		return readCompleteJSON(c.Request.Body)
+	}
 	var body struct {
-		Form string `form:"complete" json:"-"`
-		JSON *bool  `form:"-" json:"complete"`
+		Complete string `form:"complete"`
 	}
-	var kind binding.Binding = binding.Form
-	if c.ContentType() == binding.MIMEJSON {
-		kind = binding.JSON
-	}
-	err := c.ShouldBindWith(&body, kind)
-	if errors.As(err, new(*http.MaxBytesError)) {
-		return false, err
-	}
+	err := c.ShouldBindWith(&body, binding.Form)
 	switch {
-	case err == nil && body.JSON != nil:
-		return *body.JSON, nil
-	case err == nil && (body.Form == "true" || body.Form == "false"):
-		return body.Form == "true", nil
+	case errors.As(err, new(*http.MaxBytesError)):
+		return false, err
+	case err == nil && (body.Complete == "true" || body.Complete == "false"):
+		return body.Complete == "true", nil
 	}
 	return false, refuse(http.StatusBadRequest, "The request must say complete=true or complete=false, as a form or as JSON.")
 }
 
-// setComplete changes the tenant's own subtask. Another tenant's is not there.
-func (s *site) setComplete(c *gin.Context, id int64, done bool) error {
-	db := s.DB.WithContext(c.Request.Context()).Scopes(scopes.RequireRows)
-	err := db.Model(&models.Subtask{}).Where("id = ?", id).Update("complete", done).Error
-	if errors.Is(err, gorm.ErrRecordNotFound) {
-		return refuse(http.StatusNotFound, "There is no subtask #%d here.", id)
+func readCompleteJSON(body io.Reader) (bool, error) {
+	var document struct {
+		Complete *bool `json:"complete"`
 	}
-	return err
+	d := json.NewDecoder(body)
+	d.DisallowUnknownFields()
+	err := d.Decode(&document)
+	if err == nil {
+		_, err = d.Token() // nothing may follow
+	}
+	switch {
+	case errors.As(err, new(*http.MaxBytesError)):
+		return false, err
+	case errors.Is(err, io.EOF) && document.Complete != nil:
+		return *document.Complete, nil
+	}
+	return false, refuse(http.StatusBadRequest, `The body must be {"complete": true} or {"complete": false}, and nothing else.`)
 }
 
 // backToView leads to the page that the change was made on, or to the last one if it is gone: under a
 // filter, a change takes its row out of the list.
-func (s *site) backToView(c *gin.Context, v subtaskView) error {
+func (s *site) backToView(c *gin.Context, v listView) error {
 	if v.Page > 1 {
-		db := s.DB.WithContext(c.Request.Context())
-		var count int64
-		if err := v.filter(db, db.Model(&models.Subtask{})).Count(&count).Error; err != nil {
+		at, err := s.Models.Subtasks(c.Request.Context()).Filter(subtaskFilter(v)).Locate(v.Page, v.Size)
+		if _, gone := errors.AsType[*models.PageError](err); err != nil && !gone {
 			return err
 		}
-		v.Page = min(v.Page, pagesOf(count, v.Size))
+		v.Page = at.Number
 	}
-	redirect(c, http.StatusSeeOther, v.url(v.Page))
+	target := v.url(v.Page)
+	if row := c.Query("row"); validRow(row, v.Size) {
+		target += "#row-" + row
+	}
+	redirect(c, http.StatusSeeOther, target)
 	return nil
+}
+
+// validRow reports whether text is the number of a row of a page.
+func validRow(text string, size int) bool {
+	row, err := strconv.Atoi(text)
+	return err == nil && row >= 1 && row <= size && text == strconv.Itoa(row)
 }

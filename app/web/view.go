@@ -3,15 +3,138 @@ package web
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/gin-gonic/gin"
+
+	"tenanted/models"
 )
+
+// listView is which rows of a list are shown and how, as its URL says it. Lists differ in what they offer; what a list
+// does not offer has its zero value.
+type listView struct {
+	offer   offer
+	JSON    bool // asked for by the path's ending
+	Page    int  // from 1, or models.LastPage
+	Size    int
+	Search  string
+	Status  models.Status
+	Project int64 // 0: of all projects
+	Sort    string
+}
+
+// offer is what may be asked of a list.
+type offer struct {
+	path       string   // without a slash at its end
+	sorts      []choice // the first is the default
+	statuses   []choice // nil: not filtered by status
+	projects   bool     // filtered by project
+	pageInPath bool     // /subtasks/2/ rather than ?page=2
+}
 
 // choice is an option of a form's select.
 type choice struct {
 	Value, Text string
 	Selected    bool
+}
+
+// readList reads the view of a list from the request. A page's number in the path, if there is one, wins over the query's.
+func readList(c *gin.Context, o offer) (listView, error) {
+	v := listView{offer: o, JSON: strings.HasSuffix(c.Request.URL.Path, ".json")}
+	q := readQuery(c.Request.URL.RawQuery, "page", "size", "q", "status", "project", "sort")
+	v.Search = q.search("q")
+	v.Sort = q.oneOf("sort", o.sorts)
+	if o.statuses != nil {
+		v.Status = models.Status(q.oneOf("status", o.statuses))
+	}
+	if v.Project = q.id("project"); v.Project != 0 && !o.projects {
+		q.fail("This list cannot be filtered by project.")
+	}
+	v.Size = q.size("size")
+	if q.err != nil {
+		return v, q.err
+	}
+	var err error
+	v.Page, err = parsePage(strings.TrimSuffix(c.Param("number"), ".json"), q.text("page"))
+	return v, err
+}
+
+// url returns where a page of the view is.
+func (v listView) url(page int) string {
+	values := v.values()
+	path, ending := v.offer.path, "/"
+	if v.JSON {
+		ending = ".json"
+	}
+	switch {
+	case page == 1:
+	case page == models.LastPage:
+		values.Set("page", "last")
+	case v.offer.pageInPath:
+		path += "/" + strconv.Itoa(page)
+	default:
+		values.Set("page", strconv.Itoa(page))
+	}
+	return withQuery(path+ending, values)
+}
+
+// html is the same view as a page.
+func (v listView) html() listView {
+	v.JSON = false
+	return v
+}
+
+// values are the view's parameters, without those that have their default, and without the page.
+func (v listView) values() url.Values {
+	values := url.Values{}
+	set := func(name, value, byDefault string) {
+		if value != byDefault {
+			values.Set(name, value)
+		}
+	}
+	set("q", v.Search, "")
+	set("status", string(v.Status), "")
+	set("project", strconv.FormatInt(v.Project, 10), "0")
+	set("sort", v.Sort, v.offer.sorts[0].Value)
+	set("size", strconv.Itoa(v.Size), strconv.Itoa(pageSizes[0]))
+	return values
+}
+
+func withQuery(path string, values url.Values) string {
+	if len(values) == 0 {
+		return path
+	}
+	return path + "?" + values.Encode()
+}
+
+// Filtered reports whether the view leaves rows out.
+func (v listView) Filtered() bool { return v.Search != "" || v.Status != "" || v.Project != 0 }
+
+// Statuses, Sorts and Sizes are the choices of the form.
+func (v listView) Statuses() []choice { return selected(v.offer.statuses, string(v.Status)) }
+
+// Sorts are the orders that the list offers.
+func (v listView) Sorts() []choice { return selected(v.offer.sorts, v.Sort) }
+
+// Sizes are the page sizes on offer.
+func (v listView) Sizes() []choice {
+	out := make([]choice, 0, len(pageSizes))
+	for _, size := range pageSizes {
+		out = append(out, choice{strconv.Itoa(size), strconv.Itoa(size), size == v.Size})
+	}
+	return out
+}
+
+// selected returns the choices with that of value selected.
+func selected(choices []choice, value string) []choice {
+	out := slices.Clone(choices)
+	for i := range out {
+		out[i].Selected = out[i].Value == value
+	}
+	return out
 }
 
 const maxSearch = 100 // letters
@@ -22,8 +145,7 @@ type query struct {
 	err    error
 }
 
-// readQuery returns the parameters, for a page that knows those named. Others are let be, as the
-// original does.
+// readQuery returns the parameters, for a page that knows those named. Others are ignored.
 func readQuery(raw string, names ...string) *query {
 	values, err := url.ParseQuery(raw)
 	q := &query{values: values}
@@ -48,27 +170,25 @@ func (q *query) fail(format string, args ...any) {
 func (q *query) text(name string) string { return q.values.Get(name) }
 
 // oneOf returns a parameter that must be one of those allowed; the first is the default.
-func (q *query) oneOf(name string, allowed []string) string {
+func (q *query) oneOf(name string, allowed []choice) string {
 	value := q.text(name)
 	if value == "" {
-		return allowed[0]
+		return allowed[0].Value
 	}
+	var values []string
 	for _, a := range allowed {
-		if value == a {
+		if value == a.Value {
 			return value
 		}
-	}
-	var named []string
-	for _, a := range allowed {
-		if a != "" {
-			named = append(named, a)
+		if a.Value != "" {
+			values = append(values, a.Value)
 		}
 	}
-	q.fail("%s=%s is not possible: %s are.", name, value, strings.Join(named, ", "))
-	return allowed[0]
+	q.fail("%s=%s is unknown. Choose one of: %s.", name, value, strings.Join(values, ", "))
+	return allowed[0].Value
 }
 
-// id returns a parameter that must be a row's number, or 0 when it is not there.
+// id returns a parameter that must be a row's id, or 0 when it is missing.
 func (q *query) id(name string) int64 {
 	value := q.text(name)
 	if value == "" {
@@ -76,10 +196,24 @@ func (q *query) id(name string) int64 {
 	}
 	id, err := strconv.ParseInt(value, 10, 64)
 	if err != nil || id < 1 {
-		q.fail("%s=%s is not possible: it must be a number from 1.", name, value)
+		q.fail("%s=%s is not a number from 1.", name, value)
 		return 0
 	}
 	return id
+}
+
+// size returns a parameter that must be a page size.
+func (q *query) size(name string) int {
+	value := q.text(name)
+	if value == "" {
+		return pageSizes[0]
+	}
+	size, err := strconv.Atoi(value)
+	if err != nil || !slices.Contains(pageSizes, size) {
+		q.fail("Page size must be 10, 25, 50 or 100.")
+		return pageSizes[0]
+	}
+	return size
 }
 
 // search returns a text to look for, without blanks around it. PostgreSQL takes neither NUL nor broken
@@ -88,16 +222,11 @@ func (q *query) search(name string) string {
 	value := strings.TrimSpace(q.text(name))
 	switch {
 	case !utf8.ValidString(value) || strings.ContainsRune(value, 0):
-		q.fail("%s is not a text to look for: it must be UTF-8 without NUL.", name)
+		q.fail("%s must be UTF-8 text without NUL.", name)
 	case utf8.RuneCountInString(value) > maxSearch:
-		q.fail("%s is too long: %d letters are the most.", name, maxSearch)
+		q.fail("%s has more than %d letters.", name, maxSearch)
 	default:
 		return value
 	}
 	return ""
-}
-
-// contains returns the LIKE pattern of what contains text.
-func contains(text string) string {
-	return "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(text) + "%"
 }

@@ -28,26 +28,27 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/klauspost/compress/gzhttp"
 	"github.com/prometheus/client_golang/prometheus"
-	"gorm.io/gorm"
 
-	"tenanted/app/web/landmarks"
+	"tenanted/models"
 	"tenanted/scopes"
 	"tenanted/scopes/tenanthttp"
 )
 
-// Options say what New serves. DB and Directory are needed; the rest has defaults.
+// Options say what New serves. Models and Directory are needed; the rest has defaults.
 type Options struct {
-	// DB is routed by the tenant in the context.
-	DB *gorm.DB
+	// Models read and write as the tenant in the context.
+	Models models.Models
 	// Directory knows which tenant bears a slug.
 	Directory tenanthttp.Directory
 	// List returns every tenant, in any order; the page /tenants/ shows them. Nil: there is no owner's
 	// connection to list them with, and the page says so.
 	List func(context.Context) ([]TenantEntry, error)
-	// AllTenants shows the list of subtasks over all tenants on the bare domain, read-only. It needs a DB
-	// that serves scopes.AllTenants. Off, the bare domain leads to /tenants/ or, without List, only says
+	// AllTenants shows the list of subtasks over all tenants on the bare domain, read-only. It needs Models
+	// that serve scopes.AllTenants. Off, the bare domain leads to /tenants/ or, without List, only says
 	// where tenants are.
 	AllTenants bool
+	// Program is how the program is called on the command line, for advice on pages. Default: tenanted.
+	Program string
 	// Ready says whether requests can be served now, for /readyz. Nil: always.
 	Ready func(context.Context) error
 
@@ -87,6 +88,7 @@ func (o Options) withDefaults() Options {
 	if len(o.Hosts) == 0 {
 		o.Hosts = []string{"localhost"}
 	}
+	o.Program = cmp.Or(o.Program, "tenanted")
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
@@ -103,8 +105,8 @@ func (o Options) withDefaults() Options {
 
 func (o Options) validate() error {
 	switch {
-	case o.DB == nil:
-		return fmt.Errorf("web: no DB")
+	case o.Models == models.Models{}:
+		return fmt.Errorf("web: no Models")
 	case o.Directory == nil:
 		return fmt.Errorf("web: no Directory")
 	case o.MaxRequests < 1 || o.MaxPerTenant < 1 || o.MaxWait < 0 || o.Timeout < 0:
@@ -120,7 +122,6 @@ type site struct {
 	crossOrigin *http.CrossOriginProtection
 	gates       *gates
 	metrics     *metrics
-	landmarks   landmarks.List
 }
 
 // New returns the handler of the whole site. Errors say which option is wrong.
@@ -176,14 +177,14 @@ func (s *site) router() *gin.Engine {
 }
 
 func (s *site) pages(r *gin.RouterGroup) {
-	get(r, "/", s.handle(s.home))
+	get(r, "/", s.handle(s.first))
 	get(r, "/openapi.json", s.handle(s.openAPI))
 	get(r, "/subtasks", s.handle(addSlash))
 	get(r, "/subtasks/", s.handle(s.subtasks))
 	get(r, "/subtasks.json", s.handle(s.subtasks))
 	get(r, "/subtasks/:number", s.handle(s.subtasksPageWithoutSlash))
 	get(r, "/subtasks/:number/", s.handle(s.subtasksPage))
-	post(r, "/subtasks/:number/complete", s.handle(s.complete))
+	post(r, "/subtask/:id/complete", s.handle(s.complete))
 	get(r, "/projects", s.handle(addSlash))
 	get(r, "/projects/", s.handle(s.projects))
 	get(r, "/projects.json", s.handle(s.projects))

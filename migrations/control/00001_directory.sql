@@ -1,8 +1,7 @@
--- The control plane: which tenants there are, where each one's rows live, and which configuration this
--- database was set up for. It is in the default database only.
+-- The control plane: the directory of tenants with the placement of each, and the configuration that this database
+-- was set up for. It is in the default database only.
 --
--- The runtime role may call tenant_by_slug, so that it can look one slug up; it may not read the tables,
--- so that it cannot list whom we serve.
+-- The runtime role may look one slug up with tenant_by_slug. It may not read the tables, so it cannot list the tenants.
 
 -- +goose Up
 create table control.deployment (
@@ -41,7 +40,23 @@ as $$ select d.configuration from control.deployment d $$;
 -- +goose StatementEnd
 revoke all on function control.configuration() from public;
 
+-- Whoever caches tenants listens on the channel tenant_changes. The notification does not say which tenant changed, since
+-- every role that may connect may listen, and the runtime role may not learn whom we serve.
+-- +goose StatementBegin
+create function control.notify_tenant_change() returns trigger language plpgsql set search_path = '' as $$
+begin
+    notify tenant_changes;
+    return null;
+end $$;
+-- +goose StatementEnd
+revoke all on function control.notify_tenant_change() from public;
+
+create trigger tenant_changes after insert or update or delete on control.tenants
+    for each statement execute function control.notify_tenant_change();
+
 -- +goose Down
+drop trigger tenant_changes on control.tenants;
+drop function control.notify_tenant_change();
 drop function control.configuration();
 drop function control.tenant_by_slug(text);
 drop table control.tenants;

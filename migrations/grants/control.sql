@@ -2,7 +2,7 @@
 -- It may not read the directory, so that it cannot list whom we serve.
 grant usage on schema :"schema" to :"runtime";
 revoke create on schema :"schema" from :"runtime";
-revoke all on deployment, tenants, goose_db_version from :"runtime", public;
-grant select on goose_db_version to :"runtime";
+revoke all on deployment, tenants, control_version from :"runtime", public;
+grant select on control_version to :"runtime";
 revoke all on function tenant_by_slug(text), configuration() from public;
 grant execute on function tenant_by_slug(text), configuration() to :"runtime";

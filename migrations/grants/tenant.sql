@@ -3,6 +3,6 @@
 -- Run after every migration, by the owner, with the placement as search_path.
 grant usage on schema :"schema" to :"runtime";
 revoke create on schema :"schema" from :"runtime";
-revoke all on accounts, users, projects, tasks, subtasks, subtask_counts, goose_db_version from :"runtime", public;
-grant select, insert, update, delete on accounts, users, projects, tasks, subtasks, subtask_counts to :"runtime";
-grant select on goose_db_version to :"runtime";
+revoke all on accounts, users, projects, tasks, subtasks, tenant_version from :"runtime", public;
+grant select, insert, update, delete on accounts, users, projects, tasks, subtasks to :"runtime";
+grant select on tenant_version to :"runtime";

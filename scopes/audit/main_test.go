@@ -42,7 +42,7 @@ func newWorld(t *testing.T) world {
 }
 
 const grants = `grant usage on schema public to {run};
-	grant select, insert, update, delete on accounts, users, projects, tasks, subtasks, subtask_counts to {run};`
+	grant select, insert, update, delete on accounts, users, projects, tasks, subtasks to {run};`
 
 func emptyWorld(t *testing.T, key string, build func(context.Context, *pgx.Conn) error, inputs ...string) world {
 	t.Helper()

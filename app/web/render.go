@@ -1,0 +1,99 @@
+package web
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	"github.com/a-h/templ"
+	"github.com/rivo/uniseg"
+)
+
+// The pages are templ components, compiled into *_templ.go.
+//
+//go:generate go tool templ generate
+
+// The lengths of texts in grapheme clusters, which are what a person takes for letters.
+const (
+	maxHead   = 80    // shown of a long text before it is opened
+	maxTail   = 5_000 // shown of it after that
+	maxOption = 60    // of an option, which cannot be opened
+)
+
+// text is a text of the database as prose shows it: Tail opens on demand.
+type text struct{ Head, Tail, label string }
+
+// nameText is a name, which is never shown as nothing.
+func nameText(s string) text { return cut(s, "(no name)") }
+
+// detailsText may be empty.
+func detailsText(s string) text { return cut(s, "") }
+
+// cut cuts a long text after a word, or after a grapheme cluster where a word is long. A short one has no tail.
+func cut(s, label string) text {
+	s = strings.TrimSpace(strings.ToValidUTF8(s, "\uFFFD"))
+	head, rest := firstClusters(s, maxHead+maxHead/4)
+	if rest == "" {
+		return text{Head: s, label: label}
+	}
+	head, _ = firstClusters(s, maxHead)
+	if i := strings.LastIndexByte(head, ' '); i > len(head)/2 {
+		head = head[:i]
+	}
+	tail, rest := firstClusters(s[len(head):], maxTail)
+	if rest != "" {
+		tail += "…"
+	}
+	return text{head, tail, label}
+}
+
+// short returns at most n grapheme clusters of s, with a sign that there are more.
+func short(s string, n int) string {
+	head, rest := firstClusters(s, n)
+	if rest != "" {
+		head += "…"
+	}
+	return head
+}
+
+// maxCluster is the most bytes that a cluster has on average: a letter may bear any number of marks.
+const maxCluster = 32
+
+// firstClusters splits s after its first n grapheme clusters.
+func firstClusters(s string, n int) (head, rest string) {
+	if len(s) <= n { // a cluster has at least one byte
+		return s, ""
+	}
+	most := n * maxCluster
+	rest = s
+	for state := -1; n > 0 && rest != "" && len(s)-len(rest) < most; n-- {
+		_, rest, _, state = uniseg.FirstGraphemeClusterInString(rest, state)
+	}
+	end := len(s) - len(rest)
+	if end > most {
+		for end = most; !utf8.RuneStart(s[end]); end-- {
+		}
+	}
+	return s[:end], s[end:]
+}
+
+// current marks the link to the page that is shown.
+func current(is bool) templ.Attributes {
+	if !is {
+		return nil
+	}
+	return templ.Attributes{"aria-current": "page"}
+}
+
+func boolText(b bool) string {
+	if b {
+		return "true"
+	}
+	return "false"
+}
+
+func completeText(done bool) string {
+	if done {
+		return "Reopen"
+	}
+	return "Mark done"
+}

@@ -1,0 +1,71 @@
+// Package models holds the task tracker's nouns, one file each: Account, User, Project, Task, Subtask. A noun's
+// queries are in the manager beside it, as in Django:
+//
+//	subtasks, page, err := models.New(db).Subtasks(ctx).Filter(models.SubtaskFilter{Status: models.Open}).Page(models.ByName, 1, 10)
+//
+// Everything but Account embeds [scopes.Tenanted], so a query on it without a tenant in the context panics; Account
+// is its own tenant, by its id. Keys are composite and begin with the tenant, as the tables' are (migrations/tenant),
+// so an association never leads to another tenant's row. A context from scopes.AllTenants makes a manager read over
+// all tenants.
+//
+// Errors are [ErrNotFound], [*PageError] and those of the database, which the managers pass on as they are.
+package models
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"gorm.io/gorm"
+)
+
+// ErrNotFound says that the tenant has no such row. Another tenant's row is not told from none.
+var ErrNotFound = gorm.ErrRecordNotFound
+
+// Models gives access to the managers. It may be used by several goroutines at once.
+type Models struct{ db *gorm.DB }
+
+// New returns the models of db, which must be guarded by scopes.Plugin.
+func New(db *gorm.DB) Models { return Models{db} }
+
+// Accounts returns the manager of the accounts that ctx may see: its tenant's own, or all.
+func (m Models) Accounts(ctx context.Context) AccountManager {
+	return AccountManager{m.db.WithContext(ctx)}
+}
+
+// Projects returns the manager of the projects that ctx may see.
+func (m Models) Projects(ctx context.Context) ProjectManager {
+	return ProjectManager{db: m.db.WithContext(ctx)}
+}
+
+// Subtasks returns the manager of the subtasks that ctx may see.
+func (m Models) Subtasks(ctx context.Context) SubtaskManager {
+	return SubtaskManager{db: m.db.WithContext(ctx)}
+}
+
+// All returns an empty value of every model, parents before children.
+func All() []any {
+	return []any{&Account{}, &User{}, &Project{}, &Task{}, &Subtask{}}
+}
+
+func label(noun string, id int64) string { return noun + " #" + strconv.FormatInt(id, 10) }
+
+// matchesWords is true of a text in which each word of a search begins a word, in whatever case. A search without a word
+// matches nothing. The expression on the left is that of the index subtasks_words.
+func matchesWords(column string) string {
+	return "to_tsvector('simple', " + column + ") @@ " +
+		"(replace(nullif(plainto_tsquery('simple', ?)::text, ''), ''' & ''', ''':* & ''') || ':*')::tsquery"
+}
+
+// reversed returns the order from the other end.
+func reversed(order string) string {
+	columns := strings.Split(order, ", ")
+	for i, c := range columns {
+		if column, descends := strings.CutSuffix(c, " DESC"); descends {
+			columns[i] = column
+		} else {
+			columns[i] = c + " DESC"
+		}
+	}
+	return strings.Join(columns, ", ")
+}
