@@ -63,6 +63,14 @@ type Target struct {
 	scopes.Placement
 }
 
+// String names the placement and, for what shared tables have besides, the set.
+func (t Target) String() string {
+	if t.Set == Shared {
+		return t.Placement.String() + " (shared)"
+	}
+	return t.Placement.String()
+}
+
 // Result is what a run did to one target: it went From one version To another. Err says what stopped it, if
 // something did; To is then unknown.
 type Result struct {

@@ -55,8 +55,8 @@ type ProjectRow struct {
 	Total Progress `gorm:"embedded;embeddedPrefix:total_"` // of all the list's projects
 }
 
-// Search returns the manager of those projects in whose names each word of text begins a word. An empty text is no
-// condition.
+// Search returns the manager of those projects whose names match the words of text, as in [SubtaskFilter]. An empty
+// text is no condition.
 func (m ProjectManager) Search(text string) ProjectManager {
 	m.search = text
 	return m

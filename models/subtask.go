@@ -1,8 +1,6 @@
 package models
 
 import (
-	"fmt"
-
 	"gorm.io/gorm"
 
 	"tenanted/scopes"
@@ -35,7 +33,7 @@ const (
 
 // SubtaskFilter says which subtasks a manager finds. The zero value means all that the context may see.
 type SubtaskFilter struct {
-	Search  string // each word of it begins a word of the name; empty is no condition
+	Search  string // words of the name, of four letters or more also their beginnings; empty is no condition
 	Status  Status
 	Project int64 // 0: of all projects
 }
@@ -101,7 +99,7 @@ func (m SubtaskManager) Locate(number, size int) (Page, error) {
 // count.
 func (m SubtaskManager) Page(order SubtaskOrder, number, size int) ([]Subtask, Page, error) {
 	near := Page{Number: number, Size: size}
-	if number != LastPage && (m.filter.Search != "" || near.Offset() < nearRows) {
+	if m.filter.Search != "" || number != LastPage && near.Offset() < nearRows {
 		rows, total, err := m.read(order, m.nearKeys(order, near))
 		if err != nil || total > 0 && (m.filter.Search == "" || total <= CountLimit) {
 			page, _ := NewPage(number, size, total) // it has rows
@@ -109,11 +107,19 @@ func (m SubtaskManager) Page(order SubtaskOrder, number, size int) ([]Subtask, P
 		}
 	}
 	page, err := m.Locate(number, size)
-	if err != nil {
+	if err != nil || page.Count == 0 {
 		return nil, page, err
 	}
-	rows, _, err := m.read(order, page.window(m.filtered().Select("account_id, id, 0 AS total"), order.columns()))
+	rows, _, err := m.read(order, m.keys(order, page))
 	return rows, page, err
+}
+
+// keys returns the query for the keys of a page's rows.
+func (m SubtaskManager) keys(order SubtaskOrder, page Page) *gorm.DB {
+	if m.filter.Search != "" && !page.More {
+		return m.foundKeys(order, page)
+	}
+	return page.window(m.filtered().Select("account_id, id, 0 AS total"), order.columns())
 }
 
 // nearKeys returns the query for the keys of a page's rows, each with the total count.
@@ -128,9 +134,11 @@ func (m SubtaskManager) nearKeys(order SubtaskOrder, page Page) *gorm.DB {
 // to come across enough matches along the index of the order, and where there are none walk over all of it.
 func (m SubtaskManager) foundKeys(order SubtaskOrder, page Page) *gorm.DB {
 	found := m.filtered().Select("account_id, id, task_id, name").Limit(CountLimit + 1)
-	sql := fmt.Sprintf("WITH subtasks AS MATERIALIZED (?) SELECT account_id, id, (SELECT count(*) FROM subtasks) AS total "+
-		"FROM subtasks ORDER BY %s LIMIT ? OFFSET ?", order.columns())
-	return m.db.Raw(sql, found, page.Size, page.Offset())
+	const sql = "WITH subtasks AS MATERIALIZED (?) SELECT account_id, id, (SELECT count(*) FROM subtasks) AS total FROM subtasks ORDER BY "
+	if page.Number == LastPage {
+		return m.db.Raw(sql+reversed(order.columns())+" LIMIT (SELECT (greatest(count(*), 1) - 1) % ? + 1 FROM subtasks)", found, page.Size)
+	}
+	return m.db.Raw(sql+order.columns()+" LIMIT ? OFFSET ?", found, page.Size, page.Offset())
 }
 
 // countedSubtask is a subtask with the total count of its list.

@@ -129,11 +129,11 @@ func databasesOf(placements []scopes.Placement) string {
 func (p *program) showMigrated(r migrations.Result) {
 	switch {
 	case r.Err != nil:
-		p.say(fmt.Sprintf("%s: failed", r.Placement))
+		p.say(fmt.Sprintf("%s: failed", r.Target))
 	case r.From == r.To:
-		p.say(fmt.Sprintf("%s: version %d, nothing to do", r.Placement, r.To))
+		p.say(fmt.Sprintf("%s: version %d, nothing to do", r.Target, r.To))
 	default:
-		p.say(fmt.Sprintf("%s: version %d, was %d (%v)", r.Placement, r.To, r.From, r.Duration.Round(time.Millisecond)))
+		p.say(fmt.Sprintf("%s: version %d, was %d (%v)", r.Target, r.To, r.From, r.Duration.Round(time.Millisecond)))
 	}
 }
 
@@ -152,10 +152,10 @@ func (p *program) showVersions(ctx context.Context, setup *tenancy.Setup, cfg co
 		return err
 	}
 	table := tabwriter.NewWriter(p.Out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "DATABASE\tSCHEMA\tVERSION\tNEWEST\tSTATE")
+	fmt.Fprintln(table, "DATABASE\tSCHEMA\tSET\tVERSION\tNEWEST\tSTATE")
 	for _, s := range statuses {
 		if s.Set == migrations.Control || slices.Contains(chosen, s.Placement) {
-			fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%s\n", s.Database, s.Schema, s.Version, s.Set.Newest(), s.State)
+			fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%s\n", s.Database, s.Schema, s.Set, s.Version, s.Set.Newest(), s.State)
 		}
 	}
 	return table.Flush()

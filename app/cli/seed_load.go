@@ -2,12 +2,15 @@ package cli
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
 	"tenanted/app/tenancy"
+	"tenanted/scopes"
 	"tenanted/seed"
 )
 
@@ -29,6 +32,7 @@ func (l loader) run(ctx context.Context, s *server, say func(string)) (seed.Tota
 		return totals, err
 	}
 	var mutex sync.Mutex
+	loaded := map[scopes.Placement]bool{}
 	numbers := make(chan int)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
@@ -44,39 +48,43 @@ func (l loader) run(ctx context.Context, s *server, say func(string)) (seed.Tota
 	})
 	for range min(l.workers, l.accounts) {
 		group.Go(func() error {
-			return l.work(ctx, setup, numbers, func(number int, result seed.Result) {
+			return l.work(ctx, setup, numbers, func(number int, placement scopes.Placement, result seed.Result) {
 				mutex.Lock()
 				defer mutex.Unlock()
 				totals.Add(result.Totals)
+				loaded[placement] = loaded[placement] || result.Totals.Accounts > 0
 				l.progress(number, result)
 			})
 		})
 	}
-	err = group.Wait()
-	return totals, err
+	if err := group.Wait(); err != nil || l.options.Rollback {
+		return totals, err
+	}
+	maps.DeleteFunc(loaded, func(_ scopes.Placement, is bool) bool { return !is })
+	return totals, setup.Analyze(context.WithoutCancel(ctx), slices.Collect(maps.Keys(loaded)))
 }
 
 // work makes the tenants whose numbers it gets.
-func (l loader) work(ctx context.Context, setup *tenancy.Setup, numbers <-chan int, done func(int, seed.Result)) error {
+func (l loader) work(ctx context.Context, setup *tenancy.Setup, numbers <-chan int, done func(int, scopes.Placement, seed.Result)) error {
 	creator, err := setup.NewCreator(ctx)
 	if err != nil {
 		return err
 	}
 	defer creator.Close(context.WithoutCancel(ctx))
 	for number := range numbers {
-		result, err := l.one(ctx, creator, number)
+		placement, result, err := l.one(ctx, creator, number)
 		if err != nil {
 			return err
 		}
-		done(number, result)
+		done(number, placement, result)
 	}
 	return nil
 }
 
-func (l loader) one(ctx context.Context, creator *tenancy.Creator, number int) (result seed.Result, err error) {
+func (l loader) one(ctx context.Context, creator *tenancy.Creator, number int) (placement scopes.Placement, result seed.Result, err error) {
 	plan, err := seed.NewPlan(l.options, number)
 	if err != nil {
-		return result, err
+		return placement, result, err
 	}
 	fill := func(ctx context.Context, conn *pgx.Conn) (err error) {
 		result, err = seed.Load(ctx, conn, l.options, number)
@@ -84,8 +92,8 @@ func (l loader) one(ctx context.Context, creator *tenancy.Creator, number int) (
 	}
 	n := tenancy.NewTenant{ID: plan.Account.ID, Slug: plan.Account.Slug, Name: plan.Account.Name}
 	if l.options.Rollback {
-		return result, creator.Try(ctx, n, fill)
+		return placement, result, creator.Try(ctx, n, fill)
 	}
-	_, err = creator.Create(ctx, n, fill)
-	return result, err
+	tenant, err := creator.Create(ctx, n, fill)
+	return tenant.Placement, result, err
 }

@@ -133,15 +133,15 @@ func TestSearchIsForBeginningsOfWords(t *testing.T) {
 		twelve := w.list(t, host, "/subtasks.json?q=12").Count
 		require.NotZero(t, twelve)
 		for q, want := range map[string]int64{
-			"chapter 12": twelve, "100% CHAPTER 12": twelve, "12 chap": twelve, "chap 12 wri": twelve, "w": all, "!writ": all,
-			"rite": 0, "hapter": 0, "chapter | nothing": 0, "%": 0, "'": 0, `\`: 0, ":*": 0, "<->": 0, "' & '": 0, "chapter'12": twelve,
+			"chapter 12": twelve, "100% CHAPTER 12": twelve, "12 chap": twelve, "chap 12 writ": twelve, "write": all, "!writ": all,
+			"rite": 0, "hapter": 0, "cha": 0, "w": 0, "chapter | nothing": 0, "%": 0, "'": 0, `\`: 0, ":*": 0, "<->": 0, "' & '": 0, "chapter'12": twelve,
 		} {
 			require.Equal(t, want, w.list(t, host, "/subtasks.json?q="+url.QueryEscape(q)).Count, "%s: %s", host, q)
 		}
-		page := w.list(t, host, "/subtasks/2.json?q=w")
+		page := w.list(t, host, "/subtasks/2.json?q=write")
 		require.Len(t, page.Results, 10)
 		require.Equal(t, w.list(t, host, "/subtasks/2.json").Results, page.Results, "a search for what all have is the whole list")
-		require.Equal(t, w.list(t, host, "/subtasks.json?page=last").Results, w.list(t, host, "/subtasks.json?page=last&q=w").Results)
+		require.Equal(t, w.list(t, host, "/subtasks.json?page=last").Results, w.list(t, host, "/subtasks.json?page=last&q=write").Results)
 	}
 }
 
@@ -153,10 +153,10 @@ func TestFilters(t *testing.T) {
 	require.Equal(t, int64(35), count("project=2"))
 	require.Equal(t, int64(105), count("q=WRITE"))
 	require.Equal(t, count("q=chapter+7"), count("q=++chapter+7++"))
-	both := w.list(t, "tenant-0.localhost", "/subtasks.json?q=chapter+1&project=1&status=done&size=100")
+	both := w.list(t, "tenant-0.localhost", "/subtasks.json?q=chapt+write&project=1&status=done&size=100")
 	require.NotEmpty(t, both.Results)
 	for _, r := range both.Results {
-		require.True(t, r.Complete && r.Project.ID == 1 && strings.Contains(r.Name, " 1"), "%+v", r)
+		require.True(t, r.Complete && r.Project.ID == 1 && strings.Contains(r.Name, "chapter"), "%+v", r)
 	}
 	page := w.page(t, "GET tenant-0.localhost /subtasks/?q=%3Cnothing%3E")
 	require.Contains(t, page, "Show all subtasks")

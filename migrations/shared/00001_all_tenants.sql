@@ -2,7 +2,7 @@
 -- row-level security puts the tenant's equality first, and @@ is not leakproof.
 
 -- +goose Up
-create index subtasks_all on subtasks (name, account_id, id);
+create index subtasks_all on subtasks (name, account_id, id) include (complete);
 create index subtasks_words on subtasks using gin (to_tsvector('simple', name));
 
 -- +goose Down

@@ -55,7 +55,7 @@ create table subtasks (
     primary key (account_id, id),
     foreign key (account_id, task_id) references tasks (account_id, id)
 );
-create index subtasks_task on subtasks (account_id, task_id, id);
+create index subtasks_task on subtasks (account_id, task_id, id) include (complete);
 create index subtasks_name on subtasks (account_id, name, id);
 
 alter table accounts enable row level security;

@@ -1,0 +1,194 @@
+package models_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+
+	"tenanted/internal/testpg"
+	"tenanted/migrations"
+	"tenanted/models"
+	"tenanted/scopes"
+	"tenanted/scopes/registry"
+)
+
+func TestMain(m *testing.M) { testpg.Main(m) }
+
+const (
+	small = 237                       // subtasks of tenant 1
+	large = models.CountLimit + 5_000 // of tenant 2
+)
+
+// fill makes two tenants. Every seventh name is the same, and every third subtask is done.
+func fill(ctx context.Context, conn *pgx.Conn) error {
+	runner := migrations.Runner{Owner: conn.Config(), Runtime: testpg.Runtime}
+	placement := scopes.Placement{Database: conn.Config().Database, Schema: "public"}
+	for _, set := range []migrations.Set{migrations.Tenant, migrations.Shared} {
+		if err := runner.Up(ctx, migrations.Target{Set: set, Placement: placement}).Err; err != nil {
+			return err
+		}
+	}
+	for account, subtasks := range map[int]int{1: small, 2: large} {
+		_, err := conn.Exec(ctx, fmt.Sprintf(`
+			insert into accounts (id, slug, name) values (%[1]d, 'tenant-%[1]d', 'Account %[1]d');
+			insert into projects (account_id, id, name) select %[1]d, n, 'project-' || n from generate_series(1, 12) n;
+			insert into tasks (account_id, id, project_id, name) select %[1]d, n, n %% 12 + 1, 'Task' from generate_series(1, 24) n;
+			insert into subtasks (account_id, id, task_id, name, complete)
+				select %[1]d, n, n %% 24 + 1, case n %% 7 when 0 then 'same' else 'step ' || (n * 7919 %% 10007) end, n %% 3 = 0 from generate_series(1, %[2]d) n`,
+			account, subtasks))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type fixture struct {
+	models.Models
+	database string
+}
+
+func open(t *testing.T) fixture {
+	t.Helper()
+	db := testpg.Database(t, "models", fill)
+	pools, err := registry.Open(registry.Config{Runtime: db.Config(testpg.Runtime), Owner: db.Config(testpg.Owner)})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, pools.Close()) })
+	g, err := pools.OpenGORM(&gorm.Config{Logger: logger.Discard}, scopes.NewPlugin(scopes.Config{}))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.Zero(t, pools.Stats().InUse) })
+	return fixture{models.New(g), db.Name}
+}
+
+func (f fixture) as(t *testing.T, id scopes.TenantID) context.Context {
+	return scopes.WithTenant(t.Context(), scopes.Tenant{ID: id, Placement: scopes.Placement{Database: f.database, Schema: "public"}})
+}
+
+// pages reads a list page by page, and returns the keys of its rows.
+func pages(t *testing.T, m models.SubtaskManager, order models.SubtaskOrder, size int) (keys []string) {
+	t.Helper()
+	for number, last := 1, 1; number <= last; number++ {
+		rows, page, err := m.Page(order, number, size)
+		require.NoError(t, err)
+		last = page.Pages
+		for _, row := range rows {
+			keys = append(keys, fmt.Sprintf("%d/%d", row.AccountID, row.ID))
+			require.Equal(t, row.AccountID, row.Task.AccountID)
+			require.Equal(t, row.AccountID, row.Task.Project.AccountID)
+			require.Equal(t, row.AccountID, row.Task.Project.Account.ID)
+		}
+	}
+	return keys
+}
+
+// Whatever the order, the filter and the size, pages hold every row once and in one order, the last page included.
+func TestPagesHoldEveryRowOnce(t *testing.T) {
+	t.Parallel()
+	m := open(t)
+	for _, order := range []models.SubtaskOrder{models.ByName, models.ByTask, models.Newest} {
+		for _, filter := range []models.SubtaskFilter{{}, {Status: models.Done}, {Project: 3}, {Search: "SAME"}, {Search: "step", Status: models.Open}, {Search: "nobody"}} {
+			list := m.Subtasks(m.as(t, 1)).Filter(filter)
+			whole := pages(t, list, order, 1000)
+			for _, size := range []int{7, 100} {
+				require.Equal(t, whole, pages(t, list, order, size), "%s %+v", order, filter)
+			}
+			require.Len(t, slices.Compact(slices.Sorted(slices.Values(whole))), len(whole))
+			rows, page, err := list.Page(order, models.LastPage, 7)
+			require.NoError(t, err)
+			require.Equal(t, page.Pages, page.Number)
+			require.Len(t, rows, (max(len(whole), 1)-1)%7+min(len(whole), 1))
+			if len(whole) > 0 {
+				require.Equal(t, whole[len(whole)-1], fmt.Sprintf("1/%d", rows[len(rows)-1].ID))
+			}
+			var missing *models.PageError
+			_, _, err = list.Page(order, page.Pages+1, 7)
+			require.ErrorAs(t, err, &missing)
+			require.Equal(t, page.Pages, missing.Pages)
+		}
+	}
+}
+
+// A list of more than CountLimit rows has numbers for the first of them, and one last page.
+func TestLongListIsCountedAndNumberedUpToTheLimit(t *testing.T) {
+	t.Parallel()
+	m := open(t)
+	all := scopes.AllTenants(t.Context(), "test")
+	for name, list := range map[string]models.SubtaskManager{
+		"tenant": m.Subtasks(m.as(t, 2)), "all": m.Subtasks(all), "search": m.Subtasks(all).Filter(models.SubtaskFilter{Search: "same"}),
+	} {
+		_, page, err := list.Page(models.ByName, 2, 100)
+		require.NoError(t, err, name)
+		if name == "search" {
+			require.Equal(t, models.Page{Number: 2, Pages: 151, Size: 100, Count: 15033}, page)
+			continue
+		}
+		require.Equal(t, models.Page{Number: 2, Pages: 1000, Size: 100, Count: models.CountLimit, More: true}, page, name)
+		rows, page, err := list.Page(models.ByName, 1000, 100)
+		require.NoError(t, err)
+		require.Len(t, rows, 100)
+		last, page, err := list.Page(models.ByName, models.LastPage, 100)
+		require.NoError(t, err)
+		require.Equal(t, models.LastPage, page.Number)
+		require.Len(t, last, 100)
+		require.Less(t, rows[99].Name, last[0].Name)
+		var missing *models.PageError
+		_, _, err = list.Page(models.ByName, 1001, 100)
+		require.ErrorAs(t, err, &missing)
+		require.True(t, missing.More)
+	}
+}
+
+func TestASearchThatMostRowsMatch(t *testing.T) {
+	t.Parallel()
+	m := open(t)
+	list := m.Subtasks(m.as(t, 2)).Filter(models.SubtaskFilter{Search: "step same"})
+	_, page, err := list.Page(models.ByName, 1, 10)
+	require.NoError(t, err)
+	require.Zero(t, page.Count, "all words must match")
+	rows, page, err := m.Subtasks(m.as(t, 2)).Filter(models.SubtaskFilter{Search: "step"}).Page(models.ByName, 1, 10)
+	require.NoError(t, err)
+	require.Equal(t, int64(90_000), page.Count)
+	require.Len(t, rows, 10)
+}
+
+func TestManagersKeepToTheTenant(t *testing.T) {
+	t.Parallel()
+	m := open(t)
+	_, err := m.Subtasks(m.as(t, 1)).Get(small + 1)
+	require.ErrorIs(t, err, models.ErrNotFound)
+	require.ErrorIs(t, m.Subtasks(m.as(t, 1)).SetComplete(small+1, true), models.ErrNotFound)
+	require.NoError(t, m.Subtasks(m.as(t, 1)).SetComplete(1, true))
+	other, err := m.Subtasks(m.as(t, 2)).Get(1)
+	require.NoError(t, err)
+	require.False(t, other.Complete)
+	require.Panics(t, func() { _, _, _ = m.Subtasks(t.Context()).Page(models.ByName, 1, 10) })
+	counts, err := m.Accounts(m.as(t, 1)).Counts()
+	require.NoError(t, err)
+	require.Equal(t, models.AccountCounts{Projects: 12, Tasks: 24, Progress: models.Progress{Subtasks: small, Done: small/3 + 1}}, counts)
+}
+
+func TestProjectsAddUpTheirSubtasks(t *testing.T) {
+	t.Parallel()
+	m := open(t)
+	rows, page, err := m.Projects(m.as(t, 1)).Page(models.ProjectsByOpen, 1, 100)
+	require.NoError(t, err)
+	require.Equal(t, int64(12), page.Count)
+	var sum models.Progress
+	for _, row := range rows {
+		require.Equal(t, int64(2), row.Tasks)
+		require.Equal(t, models.Progress{Subtasks: small, Done: small / 3}, row.Total)
+		sum.Subtasks += row.Subtasks
+		sum.Done += row.Done
+	}
+	require.Equal(t, rows[0].Total, sum)
+	projects, more, err := m.Projects(m.as(t, 1)).Names(5)
+	require.NoError(t, err)
+	require.Len(t, projects, 5)
+	require.True(t, more)
+}
