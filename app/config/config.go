@@ -37,8 +37,8 @@ type Config struct {
 	// Owner is the role that owns the tables: PGOWNER. Default: tenanted_owner on the private server,
 	// none (empty) on a server of the user's own.
 	Owner string
-	// AllowedHosts are the base domains under which tenants are served, in lower case, none below
-	// another: ALLOWED_HOSTS. Default: localhost.
+	// AllowedHosts are the base domains under which tenants are served, as tenanthttp.ParseBaseDomains returns them:
+	// ALLOWED_HOSTS. Default: localhost.
 	AllowedHosts []string
 	// Location is the time zone that days begin in: TZ. Default: UTC.
 	Location *time.Location

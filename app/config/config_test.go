@@ -63,9 +63,7 @@ func TestInvalidSettingsNameVariableAndValueInOneLine(t *testing.T) {
 		{"PGSERVICE=main", "PGSERVICE=main: the service file"},
 		{"ALLOWED_HOSTS=*", `ALLOWED_HOSTS=*: "*" is not a domain`},
 		{"ALLOWED_HOSTS=localhost:8080", "is not a domain"},
-		{"ALLOWED_HOSTS=127.0.0.1", "is not a domain"},
 		{"ALLOWED_HOSTS=localhost,", "is not a domain"},
-		{"ALLOWED_HOSTS=example.com,app.example.com", "app.example.com is below example.com"},
 		{"PGHOST=localhost PGSSLMODE=loud", "PG* variables: "},
 	} {
 		_, err := config.Load(strings.Fields(test.environ), t.TempDir())

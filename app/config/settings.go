@@ -3,15 +3,15 @@ package config
 import (
 	"errors"
 	"fmt"
-	"net"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 	_ "time/tzdata" // so that TZ means the same on a machine without a zone database
 
 	"github.com/caarlos0/env/v11"
+
+	"tenanted/scopes/tenanthttp"
 )
 
 // settings are the variables as they are written; config checks them against each other.
@@ -73,9 +73,9 @@ func (s settings) validate(vars map[string]string) error {
 
 // config completes the settings: what depends on several of them is decided here.
 func (s settings) config(vars map[string]string) (Config, error) {
-	hosts, err := baseDomains(s.AllowedHosts)
+	hosts, err := tenanthttp.ParseBaseDomains(s.AllowedHosts...)
 	if err != nil {
-		return Config{}, err
+		return Config{}, &Error{"ALLOWED_HOSTS", strings.Join(s.AllowedHosts, ","), err.Error()}
 	}
 	location, err := time.LoadLocation(strings.TrimPrefix(s.TimeZone, ":"))
 	if err != nil {
@@ -115,29 +115,4 @@ func (c Config) checkNames() error {
 		}
 	}
 	return nil
-}
-
-var domain = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$`)
-
-// baseDomains understands Django's way of writing, ".example.com" for a domain and all below it, which
-// is what every base domain means here.
-func baseDomains(written []string) ([]string, error) {
-	var hosts []string
-	for _, host := range written {
-		name := strings.Trim(strings.ToLower(strings.TrimSpace(host)), ".")
-		if !domain.MatchString(name) || len(name) > 253 || net.ParseIP(name) != nil {
-			return nil, &Error{"ALLOWED_HOSTS", strings.Join(written, ","), fmt.Sprintf("%q is not a domain: list base domains, such as localhost,example.com", host)}
-		}
-		if !slices.Contains(hosts, name) {
-			hosts = append(hosts, name)
-		}
-	}
-	for _, lower := range hosts {
-		for _, upper := range hosts {
-			if strings.HasSuffix(lower, "."+upper) {
-				return nil, &Error{"ALLOWED_HOSTS", strings.Join(written, ","), fmt.Sprintf("%s is below %s, where it would be a tenant's host: list one of them", lower, upper)}
-			}
-		}
-	}
-	return hosts, nil
 }

@@ -20,7 +20,6 @@ const (
 	dataName      = "data"
 	newDataName   = "data.new" // a data directory that initdb has not finished
 	logName       = "server.log"
-	programsName  = "programs" // fetched ones
 )
 
 // prepareDir makes the directory of a server: there, private, and in reach of

@@ -1,5 +1,5 @@
 // Package localpg runs a private PostgreSQL server for people who have none
-// running: the programs must be installed (or can be fetched), nothing else.
+// running. Only the programs must be installed.
 //
 // # What it guarantees
 //

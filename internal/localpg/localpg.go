@@ -33,7 +33,7 @@ type Options struct {
 	Durable bool
 
 	// Notify is told, in a line for people, of work that takes longer than a
-	// moment: creating the server, fetching its programs. Nil: nobody is.
+	// moment: creating the server. Nil: nobody is.
 	Notify func(line string)
 
 	// Settings are further server settings (postgresql.conf names). They win

@@ -5,7 +5,6 @@ package localpg
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"os"
@@ -45,8 +44,21 @@ var installed = []string{
 	"/usr/local/pgsql/bin",                               // built from source
 }
 
-// errNotInstalled: there are no programs anywhere, so fetching makes sense.
-var errNotInstalled = errors.New("not installed")
+// programs finds the programs for the data of a version (0: no data yet). Nothing is downloaded: the error says how to
+// install them.
+func (c *cluster) programs(ctx context.Context, version int) (programs, error) {
+	return findPrograms(ctx, c.options.BinDir, version, c.account)
+}
+
+// notInstalled is the error where no programs fit. The reasons say what was found instead.
+func notInstalled(reasons []string) error {
+	found := ""
+	if len(reasons) > 0 {
+		found = " in a version that fits: " + strings.Join(slices.Compact(reasons), "; ")
+	}
+	return fmt.Errorf("PostgreSQL is not installed%s: install it (%s), name its directory in LOCALPG_BINDIR, or set PGHOST or PGSERVICE to a running server",
+		found, installCommand())
+}
 
 // findPrograms finds the programs in dir or, when that is empty, in the usual
 // places. A version other than 0 must be matched: data directories of one
@@ -68,10 +80,7 @@ func findPrograms(ctx context.Context, dir string, version int, a account) (prog
 			rejected = append(rejected, err.Error())
 		}
 	}
-	if len(rejected) == 0 {
-		return programs{}, errNotInstalled
-	}
-	return programs{}, fmt.Errorf("%w in a fitting version: %s", errNotInstalled, strings.Join(slices.Compact(rejected), "; "))
+	return programs{}, notInstalled(rejected)
 }
 
 // namedPrograms takes the programs the user named, or says what is wrong with

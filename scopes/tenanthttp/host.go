@@ -1,8 +1,11 @@
 package tenanthttp
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -20,6 +23,31 @@ type HostError struct {
 
 func (e *HostError) Error() string {
 	return fmt.Sprintf("host %q %s: use %s or a tenant's subdomain of it", e.Host, e.Reason, strings.Join(e.Served, " or "))
+}
+
+// ParseBaseDomains returns base domains in lower case, each once, the longest first: of example.com and app.example.com
+// the second owns its subdomains. A leading dot, with which Django means a domain and all below it, is taken off. It
+// returns an error that names the entry if one is malformed or has a port, or if there is none.
+func ParseBaseDomains(written ...string) ([]string, error) {
+	var bases []string
+	for _, entry := range written {
+		host, port, ok := SplitHost(strings.TrimPrefix(strings.TrimSpace(entry), "."))
+		if !ok || port != "" {
+			return nil, fmt.Errorf("%q is not a domain: list base domains, such as localhost or example.com", entry)
+		}
+		bases = append(bases, host)
+	}
+	if len(bases) == 0 {
+		return nil, errors.New("no base domain: list at least one, such as example.com")
+	}
+	slices.SortFunc(bases, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b)) })
+	return slices.Compact(bases), nil
+}
+
+// isAddress reports whether a host is an IP address, which has no subdomains.
+func isAddress(host string) bool {
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	return host[0] == '[' || strings.Trim(last, "0123456789") == ""
 }
 
 // ValidSlug reports whether s can be a tenant's slug: one lower-case DNS label.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 )
 
@@ -12,9 +11,9 @@ import (
 // domains, with any port. A base domain itself names no tenant. Every other host is a *HostError; what
 // stands before the base domain and cannot be a slug is returned as it is, for nobody bears it.
 //
-// It returns an error when a base domain is malformed, carries a port, or there is none.
+// Errors are those of [ParseBaseDomains].
 func Subdomain(bases ...string) (Source, error) {
-	bases, err := normalise(bases)
+	bases, err := ParseBaseDomains(bases...)
 	if err != nil {
 		return nil, err
 	}
@@ -22,23 +21,6 @@ func Subdomain(bases ...string) (Source, error) {
 		slug, err := slugOf(r.Host, bases)
 		return slug, r, err
 	}, nil
-}
-
-func normalise(bases []string) ([]string, error) {
-	out := make([]string, 0, len(bases))
-	for _, base := range bases {
-		host, port, ok := SplitHost(base)
-		if !ok || port != "" {
-			return nil, fmt.Errorf("base domain %q is not a host name without a port, such as %q", base, "example.com")
-		}
-		out = append(out, host)
-	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("no base domain: name at least one, such as %q", "example.com")
-	}
-	// The longest first: of "example.com" and "app.example.com" the second owns its subdomains.
-	slices.SortFunc(out, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b)) })
-	return slices.Compact(out), nil
 }
 
 func slugOf(header string, bases []string) (string, error) {
@@ -61,12 +43,6 @@ func slugOf(header string, bases []string) (string, error) {
 		}
 	}
 	return refuse("is not served here")
-}
-
-// isAddress reports whether a base domain is an IP address, which has no subdomains.
-func isAddress(base string) bool {
-	last := base[strings.LastIndexByte(base, '.')+1:]
-	return base[0] == '[' || strings.Trim(last, "0123456789") == ""
 }
 
 // Header returns the source that takes the slug from a request header. Use it only behind a proxy that
