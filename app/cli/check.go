@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"tenanted/app/config"
 	"tenanted/app/tenancy"
@@ -24,11 +24,14 @@ func newCheck(p *program) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Say whether each layer of isolation is in force",
-		Long: `Looks at every placement: the roles, the tables' row-level security, keys and rights, ways around them, and whether
-this program's own statements carry the tenant. Exits with 1 if something is not in force.
+		Long: `Looks at the default database and at every placement: the roles, the tables' row-level security, keys and rights, ways
+around them, and whether this program's own statements work for the right tenant.
 
-Each finding says what could happen and the SQL that mends it. --fix applies what is safe to apply unseen, as
-the owner.`,
+Each defect says what could happen and the SQL that fixes it. --fix applies what is safe to apply without a person
+looking at it, as the owner.
+
+Exits with 0 if everything is in force, 1 if something is not, and 3 if nothing is known to be wrong and something could
+not be looked at.`,
 		Example: `  tenanted check
   tenanted check --format json
   tenanted check --fix`,
@@ -41,106 +44,108 @@ the owner.`,
 		},
 	}
 	cmd.Flags().StringVar(&o.format, "format", "text", "text, or json for programs")
-	cmd.Flags().BoolVar(&o.fix, "fix", false, "mend what is safe to mend")
+	cmd.Flags().BoolVar(&o.fix, "fix", false, "apply the fixes that are safe")
 	return cmd
 }
 
 func (p *program) check(ctx context.Context, cfg config.Config, o checkOptions) error {
 	if o.fix && cfg.Owner == "" {
-		return &config.Error{Variable: "PGOWNER", Reason: "is not set: mending is the owner's"}
+		return &config.Error{Variable: "PGOWNER", Reason: "is not set: only the owner can fix anything"}
 	}
 	fleet, err := tenancy.Fleet(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	reports, err := auditAll(ctx, cfg, fleet)
-	if err == nil && o.fix {
-		reports, err = p.mend(ctx, cfg, fleet, reports)
-	}
-	if err != nil {
-		return err
+	reports := auditAll(ctx, cfg, fleet)
+	if o.fix {
+		if err := p.fix(ctx, cfg, reports); err != nil {
+			return err
+		}
+		reports = auditAll(ctx, cfg, fleet)
 	}
 	if err := probe(ctx, cfg, reports); err != nil {
 		return err
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	write := audit.WriteText
 	if o.format == "json" {
 		write = audit.WriteJSON
 	}
-	return errors.Join(write(p.Out, reports...), verdict(reports))
+	return errors.Join(write(p.Out, reports...), verdict(audit.Summarize(reports...)))
 }
 
-// verdict is an error if something is not in force. The reports have said what.
-func verdict(reports []audit.Report) error {
-	defects := 0
-	for _, report := range reports {
-		defects += len(report.Defects())
-	}
-	switch defects {
-	case 0:
-		return nil
-	case 1:
+// notCheckedError is a check that found no defect and could not look at everything.
+type notCheckedError struct{ error }
+
+// verdict is an error if something is not in force, or not known to be. The reports have said what.
+func verdict(s audit.Summary) error {
+	switch {
+	case s.Defects == 1:
 		return errors.New("isolation is not in force: 1 defect")
+	case s.Defects > 1:
+		return fmt.Errorf("isolation is not in force: %d defects", s.Defects)
+	case s.Result != "in force":
+		return notCheckedError{fmt.Errorf("isolation is not known to be in force: %d not checked", s.NotChecked)}
 	}
-	return fmt.Errorf("isolation is not in force: %d defects", defects)
+	return nil
 }
 
-// auditAll audits each database that has placements, as the runtime role.
-func auditAll(ctx context.Context, cfg config.Config, fleet []scopes.Placement) ([]audit.Report, error) {
-	var reports []audit.Report
-	for database, schemas := range byDatabase(fleet) {
-		report, err := auditOne(ctx, cfg, database, schemas)
-		if err != nil {
-			return nil, err
-		}
-		reports = append(reports, report)
+// auditWorkers is how many databases are looked at simultaneously, each over one connection.
+const auditWorkers = 4
+
+// auditAll audits the default database, and each other one that has placements, as the runtime role. A database that
+// cannot be looked at has a report that says so.
+func auditAll(ctx context.Context, cfg config.Config, fleet []scopes.Placement) []audit.Report {
+	databases := tenancy.ByDatabase(cfg, fleet)
+	reports := make([]audit.Report, len(databases))
+	var group errgroup.Group
+	group.SetLimit(auditWorkers)
+	for i, d := range databases {
+		group.Go(func() error {
+			report, err := auditOne(ctx, cfg, d)
+			if err != nil {
+				report = audit.Report{Database: d.Name, Runtime: cfg.User, Schemas: d.Schemas,
+					Checks: []audit.Check{unchecked("connect", "connection", "database "+d.Name, err)}}
+			}
+			reports[i] = report
+			return nil
+		})
 	}
-	return reports, nil
+	_ = group.Wait() // the errors are in the reports
+	return reports
 }
 
-func auditOne(ctx context.Context, cfg config.Config, database string, schemas []string) (audit.Report, error) {
-	conn, err := tenancy.Connect(ctx, cfg.Runtime(), database)
+func auditOne(ctx context.Context, cfg config.Config, d tenancy.DatabasePlacements) (audit.Report, error) {
+	conn, err := tenancy.Connect(ctx, cfg.Runtime(), d.Name)
 	if err != nil {
 		return audit.Report{}, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	return audit.Run(ctx, conn, tenancy.AuditConfig(cfg), schemas...)
+	return audit.Run(ctx, conn, tenancy.AuditConfig(cfg, d.Name), d.Schemas...)
 }
 
-// byDatabase yields each database with its schemas, in the order of the placements.
-func byDatabase(fleet []scopes.Placement) func(yield func(string, []string) bool) {
-	return func(yield func(string, []string) bool) {
-		var names []string
-		schemas := map[string][]string{}
-		for _, placement := range fleet {
-			if !slices.Contains(names, placement.Database) {
-				names = append(names, placement.Database)
-			}
-			schemas[placement.Database] = append(schemas[placement.Database], placement.Schema)
-		}
-		for _, name := range names {
-			if !yield(name, schemas[name]) {
-				return
-			}
-		}
-	}
+// unchecked is a check that could not be made.
+func unchecked(id string, layer audit.Layer, object string, err error) audit.Check {
+	return audit.Check{ID: id, Layer: layer, Object: object, Status: audit.NotChecked, Message: err.Error()}
 }
 
-// mend applies what is safe, as the owner, and returns how things are then.
-func (p *program) mend(ctx context.Context, cfg config.Config, fleet []scopes.Placement, reports []audit.Report) ([]audit.Report, error) {
+// fix applies what is safe, as the owner.
+func (p *program) fix(ctx context.Context, cfg config.Config, reports []audit.Report) error {
 	for _, report := range reports {
-		applied, err := mendOne(ctx, cfg, report)
+		applied, err := fixOne(ctx, cfg, report)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for _, check := range applied { // not on the standard output, which may be JSON
-			fmt.Fprintf(p.Err, "mended in %s: %s: %s\n", report.Database, check.Object, check.Message)
+			fmt.Fprintf(p.Err, "fixed in %s: %s: %s\n", report.Database, check.Object, check.Message)
 		}
 	}
-	return auditAll(ctx, cfg, fleet)
+	return nil
 }
 
-func mendOne(ctx context.Context, cfg config.Config, report audit.Report) ([]audit.Check, error) {
+func fixOne(ctx context.Context, cfg config.Config, report audit.Report) ([]audit.Check, error) {
 	if report.InForce() {
 		return nil, nil
 	}

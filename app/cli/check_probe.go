@@ -23,6 +23,8 @@ const (
 	layerScope   audit.Layer = "scope (probed)"
 	layerSession audit.Layer = "session (probed)"
 	layerRLS     audit.Layer = "row-level security (probed)"
+
+	layerDirectory audit.Layer = "directory"
 )
 
 // probe runs statements as the application would, and as somebody who gets round it would, and adds what came of it
@@ -33,37 +35,51 @@ func probe(ctx context.Context, cfg config.Config, reports []audit.Report) error
 		return err
 	}
 	defer app.Close()
-	tenants, err := tenantsByPlacement(ctx, cfg, app.Directory)
-	if err != nil {
-		return err
-	}
+	entries, err := app.Directory.List(ctx, 0)
+	reports[0].Checks = append(reports[0].Checks, probeScope(ctx, app), probeSession(ctx, app))
+	reports[0].Checks = append(reports[0].Checks, directoryChecks(entries, err)...)
+	served := servedByPlacement(entries)
 	for i := range reports {
 		report := &reports[i]
-		report.Checks = append(report.Checks, probeScope(ctx, app), probeSession(ctx, app))
+		report.Checks = append(report.Checks, probeRLS(ctx, cfg, app, *report)...)
 		for _, schema := range report.Schemas {
-			placement := scopes.Placement{Database: report.Database, Schema: schema}
-			report.Checks = append(report.Checks, probeRLS(ctx, cfg, app, placement))
-			if tenant, ok := tenants[placement]; ok {
-				report.Checks = append(report.Checks, probeCarried(ctx, app, tenant))
+			if tenant, ok := served[scopes.Placement{Database: report.Database, Schema: schema}]; ok {
+				report.Checks = append(report.Checks, probeTenant(ctx, app, tenant))
 			}
 		}
 	}
 	return nil
 }
 
-// tenantsByPlacement returns one tenant that is served in each placement, as far as we may know them.
-func tenantsByPlacement(ctx context.Context, cfg config.Config, directory *tenancy.Directory) (map[scopes.Placement]scopes.Tenant, error) {
+// servedByPlacement returns one tenant that is served in each placement.
+func servedByPlacement(entries []tenancy.Entry) map[scopes.Placement]scopes.Tenant {
 	tenants := map[scopes.Placement]scopes.Tenant{}
-	if cfg.Owner == "" {
-		return tenants, nil
-	}
-	entries, err := directory.List(ctx, 0)
 	for _, entry := range entries {
 		if entry.State == tenancy.StateActive {
 			tenants[entry.Placement] = entry.Tenant
 		}
 	}
-	return tenants, err
+	return tenants
+}
+
+// directoryChecks names the tenants that are not served.
+func directoryChecks(entries []tenancy.Entry, err error) (checks []audit.Check) {
+	const id, object = "tenants", "the directory"
+	switch {
+	case err != nil:
+		return []audit.Check{unchecked(id, layerDirectory, object, err)}
+	case len(entries) == 0:
+		return []audit.Check{unchecked(id, layerDirectory, object, errors.New("there is no tenant yet"))}
+	}
+	served := 0
+	for _, entry := range entries {
+		if entry.State == tenancy.StateActive {
+			served++
+			continue
+		}
+		checks = append(checks, audit.Check{ID: id, Layer: layerDirectory, Object: entry.Tenant.String(), Status: audit.Note, Message: "is in state " + entry.State + ", and not served"})
+	}
+	return append(checks, audit.Check{ID: id, Layer: layerDirectory, Object: object, Status: audit.OK, Message: fmt.Sprintf("%d tenants are served", served)})
 }
 
 // probeScope queries a tenanted model without a tenant, which must panic.
@@ -97,55 +113,65 @@ func judge(check *audit.Check, ok bool, good, bad, risk string) {
 	}
 }
 
-// unprobed is a defect too: what could not be tried is not known to be in force.
-func unprobed(check audit.Check, err error) audit.Check {
-	judge(&check, false, "", fmt.Sprintf("could not be tried: %v", err), "nobody knows whether the layer is in force")
-	return check
-}
-
-// probeRLS reads every table as the runtime role, past the program's own layers and without a tenant.
-func probeRLS(ctx context.Context, cfg config.Config, app *tenancy.Tenancy, placement scopes.Placement) audit.Check {
-	check := audit.Check{ID: "probe-rls", Layer: layerRLS, Schema: placement.Schema, Object: "schema " + placement.Schema}
-	conn, err := tenancy.Connect(ctx, cfg.Runtime(), placement.Database)
+// probeRLS reads every table of a database's placements as the runtime role, past the program's own layers and without a
+// tenant.
+func probeRLS(ctx context.Context, cfg config.Config, app *tenancy.Tenancy, report audit.Report) (checks []audit.Check) {
+	if len(report.Schemas) == 0 {
+		return nil
+	}
+	conn, err := tenancy.Connect(ctx, cfg.Runtime(), report.Database)
 	if err != nil {
-		return unprobed(check, err)
+		return []audit.Check{unchecked("probe-rls", layerRLS, "database "+report.Database, err)}
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	seen := ""
+	for _, schema := range report.Schemas {
+		check := audit.Check{ID: "probe-rls", Layer: layerRLS, Schema: schema, Object: "schema " + schema}
+		if seen, err := seenWithoutTenant(ctx, conn, app, schema); err != nil {
+			check.Status, check.Message = audit.NotChecked, err.Error()
+		} else {
+			judge(&check, seen == "", "without a tenant the runtime role sees no row",
+				"without a tenant the runtime role sees rows of"+seen, "psql and injected SQL read every tenant's rows")
+		}
+		checks = append(checks, check)
+	}
+	return checks
+}
+
+// seenWithoutTenant names the tables of which conn sees rows.
+func seenWithoutTenant(ctx context.Context, conn *pgx.Conn, app *tenancy.Tenancy, schema string) (seen string, err error) {
 	for _, model := range models.All() {
 		statement := &gorm.Statement{DB: app.DB}
 		if err := statement.Parse(model); err != nil {
-			return unprobed(check, err)
+			return "", err
 		}
-		table := pgx.Identifier{placement.Schema, statement.Table}.Sanitize()
+		table := pgx.Identifier{schema, statement.Table}.Sanitize()
 		var exists bool
 		if err := conn.QueryRow(ctx, "select exists (select from "+table+")").Scan(&exists); err != nil {
-			return unprobed(check, err)
+			return "", err
 		}
 		if exists {
 			seen += " " + statement.Table
 		}
 	}
-	judge(&check, seen == "", "without a tenant the runtime role sees no row",
-		"without a tenant the runtime role sees rows of"+seen, "psql and injected SQL read every tenant's rows")
-	return check
+	return seen, nil
 }
 
-// probeCarried asks the server, over the program's own connection, for whom and where it works, and whether it sees
+// probeTenant asks the server, over the program's own connection, for whom and where it works, and whether it sees
 // anyone else's account.
-func probeCarried(ctx context.Context, app *tenancy.Tenancy, tenant scopes.Tenant) audit.Check {
-	check := audit.Check{ID: "probe-carried", Layer: layerSession, Schema: tenant.Schema, Object: fmt.Sprintf("a statement of %v", tenant)}
+func probeTenant(ctx context.Context, app *tenancy.Tenancy, tenant scopes.Tenant) audit.Check {
+	check := audit.Check{ID: "probe-tenant", Layer: layerSession, Schema: tenant.Schema, Object: fmt.Sprintf("a statement of %v", tenant)}
 	var id, database, schema sql.NullString
 	var others int
 	err := app.SQL().QueryRowContext(scopes.WithTenant(ctx, tenant), `
 		select current_setting($1, true), current_database(), current_schema(), (select count(*) from accounts where id <> $2)`,
 		session.Setting, int64(tenant.ID)).Scan(&id, &database, &schema, &others)
 	if err != nil {
-		return unprobed(check, err)
+		check.Status, check.Message = audit.NotChecked, err.Error()
+		return check
 	}
 	place := scopes.Placement{Database: database.String, Schema: schema.String}
 	judge(&check, id.String == fmt.Sprint(tenant.ID) && place == tenant.Placement && others == 0,
-		"carries the tenant to its placement, and sees no other account",
+		"works for the tenant in its placement, and sees no other account",
 		fmt.Sprintf("works for tenant %q in %s and sees %d other accounts", id.String, place, others),
 		"a request is answered with another tenant's data")
 	return check

@@ -2,7 +2,7 @@
 //
 // [Run] takes everything a process has (arguments, environment, working directory, standard streams) and
 // returns the exit code, so that tests drive the whole program. Exit codes are 0 for success, 2 for wrong
-// arguments or settings, and 1 for everything else that fails; dbshell passes on psql's. An error is one line
+// arguments or settings, and 1 for everything else that fails; check has 3 for what it could not look at, and dbshell passes on psql's. An error is one line
 // on the standard error that says what is wrong and what to do.
 package cli
 
@@ -31,6 +31,7 @@ const (
 	exitOK      = 0
 	exitFailure = 1
 	exitUsage   = 2
+	exitUnknown = 3 // check could not look at everything
 )
 
 // Run runs the command that args name (without the program's own name) and returns its exit code. The end of ctx
@@ -68,6 +69,9 @@ type childError struct{ code int }
 func (e *childError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
 
 func exitCode(err error) int {
+	if _, ok := errors.AsType[notCheckedError](err); ok {
+		return exitUnknown
+	}
 	var wrong usageError
 	var setting *config.Error
 	if errors.As(err, &wrong) || errors.As(err, &setting) {

@@ -123,7 +123,7 @@ func TestWhatNeedsAnOwnerSaysSo(t *testing.T) {
 	for _, command := range []string{"migrate", "seed", "tenants list", "dbshell --owner", "check --fix"} {
 		alone.fails(t, 2, "PGOWNER: is not set", strings.Fields(command)...)
 	}
-	alone.ok(t, "check")
+	require.Equal(t, 3, alone.run(t, "check").code, "the tenants are not known")
 	s := alone.serve(t)
 	require.Contains(t, s.out.String(), "http://tenant-0.localhost")
 	status, _ := s.get(t, "tenant-0.localhost", "/subtasks/")
@@ -161,7 +161,9 @@ func TestTheDirectoryIsEnoughToLookAtTenants(t *testing.T) {
 	w.db.Exec(t, testpg.Owner, `drop database "`+w.db.Name+`_tenant-1"`)
 	require.Equal(t, 3, strings.Count(w.ok(t, "tenants", "list"), " active"))
 	w.ok(t, "dbshell", "--tenant", "tenant-0", "--", "-c", "select 1")
-	w.fails(t, 1, `_tenant-1" does not exist: run `+"`tenanted migrate`", "check")
+	r := w.run(t, "check")
+	require.Equal(t, 3, r.code, r.err)
+	require.Contains(t, r.out, "_tenant-1\" does not exist")
 }
 
 func TestCheckFindsAndMends(t *testing.T) {
@@ -184,7 +186,7 @@ func TestCheckFindsAndMends(t *testing.T) {
 		r = w.run(t, "check", "--fix", "--format", "json")
 		require.Equal(t, 0, r.code, r.err)
 		require.Contains(t, r.out, `"in_force": true`)
-		require.Contains(t, r.err, "mended in")
+		require.Contains(t, r.err, "fixed in")
 		w.ok(t, "check")
 	})
 }

@@ -64,13 +64,13 @@ func TestServeRefusesARoleThatIsNotBound(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, config.SingleSchema)
 	w.ok(t, "migrate")
-	for attribute, mend := range map[string]string{"superuser": "nosuperuser", "bypassrls": "nobypassrls"} {
+	for attribute, fix := range map[string]string{"superuser": "let the program connect as one of its own", "bypassrls": "nobypassrls"} {
 		role := strings.ReplaceAll(w.db.Name, "test_", attribute+"_")
 		w.db.Exec(t, testpg.Superuser, "create role "+role+" login "+attribute)
 		t.Cleanup(func() { w.db.Exec(t, testpg.Superuser, "drop owned by "+role+"; drop role "+role) })
 		strong := w.with("PGUSER=" + role)
 		strong.ok(t, "migrate")
-		strong.fails(t, 1, mend, "serve", "--addr", "localhost:0")
+		strong.fails(t, 1, fix, "serve", "--addr", "localhost:0")
 		require.Equal(t, 1, strong.run(t, "check").code)
 	}
 }

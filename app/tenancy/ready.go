@@ -155,19 +155,27 @@ func placementsReady(ctx context.Context, cfg config.Config, conn *pgx.Conn, sch
 			}
 		}
 	}
-	if len(schemas) == 0 {
-		return nil // no tenant yet
-	}
-	report, err := audit.Startup(ctx, conn, AuditConfig(cfg), schemas...)
+	// Without a placement the role is judged all the same.
+	report, err := audit.Startup(ctx, conn, AuditConfig(cfg, conn.Config().Database), schemas...)
 	if err != nil {
 		return err
 	}
 	return report.Err()
 }
 
-// AuditConfig says what scopes/audit measures our databases against.
-func AuditConfig(cfg config.Config) audit.Config {
-	return audit.Config{Models: models.All(), Runtime: cfg.User, Owner: cfg.Owner}
+// AuditConfig says what scopes/audit measures one of our databases against.
+func AuditConfig(cfg config.Config, database string) audit.Config {
+	c := audit.Config{
+		Models: models.All(), Runtime: cfg.User, Owner: cfg.Owner,
+		Private: []string{"control.tenants", "control.deployment"},
+		Require: []audit.Requirement{{Table: "users", Unique: []string{"account_id", "email"}}},
+	}
+	if database == cfg.Database {
+		c.Require = append(c.Require,
+			audit.Requirement{Table: config.ControlSchema + ".tenants", Unique: []string{"slug"}},
+			audit.Requirement{Table: config.ControlSchema + ".tenants", Trigger: changesChannel})
+	}
+	return c
 }
 
 // current compares a target's version with the newest. A target that is not among the versions is missing, or the

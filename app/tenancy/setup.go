@@ -211,3 +211,26 @@ func (s *Setup) sayMigrated(r migrations.Result) {
 		s.say(fmt.Sprintf("migrated %s to version %d", r.Target, r.To))
 	}
 }
+
+// DatabasePlacements are the schemas of a database in which tenants have their rows.
+type DatabasePlacements struct {
+	Name    string
+	Schemas []string
+}
+
+// ByDatabase groups placements by their database, in their order. The default database comes first, with or without
+// placements.
+func ByDatabase(cfg config.Config, placements []scopes.Placement) []DatabasePlacements {
+	databases := []DatabasePlacements{{Name: cfg.Database}}
+	at := map[string]int{cfg.Database: 0}
+	for _, p := range placements {
+		i, known := at[p.Database]
+		if !known {
+			i = len(databases)
+			at[p.Database] = i
+			databases = append(databases, DatabasePlacements{Name: p.Database})
+		}
+		databases[i].Schemas = append(databases[i].Schemas, p.Schema)
+	}
+	return databases
+}

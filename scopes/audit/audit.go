@@ -20,19 +20,21 @@ type Config struct {
 	Models []any
 	// Runtime is the role the program works as. Default: the role that the connection logged in as.
 	Runtime string
-	// Owner is the role that should own the tables; it appears in mending SQL only. Default: the one that owns
+	// Owner is the role that should own the tables; it appears in the fixes only. Default: the one that owns
 	// the first of them, else the owner of the database.
 	Owner string
 	// Setting is the parameter that carries the tenant. Default: "app.tenant_id".
 	Setting string
 	// Namer is the program's GORM naming strategy. Default: GORM's own.
 	Namer schema.Namer
-	// Allow names tables, views and functions that somebody has judged, as "schema.name" with * and ? as
-	// wildcards: where they would be a defect they are a note. Default: none.
+	// Allow names tables, views and functions that somebody has judged, as "schema.name", and other roles with rights on
+	// the tables, as "role.name", with * and ? as wildcards: where they would be a defect they are a note. Default: none.
 	Allow []string
 	// Private names tables on which the runtime role must have no right, as a directory of all tenants, in the
 	// same way. Default: none.
 	Private []string
+	// Require lists keys and triggers that must exist. Default: none.
+	Require []Requirement
 }
 
 // WithDefaults returns a copy with the defaults that need no connection filled in.
@@ -66,11 +68,13 @@ func (c Config) validate() error {
 // Status is how a rule stands for one object.
 type Status string
 
-// A Note is worth knowing, or says what could not be checked; it does not mean that a layer is open.
+// A Note is worth knowing and opens nothing. NotChecked means that nobody knows: there was nothing to look at, or it
+// could not be looked at.
 const (
-	OK     Status = "ok"
-	Defect Status = "defect"
-	Note   Status = "note"
+	OK         Status = "ok"
+	Defect     Status = "defect"
+	Note       Status = "note"
+	NotChecked Status = "not checked"
 )
 
 // Check is the judgement of one rule about one object.
@@ -82,7 +86,7 @@ type Check struct {
 	Status    Status `json:"status"`
 	Message   string `json:"message"`               // what was found
 	Risk      string `json:"risk,omitempty"`        // what could happen
-	Fix       string `json:"fix,omitempty"`         // the SQL that mends it
+	Fix       string `json:"fix,omitempty"`         // the SQL that fixes it
 	SafeToFix bool   `json:"safe_to_fix,omitempty"` // [Fix] applies it
 }
 
@@ -98,14 +102,18 @@ type Report struct {
 func (r Report) InForce() bool { return len(r.Defects()) == 0 }
 
 // Defects returns the checks that found one.
-func (r Report) Defects() []Check {
-	var defects []Check
+func (r Report) Defects() []Check { return r.with(Defect) }
+
+// NotChecked returns the checks that could not be made.
+func (r Report) NotChecked() []Check { return r.with(NotChecked) }
+
+func (r Report) with(status Status) (checks []Check) {
 	for _, c := range r.Checks {
-		if c.Status == Defect {
-			defects = append(defects, c)
+		if c.Status == status {
+			checks = append(checks, c)
 		}
 	}
-	return defects
+	return checks
 }
 
 // Err returns nil when every layer is in force, and otherwise a [*DefectError].
@@ -122,11 +130,11 @@ type DefectError struct {
 	Defects  []Check // at least one
 }
 
-// Error returns one line: the first defect with the SQL that mends it, and how many more there are.
+// Error returns one line: the first defect with the SQL that fixes it, and how many more there are.
 func (e *DefectError) Error() string {
 	first := e.Defects[0]
 	fix := strings.ReplaceAll(strings.TrimPrefix(first.Fix, "-- "), "\n", " ")
-	text := fmt.Sprintf("isolation is not in force in database %q: %s: %s; to mend it: %s",
+	text := fmt.Sprintf("isolation is not in force in database %q: %s: %s; to fix it: %s",
 		e.Database, first.Object, first.Message, fix)
 	if more := len(e.Defects) - 1; more > 0 {
 		text += fmt.Sprintf(" (and %d more)", more)
@@ -135,48 +143,48 @@ func (e *DefectError) Error() string {
 }
 
 // Run judges every rule for the database of conn and for its placements. The schemas are all the placements
-// in that database: a table with a tenant column in any other schema is a defect.
+// in that database: a table with a tenant column in any other schema is a defect. Without any, the rules about the
+// database and its roles are judged alone.
 //
 // Any role that may connect sees the catalogs. That the policy yields an index condition is seen only as
-// the runtime role, so conn should be its, or a role's that may become it; otherwise that rule is a note. The
+// the runtime role, so conn should be its, or a role's that may become it; otherwise that rule is not checked. The
 // connection must be fresh, since settings it has are taken for the role's defaults.
 func Run(ctx context.Context, conn *pgx.Conn, cfg Config, schemas ...string) (Report, error) {
-	return audit(ctx, conn, cfg, schemas, (*state).readAll, everyRule)
+	return audit(ctx, conn, cfg, schemas, false)
 }
 
 // Startup judges what a program should insist on before it serves: the runtime role is subject to row-level
-// security, and each tenanted table has it enabled with the one expected policy. It costs two catalog
-// queries; conn may be the runtime role's.
+// security and brings no tenant of its own, and each tenanted table has row-level security enabled with the one expected
+// policy. It costs three catalog queries; conn may be the runtime role's.
 func Startup(ctx context.Context, conn *pgx.Conn, cfg Config, schemas ...string) (Report, error) {
-	return audit(ctx, conn, cfg, schemas, (*state).readRoles, startupRule)
+	return audit(ctx, conn, cfg, schemas, true)
 }
 
-// audit reads the state and judges the wanted rules, in a transaction of its own that changes nothing.
-func audit(ctx context.Context, conn *pgx.Conn, cfg Config, schemas []string,
-	read func(*state, context.Context, pgx.Tx) error, want func(*Rule) bool,
-) (Report, error) {
+// audit reads what the rules need and judges them, in a transaction of its own that changes nothing.
+func audit(ctx context.Context, conn *pgx.Conn, cfg Config, schemas []string, startup bool) (Report, error) {
 	cfg = cfg.WithDefaults()
 	if err := cfg.validate(); err != nil {
 		return Report{}, err
-	}
-	if len(schemas) == 0 {
-		return Report{}, errors.New("audit: no schema given: name the placements of the database")
 	}
 	models, err := parseModels(cfg)
 	if err != nil {
 		return Report{}, err
 	}
 	s := &state{cfg: cfg, models: models, schemas: schemas}
+	rules, in := catalogue, []string(nil)
+	if startup {
+		rules, in = startupRules(), s.placementSchemas()
+	}
 	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 	err = pgx.BeginTxFunc(ctx, conn, options, func(tx pgx.Tx) error {
 		// Names are printed with their schema, and nobody's function hides a built-in one.
 		if _, err := tx.Exec(ctx, "set local search_path to pg_catalog, pg_temp"); err != nil {
 			return err
 		}
-		return read(s, ctx, tx)
+		return s.read(ctx, tx, rules, in)
 	})
 	if err != nil {
 		return Report{}, fmt.Errorf("audit database %q: %w", conn.Config().Database, err)
 	}
-	return s.judge(want), nil
+	return s.judge(rules), nil
 }

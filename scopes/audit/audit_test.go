@@ -16,7 +16,7 @@ import (
 	"tenanted/scopes/audit"
 )
 
-// safeDefects are all that Fix should mend, at once.
+// safeDefects are all that Fix should fix, at once.
 const safeDefects = `
 	alter table accounts disable row level security;
 	drop policy tenant on users;
@@ -144,7 +144,7 @@ func TestOwnersConnection(t *testing.T) {
 	w := newWorld(t)
 	report := w.auditAs(t, testpg.Owner, audit.Config{})
 	require.True(t, report.InForce())
-	require.Contains(t, found(report, audit.Note), "plan-index")
+	require.Contains(t, found(report, audit.NotChecked), "plan-index")
 
 	report = w.auditAs(t, testpg.Superuser, audit.Config{})
 	require.True(t, report.InForce())
@@ -228,7 +228,7 @@ func (c *counter) TraceQueryStart(ctx context.Context, _ *pgx.Conn, q pgx.TraceQ
 
 func (*counter) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
-func TestStartupIsTwoQueries(t *testing.T) {
+func TestStartupIsThreeQueries(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	config, count := w.Config(w.runtime), &counter{}
@@ -238,7 +238,7 @@ func TestStartupIsTwoQueries(t *testing.T) {
 	defer conn.Close(context.Background())
 	_, err = audit.Startup(t.Context(), conn, audit.Config{Models: models.All()}, "public")
 	require.NoError(t, err)
-	require.Len(t, count.queries, 2)
+	require.Len(t, count.queries, 3)
 }
 
 func TestRefusedConfigurations(t *testing.T) {
@@ -252,7 +252,6 @@ func TestRefusedConfigurations(t *testing.T) {
 	}{
 		"no models":   {audit.Config{}, []string{"public"}, "Models is empty"},
 		"no struct":   {audit.Config{Models: []any{7}}, []string{"public"}, "model int"},
-		"no schema":   {audit.Config{Models: models.All()}, nil, "no schema given"},
 		"bad setting": {audit.Config{Models: models.All(), Setting: "x'y"}, []string{"public"}, `"x'y"`},
 		"bad pattern": {audit.Config{Models: models.All(), Allow: []string{"[a"}}, []string{"public"}, `"[a"`},
 	} {
@@ -267,18 +266,18 @@ func TestText(t *testing.T) {
 	var text bytes.Buffer
 	require.NoError(t, audit.WriteText(&text, w.audit(t, audit.Config{})))
 	for _, layer := range []string{"row-level security", "keys", "query plan"} {
-		require.Regexp(t, w.Name+`\.public +`+layer+` +yes +\d+ checks\n`, text.String())
+		require.Regexp(t, w.Name+`\.public +`+layer+` +yes +\d+ checks`, text.String())
 	}
-	require.Regexp(t, w.Name+` +runtime role +yes +\d+ checks\n`, text.String())
+	require.Regexp(t, w.Name+` +runtime role +yes +\d+ checks`, text.String())
 	require.NotContains(t, text.String(), "DEFECT")
 
 	w.Exec(t, testpg.Owner, "alter policy tenant on tasks with check (true)")
 	text.Reset()
 	require.NoError(t, audit.WriteText(&text, w.audit(t, audit.Config{})))
 	require.Regexp(t, w.Name+`\.public +row-level security +NO +\d+ checks, 1 defect\n`, text.String())
-	require.Regexp(t, w.Name+`\.public +keys +yes +\d+ checks\n`, text.String())
+	require.Regexp(t, w.Name+`\.public +keys +yes +\d+ checks`, text.String())
 	require.Contains(t, text.String(), "DEFECT policy-drift: table public.tasks\n")
-	require.Contains(t, text.String(), "  mend   drop policy if exists \"tenant\" on \"public\".\"tasks\";\n         create policy")
+	require.Contains(t, text.String(), "  fix    drop policy if exists \"tenant\" on \"public\".\"tasks\";\n         create policy")
 }
 
 func TestJSON(t *testing.T) {

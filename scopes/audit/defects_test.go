@@ -45,6 +45,10 @@ type defect struct {
 	audit func() string // role of the audit's connection; the runtime role by default
 }
 
+var requires = audit.Config{Require: []audit.Requirement{{Table: "users", Unique: []string{"email", "account_id"}}}}
+
+var withTrigger = audit.Config{Require: append(requires.Require, audit.Requirement{Table: "tasks", Trigger: "audit"})}
+
 const expected = `using (account_id = nullif(current_setting('app.tenant_id', true), '')::bigint)`
 
 var defects = []defect{
@@ -102,6 +106,14 @@ var defects = []defect{
 	{name: "CREATE for PUBLIC", sql: "create schema junk; grant create on schema junk to public", want: []string{"grant-create-public"}},
 	{name: "CREATE on the database", sql: "grant create on database {db} to {run}", want: []string{"grant-database"}},
 	{name: "TEMPORARY, as PostgreSQL has it", sql: "", note: []string{"grant-temporary"}},
+	{name: "an earlier runtime role", as: testpg.Superuser, want: []string{"grant-other-role"},
+		sql: "create role {run}_group login; grant select, update on tasks to {run}_group"},
+	{name: "an earlier runtime role, on a column of a private table", as: testpg.Superuser, want: []string{"grant-other-role"},
+		cfg: audit.Config{Private: []string{"control.tenants"}},
+		sql: "create schema control; create table control.tenants (slug text); create role {run}_group; grant select (slug) on control.tenants to {run}_group"},
+	{name: "another role that is allowed", as: testpg.Superuser, want: nil, note: []string{"grant-other-role"}, cfg: audit.Config{Allow: []string{"role.*_group"}},
+		sql: "create role {run}_group; grant select on tasks to {run}_group"},
+	{name: "no private table is configured", sql: "", note: []string{"grant-private"}},
 	{name: "parameter", as: testpg.Superuser, sql: "grant set on parameter session_replication_role to {run}", want: []string{"grant-parameter"}},
 	{name: "default privileges", sql: "alter default privileges in schema public grant truncate on tables to {run}", want: []string{"grant-default"}},
 
@@ -115,6 +127,17 @@ var defects = []defect{
 			alter table transfers enable row level security; create policy tenant on transfers ` + expected},
 	{name: "model without the mixin", want: []string{"model-untenanted"}, cfg: withModel(&untenantedNote{}),
 		sql: "create table notes (id bigint primary key, account_id bigint not null)"},
+	{name: "table of another owner", as: testpg.Superuser, want: []string{"table-owner"}, cfg: audit.Config{Owner: testpg.Owner},
+		sql: "create role {run}_group; alter table tasks owner to {run}_group"},
+	{name: "required unique key is gone", want: []string{"requirement"}, cfg: requires,
+		sql: "alter table users drop constraint users_account_id_email_key"},
+	{name: "required unique key is partial", want: []string{"requirement"}, cfg: requires,
+		sql: "alter table users drop constraint users_account_id_email_key; create unique index on users (account_id, email) where id > 0"},
+	{name: "required trigger is gone", want: []string{"requirement"}, cfg: withTrigger, sql: "drop trigger audit on tasks"},
+	{name: "required trigger is disabled", want: []string{"requirement"}, cfg: withTrigger, sql: "alter table tasks disable trigger audit"},
+	{name: "required trigger and key", want: nil, cfg: withTrigger, sql: ""},
+	{name: "required table is gone", want: []string{"requirement"}, sql: "",
+		cfg: audit.Config{Require: []audit.Requirement{{Table: "control.tenants", Unique: []string{"slug"}}}}},
 	{name: "table without a model", sql: "create table notes (id bigint primary key, account_id bigint not null)", want: []string{"unknown-table"}},
 	{name: "table without a model in another schema", sql: "create schema old; create table old.tasks (id bigint primary key, account_id bigint)",
 		want: []string{"unknown-table"}},
@@ -270,7 +293,7 @@ func owner() string { return testpg.Owner }
 
 func withModel(m any) audit.Config { return audit.Config{Models: append(models.All(), m)} }
 
-// TestDefects plants each defect, looks for it, applies all the mending SQL, and looks again.
+// TestDefects plants each defect, looks for it, applies all the SQL that fixes it, and looks again.
 func TestDefects(t *testing.T) {
 	t.Parallel()
 	for _, d := range defects {
@@ -280,7 +303,7 @@ func TestDefects(t *testing.T) {
 			d.plant(t, w)
 			report := d.run(t, w)
 			require.ElementsMatch(t, d.want, found(report, audit.Defect), "%+v", report.Defects())
-			require.Subset(t, found(report, audit.Note), d.note)
+			require.Subset(t, append(found(report, audit.Note), found(report, audit.NotChecked)...), d.note)
 			require.Equal(t, len(d.want) == 0, report.InForce())
 			for _, c := range report.Defects() {
 				require.NotEmpty(t, c.Message)
@@ -299,6 +322,9 @@ func (d defect) plant(t *testing.T, w world) {
 	if by == "" {
 		by = testpg.Owner
 	}
+	if len(d.cfg.Require) > 1 {
+		w.Exec(t, testpg.Owner, "create trigger audit after update on tasks execute function suppress_redundant_updates_trigger()")
+	}
 	w.Exec(t, by, d.sql)
 }
 
@@ -310,7 +336,7 @@ func (d defect) run(t *testing.T, w world) audit.Report {
 	return w.auditAs(t, as, d.cfg)
 }
 
-// applyAll applies every mend as superuser, and reports whether a comment leaves some of it to a person.
+// applyAll applies every fix as superuser, and reports whether a comment leaves some of it to a person.
 func (w world) applyAll(t *testing.T, r audit.Report) (byHand bool) {
 	done := map[string]bool{}
 	for _, c := range r.Defects() {

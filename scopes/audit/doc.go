@@ -4,10 +4,10 @@
 // # Model
 //
 // A [Rule] is one thing that must hold. [Run] judges every rule for the database and for each tenanted table
-// in each of its placements (schemas), and returns a [Report] of [Check]s: "ok", "defect", or "note" for what
-// is worth knowing, or could not be seen over this connection, but does not open a hole. A defect says what was
-// found, what could happen, and the SQL that mends it. [Startup] judges the few rules without which
-// row-level security is not in force at all, in two catalog queries.
+// in each of its placements (schemas), and returns a [Report] of [Check]s: "ok", "defect", "note" for what
+// is worth knowing and opens no hole, or "not checked" where there was nothing to look at or it could not be seen. A defect says what was
+// found, what could happen, and the SQL that fixes it. [Startup] judges the few rules without which
+// row-level security is not in force at all, in three catalog queries.
 //
 //	report, err := audit.Run(ctx, conn, audit.Config{Models: []any{&Order{}, &Customer{}}}, "public")
 //	if err != nil {
@@ -18,12 +18,13 @@
 // # Guarantees
 //
 // Run and Startup read the catalogs in one read-only transaction, so the report describes one moment, and
-// change nothing. They fail closed: what cannot be read is an error, and a SECURITY DEFINER function that
+// change nothing; only plans are asked for one table at a time, so that no more than a table's locks are held. They fail
+// closed: what cannot be read is an error, and a SECURITY DEFINER function that
 // cannot be judged is a defect until [Config].Allow names it. Expressions are compared as PostgreSQL prints
 // them with nothing but pg_catalog in the search path, so a function or operator of the same name in another
 // schema does not pass for the right one.
 //
-// [Fix] applies the mending SQL of the defects whose rule is safe to mend unseen: the SQL only takes away what
+// [Fix] applies the SQL of the defects whose rule is safe to fix without a person looking at it: the SQL only takes away what
 // no correct program has, needs no look at the rows, and holds its locks for a moment. It is all or nothing.
 //
 // # Limits

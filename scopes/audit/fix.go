@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Fix applies the mending SQL of the defects that are safe to mend unseen (see [Rule].Safe), and returns them.
+// Fix applies the SQL of the defects that are safe to fix without a person looking at it (see [Rule].Safe), and returns them.
 // It takes a report that [Run] has just made of the same database, and the connection of the role that owns the
 // tables.
 //
@@ -39,7 +39,7 @@ func Fix(ctx context.Context, owner *pgx.Conn, report Report) ([]Check, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("mend database %q: %w", report.Database, err)
+		return nil, fmt.Errorf("fix database %q: %w", report.Database, err)
 	}
 	return applied, nil
 }

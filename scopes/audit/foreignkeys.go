@@ -99,7 +99,7 @@ func judgeRelations(s *state, t *table) []finding {
 			continue
 		}
 		if rel.withoutForeign {
-			found = append(found, finding{note: true, message: fmt.Sprintf(
+			found = append(found, finding{status: Note, message: fmt.Sprintf(
 				"relation %s to %s is polymorphic: no foreign key can hold it", rel.name, parent)})
 			continue
 		}

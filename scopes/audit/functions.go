@@ -193,7 +193,7 @@ func judgeLeakproof(s *state) []finding {
 	for i := range s.functions {
 		if f := &s.functions[i]; f.Leakproof {
 			found = append(found, finding{
-				note: true, schema: s.placement(f.Schema), object: "function " + f.signature(), message: "is LEAKPROOF",
+				status: Note, schema: s.placement(f.Schema), object: "function " + f.signature(), message: "is LEAKPROOF",
 				fix: fmt.Sprintf("alter function %s not leakproof;", f.sql()),
 			})
 		}

@@ -149,6 +149,9 @@ func (s *state) onTable(t *table, want func(grant) bool, revoke string) []findin
 }
 
 func judgePrivate(s *state) []finding {
+	if len(s.cfg.Private) == 0 {
+		return notChecked("no private table is configured")
+	}
 	private := func(g grant) bool { return matches(s.cfg.Private, g.Schema+"."+g.Name) }
 	var found []finding
 	for _, on := range []string{"relation", "column"} {
@@ -173,7 +176,7 @@ func judgeGrantMissing(s *state, t *table) []finding {
 	if len(fix) == 0 || s.roles.runtime == nil || s.roles.runtime.Superuser {
 		return nil
 	}
-	return []finding{{note: true, message: "the runtime role may not read it", fix: strings.Join(fix, "\n")}}
+	return []finding{{status: Note, message: "the runtime role may not read it", fix: strings.Join(fix, "\n")}}
 }
 
 func judgeExcess(s *state, t *table) []finding {
@@ -219,15 +222,15 @@ func judgeCreate(forPublic bool) func(*state) []finding {
 	}
 }
 
-func judgeCreateSchema(s *state) []finding { return s.onDatabase("CREATE", false) }
+func judgeCreateSchema(s *state) []finding { return s.onDatabase("CREATE", Defect) }
 
 // judgeTemporary notes PostgreSQL's own default.
-func judgeTemporary(s *state) []finding { return s.onDatabase("TEMPORARY", true) }
+func judgeTemporary(s *state) []finding { return s.onDatabase("TEMPORARY", Note) }
 
-func (s *state) onDatabase(privilege string, note bool) []finding {
+func (s *state) onDatabase(privilege string, status Status) []finding {
 	return granted(s.grants, "database", func(g grant) bool { return g.Privilege == privilege }, func(g grant) finding {
 		return finding{
-			note: note, object: "database " + g.Name, message: s.has(g, ""),
+			status: status, object: "database " + g.Name, message: s.has(g, ""),
 			fix: fmt.Sprintf("revoke %s on database %s from %s;", strings.ToLower(privilege), ident(g.Name), s.grantee(g)),
 		}
 	})

@@ -158,7 +158,9 @@ func (s *state) oracle(t *table, r *relation, i index) finding {
 	}
 	f := finding{object: r.object(), message: i.Name + " is unique over all tenants: (" + strings.Join(i.Columns, ", ") + ")"}
 	if t.model.tenantKey {
-		f.note = !s.runtimeMay(r, "INSERT", "UPDATE")
+		if !s.runtimeMay(r, "INSERT", "UPDATE") {
+			f.status = Note
+		}
 		f.fix = fmt.Sprintf("%s\n-- or, to keep it: revoke insert, update on %s from %s;", drop, r.sql(), ident(s.cfg.Runtime))
 		return f
 	}

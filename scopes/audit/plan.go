@@ -75,13 +75,24 @@ func (s *state) become(ctx context.Context, tx pgx.Tx) (unseen string, err error
 // elsewhere, and the other rules must still be judged.
 func (s *state) explain(ctx context.Context, tx pgx.Tx, t *table) plan {
 	var explained []struct{ Plan node }
-	err := pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error {
-		return tx.QueryRow(ctx, "explain (format json) select * from "+t.sql()).Scan(&explained)
-	})
+	nested, err := tx.Begin(ctx)
+	if err == nil {
+		err = nested.QueryRow(ctx, "explain (format json) select * from "+t.sql()).Scan(&explained)
+		// Only a rollback gives the locks back. Those of a thousand placements would not fit into the server's lock table.
+		err = errors.Join(err, nested.Rollback(ctx))
+	}
 	if err != nil {
-		return plan{unseen: err.Error()}
+		return plan{unseen: oneLine(err)}
 	}
 	return plan{unindexed: explained[0].Plan.unindexed(s.conditions(t.tenant))}
+}
+
+// oneLine returns the server's message, or the error's text.
+func oneLine(err error) string {
+	if failed, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return failed.Message
+	}
+	return strings.ReplaceAll(err.Error(), "\n", "; ")
 }
 
 // unindexed returns the relations that a plan reads without the tenant, in one form or the other, in an index
@@ -113,7 +124,7 @@ func (n node) indexed(want [2]string) bool {
 func judgePlan(s *state, t *table) []finding {
 	p := s.plans[t.OID]
 	if p.unseen != "" {
-		return []finding{{note: true, message: "not checked: " + p.unseen}}
+		return notChecked(p.unseen)
 	}
 	if len(p.unindexed) == 0 {
 		return nil

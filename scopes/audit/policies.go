@@ -159,9 +159,9 @@ func judgePolicyOther(s *state, t *table) []finding {
 	for _, p := range t.Policies {
 		switch {
 		case !p.Permissive:
-			found = append(found, finding{note: true, message: "restrictive " + p.String()})
+			found = append(found, finding{status: Note, message: "restrictive " + p.String()})
 		case !s.applies(p):
-			found = append(found, finding{note: true, message: p.String() + " applies to other roles only"})
+			found = append(found, finding{status: Note, message: p.String() + " applies to other roles only"})
 		}
 	}
 	return found
@@ -172,7 +172,7 @@ func judgeForced(_ *state, t *table) []finding {
 		return nil
 	}
 	return []finding{{
-		note: true, message: "row-level security is forced upon the owner too",
+		status: Note, message: "row-level security is forced upon the owner too",
 		fix: "alter table " + t.sql() + " no force row level security;",
 	}}
 }

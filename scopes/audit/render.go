@@ -21,7 +21,8 @@ func (r Report) layers() []Layer {
 }
 
 // WriteText writes reports for people: for each database and each of its placements a line per layer, then the
-// defects with what could happen and the SQL that mends them, then the notes. An error is w's.
+// defects with what could happen and the SQL that fixes them, then what was not checked, then the notes, and a
+// summary. An error is w's.
 func WriteText(w io.Writer, reports ...Report) error {
 	var text strings.Builder
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
@@ -35,9 +36,11 @@ func WriteText(w io.Writer, reports ...Report) error {
 		return err
 	}
 	for _, r := range reports {
-		r.writeDetails(&text, Defect)
-		r.writeDetails(&text, Note)
+		for _, status := range []Status{Defect, NotChecked, Note} {
+			r.writeDetails(&text, status)
+		}
 	}
+	fmt.Fprintf(&text, "\n%s\n", Summarize(reports...))
 	_, err := io.WriteString(w, text.String())
 	return err
 }
@@ -60,6 +63,10 @@ func (r Report) writeLayers(w io.Writer, schema string) {
 			continue
 		}
 		inForce, tally := "yes", plural(total, "check")
+		if count[NotChecked] > 0 {
+			inForce = "not checked"
+			tally += fmt.Sprintf(", %d not checked", count[NotChecked])
+		}
 		if count[Defect] > 0 {
 			inForce = "NO"
 			tally += ", " + plural(count[Defect], "defect")
@@ -81,9 +88,9 @@ func (r Report) writeDetails(w io.Writer, status Status) {
 		writeItem(w, "in", r.Database)
 		writeItem(w, "found", c.Message)
 		writeItem(w, "risk", c.Risk)
-		writeItem(w, "mend", c.Fix)
+		writeItem(w, "fix", c.Fix)
 		if c.SafeToFix {
-			writeItem(w, "", "(safe to apply unseen)")
+			writeItem(w, "", "(safe: check --fix applies it)")
 		}
 	}
 }
@@ -102,16 +109,49 @@ func plural(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// WriteJSON writes reports for programs, as {"in_force": …, "databases": [reports]}, with the checks that
+// Summary counts the checks of reports.
+type Summary struct {
+	Result     string `json:"result"` // "in force", "not in force" or, without a defect, "not checked"
+	Databases  int    `json:"databases"`
+	Placements int    `json:"placements"`
+	Checks     int    `json:"checks"`
+	Defects    int    `json:"defects"`
+	NotChecked int    `json:"not_checked"`
+}
+
+// Summarize adds reports up. Without any nothing was checked.
+func Summarize(reports ...Report) Summary {
+	s := Summary{Result: "in force", Databases: len(reports)}
+	for _, r := range reports {
+		s.Placements += len(r.Schemas)
+		s.Checks += len(r.Checks)
+		s.Defects += len(r.Defects())
+		s.NotChecked += len(r.NotChecked())
+	}
+	switch {
+	case s.Defects > 0:
+		s.Result = "not in force"
+	case s.NotChecked > 0 || s.Checks == 0:
+		s.Result = "not checked"
+	}
+	return s
+}
+
+// String returns the summary in one line.
+func (s Summary) String() string {
+	return fmt.Sprintf("%s: %s in %s and %s, %s, %d not checked", s.Result, plural(s.Checks, "check"),
+		plural(s.Databases, "database"), plural(s.Placements, "placement"), plural(s.Defects, "defect"), s.NotChecked)
+}
+
+// WriteJSON writes reports for programs, as {"in_force": …, "summary": …, "databases": [reports]}, with the checks that
 // passed. An error is w's.
 func WriteJSON(w io.Writer, reports ...Report) error {
+	summary := Summarize(reports...)
 	all := struct {
-		InForce   bool     `json:"in_force"`
+		InForce   bool     `json:"in_force"` // and everything was checked
+		Summary   Summary  `json:"summary"`
 		Databases []Report `json:"databases"`
-	}{InForce: true, Databases: reports}
-	for _, r := range reports {
-		all.InForce = all.InForce && r.InForce()
-	}
+	}{summary.Result == "in force", summary, reports}
 	out := json.NewEncoder(w)
 	out.SetEscapeHTML(false)
 	out.SetIndent("", "  ")

@@ -203,23 +203,34 @@ func judgeOwner(s *state) []finding {
 	if owned == "" {
 		return nil
 	}
-	return s.ofRole("owns "+owned, "reassign owned by %s to "+ident(s.ownerName()))
+	return s.ofRole("owns "+owned, s.reassign())
 }
 
 func judgeOwned(s *state) []finding {
 	var found []finding
 	for _, object := range s.owned {
-		found = append(found, s.ofRole("owns "+object, "reassign owned by %s to "+ident(s.ownerName()))...)
+		found = append(found, s.ofRole("owns "+object, s.reassign())...)
 	}
 	return found
 }
 
-// ofRole returns a finding about the runtime role. The fix has %s where the role's name belongs.
+// ofRole returns a finding about the runtime role. The fix has %s where the role's name belongs. For a superuser, whose
+// attributes others depend on, and for a role that PostgreSQL came with, it is to use another role.
 func (s *state) ofRole(message, fix string) []finding {
-	return []finding{{object: "role " + s.cfg.Runtime, message: message, fix: fmt.Sprintf(fix, ident(s.cfg.Runtime)) + ";"}}
+	fix = fmt.Sprintf(fix, ident(s.cfg.Runtime)) + ";"
+	if r := s.roles.runtime; r != nil && (r.Superuser || r.predefined()) {
+		fix = "-- leave this role as it is, and let the program connect as one of its own: create role ... login password '...'"
+	}
+	return []finding{{object: "role " + s.cfg.Runtime, message: message, fix: fix}}
 }
 
-// ownerName returns the role that should own what the runtime role must not.
+// predefined reports whether the role was made by initdb.
+func (r *role) predefined() bool { return r.OID < firstNormalObject }
+
+// firstNormalObject is PostgreSQL's FirstNormalObjectId.
+const firstNormalObject = 16384
+
+// ownerName returns the role that should own what the runtime role must not, or "" if none is known.
 func (s *state) ownerName() string {
 	if s.cfg.Owner != "" {
 		return s.cfg.Owner
@@ -232,5 +243,14 @@ func (s *state) ownerName() string {
 	if s.server.owner != s.cfg.Runtime {
 		return s.server.owner
 	}
-	return "OWNER" // for a person to fill in
+	return ""
+}
+
+// reassign is the fix for what the runtime role owns and should not.
+func (s *state) reassign() string {
+	owner := s.ownerName()
+	if owner == "" {
+		return "-- create a role that owns the tables, and reassign owned by %s to it"
+	}
+	return "reassign owned by %s to " + ident(owner)
 }

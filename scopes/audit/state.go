@@ -35,6 +35,8 @@ type state struct {
 	rewrites     []rewrite
 	functions    []function
 	publications []publication
+	triggers     []trigger
+	otherGrants  []otherGrant
 	plans        map[uint32]plan
 }
 
@@ -55,33 +57,48 @@ type server struct {
 	schemas     map[string]uint32 // owners by schema
 }
 
-// readRoles reads what [Startup] judges: two queries.
-func (s *state) readRoles(ctx context.Context, tx pgx.Tx) error {
-	if err := s.readServer(ctx, tx); err != nil {
-		return err
-	}
-	if err := s.readRelations(ctx, tx, s.placementSchemas()); err != nil {
-		return err
-	}
-	s.findTables()
-	return nil
+// part is a part of the catalogs that some rules need. Later parts build on earlier ones.
+type part = int
+
+const (
+	columns part = iota
+	inheritance
+	indexes
+	foreignKeys
+	grants
+	settings
+	owned
+	rewrites
+	functions
+	publications
+	triggers
+	otherGrants
+	plans
+)
+
+var readers = [...]func(*state, context.Context, pgx.Tx) error{
+	columns: (*state).readColumns, inheritance: (*state).readInheritance, indexes: (*state).readIndexes,
+	foreignKeys: (*state).readForeignKeys, grants: (*state).readGrants, settings: (*state).readSettings,
+	owned: (*state).readOwned, rewrites: (*state).readRewrites, functions: (*state).readFunctions,
+	publications: (*state).readPublications, triggers: (*state).readTriggers, otherGrants: (*state).readOtherGrants,
+	plans: (*state).readPlans,
 }
 
-// readAll reads what [Run] judges.
-func (s *state) readAll(ctx context.Context, tx pgx.Tx) error {
+// read reads roles and the relations of some schemas, or of all when there are none, and then what the rules need.
+func (s *state) read(ctx context.Context, tx pgx.Tx, rules []Rule, schemas []string) error {
 	if err := s.readServer(ctx, tx); err != nil {
 		return err
 	}
-	if err := s.readRelations(ctx, tx, nil); err != nil {
+	if err := s.readRelations(ctx, tx, schemas); err != nil {
 		return err
 	}
 	s.findTables()
-	for _, read := range []func(context.Context, pgx.Tx) error{
-		s.readColumns, s.readInheritance, s.readIndexes, s.readForeignKeys, s.readGrants, s.readSettings,
-		s.readOwned, s.readRewrites, s.readFunctions, s.readPublications, s.readPlans,
-	} {
-		if err := read(ctx, tx); err != nil {
-			return err
+	for part, read := range readers {
+		needs := func(r Rule) bool { return slices.Contains(r.reads, part) }
+		if slices.ContainsFunc(rules, needs) {
+			if err := read(s, ctx, tx); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

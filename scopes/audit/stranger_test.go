@@ -119,8 +119,8 @@ func TestStranger(t *testing.T) {
 	}
 }
 
-// TestStrangerMended has the safe mends applied where names need quotes.
-func TestStrangerMended(t *testing.T) {
+// TestStrangerFixed has the safe fixes applied where names need quotes.
+func TestStrangerFixed(t *testing.T) {
 	t.Parallel()
 	w := newStrangersWorld(t)
 	w.Exec(t, testpg.Owner, `drop policy p on app_invoice; alter table app_invoice disable row level security;

@@ -160,7 +160,7 @@ func judgePublications(s *state) []finding {
 	var found []finding
 	for _, name := range names {
 		found = append(found, finding{
-			note: true, object: "publication " + name, message: "sends " + strings.Join(tables[name], ", "),
+			status: Note, object: "publication " + name, message: "sends " + strings.Join(tables[name], ", "),
 			fix: "drop publication " + ident(name) + ";",
 		})
 	}
