@@ -86,7 +86,7 @@ var (
 
 // all measures everything and writes it into d.
 func (b *bench) all(ctx context.Context, d *document, sizes sizes) (err error) {
-	if b.world, err = newWorld(ctx); err != nil {
+	if b.world, err = newFixture(ctx); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.close()) }()

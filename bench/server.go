@@ -29,8 +29,8 @@ type world struct {
 	local *localpg.Server
 }
 
-// newWorld builds the program and starts the server, in a new directory.
-func newWorld(ctx context.Context) (*world, error) {
+// newFixture builds the program and starts the server, in a new directory.
+func newFixture(ctx context.Context) (*world, error) {
 	dir, err := os.MkdirTemp("", "tenanted-bench-")
 	if err != nil {
 		return nil, err

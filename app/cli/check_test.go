@@ -22,7 +22,7 @@ type checked struct {
 }
 
 // check runs the command, which must exit with code.
-func (w *world) check(t *testing.T, code int) (c checked) {
+func (w *fixture) check(t *testing.T, code int) (c checked) {
 	t.Helper()
 	r := w.run(t, "check", "--format", "json")
 	require.Equal(t, code, r.code, r.err)
@@ -47,7 +47,7 @@ func (c checked) ids(status audit.Status) (ids []string) {
 // What is wrong with the control plane is found in every configuration.
 func TestCheckLooksAtTheControlPlane(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, w *world) {
+	eachStrategy(t, func(t *testing.T, w *fixture) {
 		w.ok(t, "migrate")
 		w.ok(t, "seed", "--accounts", "2")
 		whole := w.check(t, 0)
@@ -78,7 +78,7 @@ func TestCheckLooksAtTheControlPlane(t *testing.T) {
 // Nothing looked at is not in force, and the role is judged whatever tenants there are.
 func TestCheckAndServeJudgeTheRoleWithoutAnyTenant(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, w *world) {
+	eachStrategy(t, func(t *testing.T, w *fixture) {
 		w.ok(t, "migrate")
 		c := w.check(t, 3)
 		require.Equal(t, "not checked", c.Summary.Result)
@@ -103,7 +103,7 @@ func TestCheckAndServeJudgeTheRoleWithoutAnyTenant(t *testing.T) {
 // One database that cannot be looked at does not keep the others from it, and is told from a defect.
 func TestCheckTellsWhatItCouldNotLookAt(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, config.MultipleDb)
+	w := newFixture(t, config.MultipleDb)
 	w.ok(t, "migrate")
 	w.ok(t, "seed")
 	away := w.db.Name + "_tenant-1"

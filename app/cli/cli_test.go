@@ -16,7 +16,7 @@ import (
 // The whole life of a server of the user's own, in every strategy.
 func TestFromAnEmptyDatabaseToAPage(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, w *world) {
+	eachStrategy(t, func(t *testing.T, w *fixture) {
 		for _, command := range [][]string{{"serve", "--addr", "localhost:0"}, {"seed"}, {"tenants", "list"}, {"check"}} {
 			w.fails(t, 1, "run `tenanted migrate`", command...)
 		}
@@ -47,7 +47,7 @@ func TestFromAnEmptyDatabaseToAPage(t *testing.T) {
 
 func TestMistakesInUsage(t *testing.T) {
 	t.Parallel()
-	w := &world{dir: t.TempDir(), environ: []string{"LOCALPG_DIR=/dev/null/never"}}
+	w := &fixture{dir: t.TempDir(), environ: []string{"LOCALPG_DIR=/dev/null/never"}}
 	for _, test := range []struct{ args, want string }{
 		{"nonsense", `unknown command "nonsense"`},
 		{"serv", `unknown command "serv": did you mean serve?`},
@@ -72,7 +72,7 @@ func TestMistakesInUsage(t *testing.T) {
 
 func TestWrongSettingsAreRefusedByEveryCommand(t *testing.T) {
 	t.Parallel()
-	w := &world{dir: t.TempDir(), environ: []string{"DJANGO_CONFIGURATION=Nonsense"}}
+	w := &fixture{dir: t.TempDir(), environ: []string{"DJANGO_CONFIGURATION=Nonsense"}}
 	for _, command := range []string{"serve", "runserver", "migrate", "seed", "createtestdata", "check", "tenants list", "dbshell"} {
 		w.fails(t, 2, "DJANGO_CONFIGURATION=Nonsense: is unknown: choose SingleSchema, MultipleDb or MultipleSchemas", strings.Fields(command)...)
 	}
@@ -80,14 +80,14 @@ func TestWrongSettingsAreRefusedByEveryCommand(t *testing.T) {
 
 func TestDotEnvIsRead(t *testing.T) {
 	t.Parallel()
-	w := &world{dir: t.TempDir()}
+	w := &fixture{dir: t.TempDir()}
 	require.NoError(t, os.WriteFile(filepath.Join(w.dir, ".env"), []byte("MULTIDB_COUNT=none\n"), 0o600))
 	w.fails(t, 2, "MULTIDB_COUNT=none: is not a whole number", "migrate")
 }
 
 func TestEveryCommandExplainsItself(t *testing.T) {
 	t.Parallel()
-	w := &world{dir: t.TempDir()}
+	w := &fixture{dir: t.TempDir()}
 	help := w.ok(t)
 	require.Equal(t, help, w.ok(t, "--help"))
 	for _, command := range []string{"serve", "migrate", "seed", "check", "tenants list", "dbshell"} {
@@ -103,7 +103,7 @@ func TestEveryCommandExplainsItself(t *testing.T) {
 
 func TestNoCommandShowsAPassword(t *testing.T) {
 	t.Parallel()
-	w := &world{dir: t.TempDir(), environ: []string{
+	w := &fixture{dir: t.TempDir(), environ: []string{
 		"PATH=" + os.Getenv("PATH"), "PGHOST=localhost", "PGPORT=1", "PGPASSWORD=hunter2", "PGOWNER=boss", "PGOWNERPASSWORD=hunter2",
 	}}
 	for _, command := range []string{"serve --addr localhost:0", "migrate", "migrate --status", "seed", "check", "tenants list", "dbshell -- -c 1"} {
@@ -116,7 +116,7 @@ func TestNoCommandShowsAPassword(t *testing.T) {
 
 func TestWhatNeedsAnOwnerSaysSo(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, config.SingleSchema)
+	w := newFixture(t, config.SingleSchema)
 	w.ok(t, "migrate")
 	w.ok(t, "seed")
 	alone := w.with("PGOWNER=")
@@ -135,7 +135,7 @@ func TestWhatNeedsAnOwnerSaysSo(t *testing.T) {
 
 func TestAnotherStrategyOnTheSameDatabaseIsRefused(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, w *world) {
+	eachStrategy(t, func(t *testing.T, w *fixture) {
 		w.ok(t, "migrate")
 		for _, other := range config.Strategies() {
 			if other == w.strategy {
@@ -152,7 +152,7 @@ func TestAnotherStrategyOnTheSameDatabaseIsRefused(t *testing.T) {
 // Looking for what is wrong with one tenant must not need that tenant.
 func TestTheDirectoryIsEnoughToLookAtTenants(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, config.MultipleDb)
+	w := newFixture(t, config.MultipleDb)
 	for _, command := range []string{"tenants list", "dbshell --tenant tenant-0"} {
 		w.fails(t, 1, "run `tenanted migrate`", strings.Fields(command)...)
 	}
@@ -168,7 +168,7 @@ func TestTheDirectoryIsEnoughToLookAtTenants(t *testing.T) {
 
 func TestCheckFindsAndMends(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, w *world) {
+	eachStrategy(t, func(t *testing.T, w *fixture) {
 		w.ok(t, "migrate")
 		w.ok(t, "seed", "--accounts", "2")
 		w.ok(t, "dbshell", "--tenant", "tenant-1", "--owner", "--", "-qc", "alter table tasks disable row level security")
@@ -193,7 +193,7 @@ func TestCheckFindsAndMends(t *testing.T) {
 
 func TestDBShell(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, w *world) {
+	eachStrategy(t, func(t *testing.T, w *fixture) {
 		w.ok(t, "migrate")
 		w.ok(t, "seed", "--accounts", "2")
 		const who = "select slug || ' ' || current_user from accounts"

@@ -23,37 +23,37 @@ import (
 
 func TestMain(m *testing.M) { testpg.Main(m) }
 
-// world is a user's own server with a database for one strategy, and the environment that leads there.
-type world struct {
+// fixture is a user's own server with a database for one strategy, and the environment that leads there.
+type fixture struct {
 	strategy config.Strategy
 	db       *testpg.DB
 	environ  []string
 	dir      string
 }
 
-func newWorld(t *testing.T, strategy config.Strategy, more ...string) *world {
+func newFixture(t *testing.T, strategy config.Strategy, more ...string) *fixture {
 	t.Helper()
 	db := testpg.Database(t, "empty", func(context.Context, *pgx.Conn) error { return nil })
 	server := db.Config(testpg.Runtime)
-	return &world{strategy: strategy, db: db, dir: t.TempDir(), environ: append([]string{
+	return &fixture{strategy: strategy, db: db, dir: t.TempDir(), environ: append([]string{
 		"PATH=" + os.Getenv("PATH"), "DJANGO_CONFIGURATION=" + string(strategy), "MULTIDB_COUNT=3",
 		"PGHOST=" + server.Host, fmt.Sprintf("PGPORT=%d", server.Port), "PGDATABASE=" + db.Name,
 		"PGUSER=" + testpg.Runtime, "PGOWNER=" + testpg.Owner,
 	}, more...)}
 }
 
-// eachStrategy runs a test for every strategy, each in a world of its own.
-func eachStrategy(t *testing.T, test func(t *testing.T, w *world)) {
+// eachStrategy runs a test for every strategy, each with a fixture of its own.
+func eachStrategy(t *testing.T, test func(t *testing.T, w *fixture)) {
 	for _, strategy := range config.Strategies() {
 		t.Run(string(strategy), func(t *testing.T) {
 			t.Parallel()
-			test(t, newWorld(t, strategy))
+			test(t, newFixture(t, strategy))
 		})
 	}
 }
 
-// with returns the world with further variables.
-func (w *world) with(more ...string) *world {
+// with returns the fixture with further variables.
+func (w *fixture) with(more ...string) *fixture {
 	other := *w
 	other.environ = append(append([]string{}, w.environ...), more...)
 	return &other
@@ -65,19 +65,19 @@ type result struct {
 	out, err string
 }
 
-func (w *world) run(t *testing.T, args ...string) result {
+func (w *fixture) run(t *testing.T, args ...string) result {
 	t.Helper()
 	return w.runUntil(t.Context(), args...)
 }
 
-func (w *world) runUntil(ctx context.Context, args ...string) result {
+func (w *fixture) runUntil(ctx context.Context, args ...string) result {
 	var out, errs output
 	code := cli.Run(ctx, args, cli.IO{Environ: w.environ, Dir: w.dir, In: strings.NewReader(""), Out: &out, Err: &errs})
 	return result{code, out.String(), errs.String()}
 }
 
 // ok runs a command that must succeed, and returns what it printed.
-func (w *world) ok(t *testing.T, args ...string) string {
+func (w *fixture) ok(t *testing.T, args ...string) string {
 	t.Helper()
 	r := w.run(t, args...)
 	require.Equal(t, 0, r.code, "%v: %s%s", args, r.out, r.err)
@@ -85,7 +85,7 @@ func (w *world) ok(t *testing.T, args ...string) string {
 }
 
 // fails runs a command that must fail with that code and, in one line, that text.
-func (w *world) fails(t *testing.T, code int, text string, args ...string) {
+func (w *fixture) fails(t *testing.T, code int, text string, args ...string) {
 	t.Helper()
 	r := w.run(t, args...)
 	require.Equal(t, code, r.code, "%v: %s%s", args, r.out, r.err)
@@ -123,7 +123,7 @@ type server struct {
 var address = regexp.MustCompile(`serving \w+ at http://localhost:(\d+)/`)
 
 // serve starts the command and waits until it says its address.
-func (w *world) serve(t *testing.T, args ...string) *server {
+func (w *fixture) serve(t *testing.T, args ...string) *server {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &server{out: &output{}, errs: &output{}, stop: cancel, done: make(chan int, 1)}
@@ -166,7 +166,7 @@ func (s *server) end(t *testing.T) int {
 }
 
 // count runs a query for one number as the superuser.
-func (w *world) count(t *testing.T, sql string) (n int) {
+func (w *fixture) count(t *testing.T, sql string) (n int) {
 	t.Helper()
 	require.NoError(t, w.db.Connect(t, testpg.Superuser).QueryRow(t.Context(), sql).Scan(&n))
 	return n

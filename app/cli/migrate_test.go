@@ -14,7 +14,7 @@ import (
 
 func TestMigrateOnePlacement(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, config.MultipleDb)
+	w := newFixture(t, config.MultipleDb)
 	status := func() string { return w.ok(t, "migrate", "--status") }
 	for number, args := range [][]string{{"--tenant", "tenant-0"}, {"--database", w.db.Name + "_tenant-1"}, {"--database", "tenant-2"}} {
 		placement := fmt.Sprintf("%s_tenant-%d.public", w.db.Name, number)
@@ -29,7 +29,7 @@ func TestMigrateOnePlacement(t *testing.T) {
 
 func TestMigrateDownAndUpAgain(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, w *world) {
+	eachStrategy(t, func(t *testing.T, w *fixture) {
 		w.ok(t, "migrate")
 		w.ok(t, "seed", "--accounts", "2")
 		down := []string{"migrate", "--down", "--tenant", "tenant-1"}
@@ -56,13 +56,13 @@ func TestMigrateDownAndUpAgain(t *testing.T) {
 
 func TestMigrateNamesTheRuntimeRoleThatItMayNotMake(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, config.SingleSchema)
+	w := newFixture(t, config.SingleSchema)
 	w.with("PGUSER=nobody_at_all").fails(t, 1, `as a superuser, run: create role "nobody_at_all" login password '...'`, "migrate")
 }
 
 func TestServeRefusesARoleThatIsNotBound(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, config.SingleSchema)
+	w := newFixture(t, config.SingleSchema)
 	w.ok(t, "migrate")
 	for attribute, fix := range map[string]string{"superuser": "let the program connect as one of its own", "bypassrls": "nobypassrls"} {
 		role := strings.ReplaceAll(w.db.Name, "test_", attribute+"_")

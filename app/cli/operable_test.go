@@ -26,7 +26,7 @@ func documented(t *testing.T, pattern, text string) {
 
 func TestFlagsAndSettingsAreDocumented(t *testing.T) {
 	t.Parallel()
-	w := &world{dir: t.TempDir()}
+	w := &fixture{dir: t.TempDir()}
 	for _, command := range []string{"serve", "migrate", "seed", "check", "dbshell"} {
 		documented(t, `(?m)^ +(--[a-z-]+) `, w.ok(t, command, "--help"))
 	}
@@ -37,7 +37,7 @@ func TestFlagsAndSettingsAreDocumented(t *testing.T) {
 
 func TestServeShowsItsFigures(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, config.MultipleSchemas)
+	w := newFixture(t, config.MultipleSchemas)
 	w.ok(t, "migrate")
 	w.ok(t, "seed")
 	w.fails(t, 2, "--access-log xml is unknown: choose off, text or json", "serve", "--access-log", "xml")
@@ -58,7 +58,7 @@ func TestServeShowsItsFigures(t *testing.T) {
 
 // Not parallel: what is logged by the default logger belongs to the process.
 func TestTheWholeLogIsInOneFormat(t *testing.T) {
-	w := newWorld(t, config.SingleSchema)
+	w := newFixture(t, config.SingleSchema)
 	w.ok(t, "migrate")
 	s := w.serve(t, "--access-log", "json")
 	status, _ := s.get(t, "localhost", "/subtasks/")

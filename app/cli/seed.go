@@ -82,7 +82,7 @@ func (p *program) seed(ctx context.Context, options seed.Options, accounts int, 
 		return fmt.Errorf("--accounts %d is above MULTIDB_COUNT, %d: %s has a database for no more accounts", accounts, limit, cfg.Strategy)
 	}
 	options.Location = cfg.Location
-	collectSeldom()
+	tuneGC()
 	return p.with(ctx, func(s *server) error {
 		if err := p.prepare(ctx, s); err != nil {
 			return err

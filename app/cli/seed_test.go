@@ -22,7 +22,7 @@ func TestSeedPrintsNamesAndTotals(t *testing.T) {
 	var first string
 	eachOutput := map[config.Strategy]string{}
 	for _, strategy := range config.Strategies() {
-		w := newWorld(t, strategy)
+		w := newFixture(t, strategy)
 		w.ok(t, "migrate")
 		out := w.ok(t, "createtestdata", "--accounts", "3")
 		require.Regexp(t, `(?m)\Atenant-0 \S.*\ntenant-1 \S.*\ntenant-2 \S.*\n +3 accounts\n`, out)
@@ -39,7 +39,7 @@ func TestSeedPrintsNamesAndTotals(t *testing.T) {
 
 func TestSeedDefaultsToTheStrategysNumber(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, w *world) {
+	eachStrategy(t, func(t *testing.T, w *fixture) {
 		w.ok(t, "migrate")
 		want := "1"
 		if w.strategy == config.MultipleDb {
@@ -51,7 +51,7 @@ func TestSeedDefaultsToTheStrategysNumber(t *testing.T) {
 
 func TestSeedTakesItsRanges(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, config.SingleSchema)
+	w := newFixture(t, config.SingleSchema)
 	w.ok(t, "migrate")
 	out := w.ok(t, "seed", "--accounts", "2", "--min-users", "2", "--max-users", "2", "--min-projects", "3", "--max-projects", "3",
 		"--min-tasks", "4", "--max-tasks", "4", "--min-subtasks", "5", "--max-subtasks", "5")
@@ -61,7 +61,7 @@ func TestSeedTakesItsRanges(t *testing.T) {
 
 func TestSeedShowsDotsForMany(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, config.SingleSchema)
+	w := newFixture(t, config.SingleSchema)
 	w.ok(t, "migrate")
 	out := w.ok(t, "seed", "--accounts", "11", "--max-projects", "1")
 	require.True(t, strings.HasPrefix(out, strings.Repeat(".", 11)+"\n"), out)
@@ -70,7 +70,7 @@ func TestSeedShowsDotsForMany(t *testing.T) {
 
 func TestSeedAboveTheLimitChangesNothing(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, config.MultipleDb)
+	w := newFixture(t, config.MultipleDb)
 	w.fails(t, 1, "--accounts 9 is above MULTIDB_COUNT, 3", "seed", "--accounts", "9") // it need not even be set up
 	w.ok(t, "migrate")
 	w.fails(t, 1, "--accounts 4 is above MULTIDB_COUNT, 3", "seed", "--accounts", "4")
@@ -79,7 +79,7 @@ func TestSeedAboveTheLimitChangesNothing(t *testing.T) {
 
 func TestSeedRollbackLeavesNothing(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, w *world) {
+	eachStrategy(t, func(t *testing.T, w *fixture) {
 		w.ok(t, "migrate")
 		out := w.ok(t, "seed", "--accounts", "2", "--rollback")
 		require.Equal(t, "2", fiveTotals.FindStringSubmatch(out)[1])
@@ -94,7 +94,7 @@ func TestSeedRollbackLeavesNothing(t *testing.T) {
 // A seed that is stopped half way is resumed by the next.
 func TestSeedResumes(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, w *world) {
+	eachStrategy(t, func(t *testing.T, w *fixture) {
 		w.environ = append(w.environ, "MULTIDB_COUNT=8")
 		w.ok(t, "migrate")
 		ctx, cancel := context.WithCancel(t.Context())
@@ -119,7 +119,7 @@ func TestSeedResumes(t *testing.T) {
 
 func TestTwoSeedsAtOnce(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, w *world) {
+	eachStrategy(t, func(t *testing.T, w *fixture) {
 		w.ok(t, "migrate")
 		results := make(chan result, 2)
 		for range 2 {
@@ -140,7 +140,7 @@ func TestTwoSeedsAtOnce(t *testing.T) {
 
 func TestSeedOnAServerWithoutRoleForIt(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, config.SingleSchema)
+	w := newFixture(t, config.SingleSchema)
 	w.ok(t, "migrate")
 	w.db.Exec(t, testpg.Owner, "alter table subtasks rename to elsewhere")
 	w.fails(t, 1, "subtasks", "seed")

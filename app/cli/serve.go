@@ -89,7 +89,7 @@ func (p *program) serve(ctx context.Context, s *server, o serveOptions) error {
 	if err := p.prepare(ctx, s); err != nil {
 		return err
 	}
-	collectSeldom()
+	tuneGC()
 	log := p.logger(o.accessLog)
 	slog.SetDefault(log) // which scopes.AllTenants logs its reasons by
 	app, err := tenancy.Open(ctx, s.cfg, log)
@@ -109,10 +109,10 @@ func (p *program) serve(ctx context.Context, s *server, o serveOptions) error {
 	return errors.Join(err, app.Close())
 }
 
-// collectSeldom lets the heap grow to three times what is alive, instead of twice, before it is collected. Little is alive
+// tuneGC lets the heap grow to three times what is alive, instead of twice, before it is collected. Little is alive
 // between requests, or seeded rows, and a page leaves 150 kB behind: at Go's default a fifth of the processors' time went
 // into collecting. Pages that are kept make it some 60 MB. The variable GOGC wins.
-func collectSeldom() {
+func tuneGC() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(200)
 	}

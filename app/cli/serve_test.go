@@ -15,7 +15,7 @@ import (
 
 func TestServeAddresses(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, config.SingleSchema)
+	w := newFixture(t, config.SingleSchema)
 	w.ok(t, "migrate")
 	taken, err := net.Listen("tcp", "localhost:0")
 	require.NoError(t, err)
@@ -32,7 +32,7 @@ func TestServeAddresses(t *testing.T) {
 
 func TestServeWithoutTenantsSaysHowToMakeSome(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, w *world) {
+	eachStrategy(t, func(t *testing.T, w *fixture) {
 		w.ok(t, "migrate")
 		s := w.serve(t)
 		require.Contains(t, s.out.String(), "`tenanted seed` makes some")
@@ -46,7 +46,7 @@ func TestServeWithoutTenantsSaysHowToMakeSome(t *testing.T) {
 // A request that is being answered when the program is asked to stop gets its answer.
 func TestServeFinishesRequestsInFlight(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, config.SingleSchema)
+	w := newFixture(t, config.SingleSchema)
 	w.ok(t, "migrate")
 	w.ok(t, "seed")
 	s := w.serve(t)
@@ -79,7 +79,7 @@ func TestServeFinishesRequestsInFlight(t *testing.T) {
 
 func TestServeShowsMetricsWhenAsked(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, config.SingleSchema)
+	w := newFixture(t, config.SingleSchema)
 	w.ok(t, "migrate")
 	s := w.serve(t, "--metrics")
 	status, page := s.get(t, "localhost", "/metrics")
@@ -95,13 +95,13 @@ func TestServeShowsMetricsWhenAsked(t *testing.T) {
 
 // private returns the environment of somebody without a server, with a directory that every account can enter. It is in
 // memory where there is room: on a disk, making the files of every database took half of the time.
-func private(t *testing.T, strategy config.Strategy) *world {
+func private(t *testing.T, strategy config.Strategy) *fixture {
 	t.Helper()
 	dir, err := os.MkdirTemp(localpg.ScratchDir(), "tenanted-cli-")
 	require.NoError(t, err)
 	require.NoError(t, os.Chmod(dir, 0o755))
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
-	return &world{strategy: strategy, dir: dir, environ: []string{
+	return &fixture{strategy: strategy, dir: dir, environ: []string{
 		"PATH=" + os.Getenv("PATH"), "DJANGO_CONFIGURATION=" + string(strategy), "LOCALPG_DIR=" + dir + "/pg",
 	}}
 }

@@ -23,7 +23,7 @@ type tenantList struct {
 	Results []accountJSON
 }
 
-func (w *world) tenantList(t testing.TB, query string) tenantList {
+func (w *fixture) tenantList(t testing.TB, query string) tenantList {
 	t.Helper()
 	var l tenantList
 	require.NoError(t, json.Unmarshal([]byte(w.page(t, "GET localhost:8080 /tenants.json"+query)), &l))
@@ -40,7 +40,7 @@ func (l tenantList) slugs() (slugs []string) {
 func TestTenantsPageCountsEveryTenant(t *testing.T) {
 	t.Parallel()
 	for _, configuration := range configurations {
-		w := newWorld(t, configuration, nil)
+		w := newFixture(t, configuration, nil)
 		l := w.tenantList(t, "")
 		require.Equal(t, []string{"tenant-0", "tenant-1", "tenant-2", "asleep"}, l.slugs())
 		require.Equal(t, &countsJSON{Users: 2, Projects: 3, Tasks: 15, Subtasks: 105, Done: 35}, l.Results[0].Counts)
@@ -58,7 +58,7 @@ func TestTenantsPageCountsEveryTenant(t *testing.T) {
 
 func TestTenantsPageOrdersAndSearches(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, databases, nil)
+	w := newFixture(t, databases, nil)
 	for query, want := range map[string]string{
 		"?sort=slug":         "asleep tenant-0 tenant-1 tenant-2",
 		"?sort=name":         "tenant-0 tenant-1 tenant-2 asleep",
@@ -77,7 +77,7 @@ func TestTenantsPageOrdersAndSearches(t *testing.T) {
 
 func TestTenantsPageWithoutOwnerSaysSo(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, databases, func(o *Options) { o.List = nil })
+	w := newFixture(t, databases, func(o *Options) { o.List = nil })
 	response := w.ask(t, "GET localhost:8080 /tenants/")
 	require.Equal(t, 501, response.StatusCode)
 	require.Contains(t, bodyOf(t, response), "PGOWNER is not set")
@@ -86,7 +86,7 @@ func TestTenantsPageWithoutOwnerSaysSo(t *testing.T) {
 // Without a list nothing on the bare domain leads to it: its first page says where tenants are.
 func TestBareDomainWithoutOwner(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, databases, func(o *Options) { o.List = nil })
+	w := newFixture(t, databases, func(o *Options) { o.List = nil })
 	page := w.page(t, "GET localhost:8080 /")
 	require.Contains(t, page, "<code>localhost:8080</code>")
 	require.NotContains(t, page, "/tenants/")
@@ -98,7 +98,7 @@ func TestBareDomainWithoutOwner(t *testing.T) {
 
 func TestTenantsPageComesWhileADatabaseIsAway(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, databases, nil)
+	w := newFixture(t, databases, nil)
 	name := pgx.Identifier{w.tenants[1].Database}.Sanitize()
 	w.db.Exec(t, testpg.Superuser, "alter database "+name+" allow_connections false")
 	l := w.tenantList(t, "")
@@ -112,7 +112,7 @@ func TestTenantsPageComesWhileADatabaseIsAway(t *testing.T) {
 // A table that someone has locked is a database that does not answer in time.
 func TestTenantsPageComesWhileADatabaseHangs(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, databases, nil)
+	w := newFixture(t, databases, nil)
 	config := w.db.Config(testpg.Owner)
 	config.Database = w.tenants[1].Database
 	conn, err := pgx.ConnectConfig(t.Context(), config)
@@ -129,7 +129,7 @@ func TestTenantsPageComesWhileADatabaseHangs(t *testing.T) {
 
 func TestTooManyTenantsToOrderByNumbers(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, single, func(o *Options) {
+	w := newFixture(t, single, func(o *Options) {
 		o.List = func(context.Context) (entries []TenantEntry, _ error) {
 			for i := range maxCountedForOrder + 1 {
 				entries = append(entries, TenantEntry{Tenant: scopes.Tenant{ID: scopes.TenantID(i + 1), Slug: fmt.Sprintf("t-%03d", i)}, State: "creating"})
@@ -147,7 +147,7 @@ func TestTooManyTenantsToOrderByNumbers(t *testing.T) {
 func TestListThatFails(t *testing.T) {
 	t.Parallel()
 	for want, failure := range map[int]error{503: scopes.ErrUnavailable, 500: errors.New("secret of the database")} {
-		w := newWorld(t, single, func(o *Options) {
+		w := newFixture(t, single, func(o *Options) {
 			o.List = func(context.Context) ([]TenantEntry, error) { return nil, failure }
 		})
 		response := w.ask(t, "GET localhost /tenants/")

@@ -213,8 +213,8 @@ func (b *tab) requireNoSidewaysScroll(name string) {
 	require.LessOrEqual(b.t, wider, 0, "%s is wider than the window", name)
 }
 
-// serve makes the world's site reachable for the browser, and returns the address of a host there.
-func (w *world) serve(t testing.TB) (address func(host, path string) string) {
+// serve makes the fixture's site reachable for the browser, and returns the address of a host there.
+func (w *fixture) serve(t testing.TB) (address func(host, path string) string) {
 	server := httptest.NewServer(w.handler)
 	t.Cleanup(server.Close)
 	where, err := url.Parse(server.URL)

@@ -42,11 +42,11 @@ func TestStatusOfErrors(t *testing.T) {
 	}
 }
 
-// failing is a world with one more page, which does what handler does.
-func failing(t testing.TB, handler func(*world, *gin.Context) error, change func(*Options)) *world {
-	w := newWorld(t, single, change)
+// failing is a fixture with one more page, which does what handler does.
+func failing(t testing.TB, handler func(*fixture, *gin.Context) error, change func(*Options)) *fixture {
+	w := newFixture(t, single, change)
 	router := w.site.router()
-	inside := router.Group("", w.site.limit, w.site.tenant, w.site.sameOrigin, w.site.takeTurn)
+	inside := router.Group("", w.site.limit, w.site.tenant, w.site.sameOrigin, w.site.acquireSlot)
 	get(inside, "/failing", w.site.handle(func(c *gin.Context) error { return handler(w, c) }))
 	w.handler = gzhttp.GzipHandler(router)
 	return w
@@ -55,7 +55,7 @@ func failing(t testing.TB, handler func(*world, *gin.Context) error, change func
 // A handler that forgets the context is stopped by the scope; the person sees a 500, the log the stack.
 func TestForgottenTenantIsA500(t *testing.T) {
 	t.Parallel()
-	w := failing(t, func(w *world, _ *gin.Context) error {
+	w := failing(t, func(w *fixture, _ *gin.Context) error {
 		//tenantvet:ignore the mistake under test
 		return w.gorm.WithContext(context.Background()).Find(&[]models.Subtask{}).Error
 	}, func(o *Options) { o.Metrics = prometheus.NewRegistry() })
@@ -77,7 +77,7 @@ func TestForgottenTenantIsA500(t *testing.T) {
 
 func TestPanicWithoutAnErrorIsA500(t *testing.T) {
 	t.Parallel()
-	w := failing(t, func(*world, *gin.Context) error { panic("so be it") }, nil)
+	w := failing(t, func(*fixture, *gin.Context) error { panic("so be it") }, nil)
 	response := w.ask(t, "GET tenant-0.localhost /failing", "Accept: application/json")
 	require.Equal(t, 500, response.StatusCode)
 	require.Equal(t, "application/problem+json", response.Header.Get("Content-Type"))
@@ -89,7 +89,7 @@ func TestPanicWithoutAnErrorIsA500(t *testing.T) {
 
 func TestTimeoutIsA503(t *testing.T) {
 	t.Parallel()
-	w := failing(t, func(w *world, c *gin.Context) error {
+	w := failing(t, func(w *fixture, c *gin.Context) error {
 		return w.gorm.WithContext(c.Request.Context()).Exec("select pg_sleep(30)").Error
 	}, func(o *Options) { o.Timeout = 50 * time.Millisecond })
 	response := w.ask(t, "GET tenant-0.localhost /failing")
@@ -108,7 +108,7 @@ func (hanging) Lookup(ctx context.Context, _ string) (scopes.Tenant, error) {
 
 func TestDirectoryThatHangsIsA503(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, single, func(o *Options) {
+	w := newFixture(t, single, func(o *Options) {
 		o.Directory, o.Timeout, o.Metrics = hanging{}, 50*time.Millisecond, prometheus.NewRegistry()
 	})
 	for _, path := range []string{"/subtasks/", "/nope/", "/metrics"} {
@@ -120,7 +120,7 @@ func TestDirectoryThatHangsIsA503(t *testing.T) {
 
 func TestClientThatLeftGetsNothing(t *testing.T) {
 	t.Parallel()
-	w := failing(t, func(w *world, c *gin.Context) error {
+	w := failing(t, func(w *fixture, c *gin.Context) error {
 		return w.gorm.WithContext(c.Request.Context()).Exec("select pg_sleep(30)").Error
 	}, nil)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -132,7 +132,7 @@ func TestClientThatLeftGetsNothing(t *testing.T) {
 // Every connection is cut, and none is let in: the pages say so, and come back by themselves.
 func TestDatabaseAwayIsA503AndComesBack(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, single, nil)
+	w := newFixture(t, single, nil)
 	require.Equal(t, 200, w.ask(t, "GET tenant-0.localhost /subtasks/").StatusCode)
 	name := pgx.Identifier{w.db.Name}.Sanitize()
 	super := w.db.Config(testpg.Superuser)
@@ -162,7 +162,7 @@ func TestDatabaseAwayIsA503AndComesBack(t *testing.T) {
 func TestReadyAsksWhetherItIs(t *testing.T) {
 	t.Parallel()
 	down := errors.New("secret: down")
-	w := newWorld(t, single, func(o *Options) { o.Ready = func(context.Context) error { return down } })
+	w := newFixture(t, single, func(o *Options) { o.Ready = func(context.Context) error { return down } })
 	response := w.ask(t, "GET 10.0.0.7 /readyz")
 	require.Equal(t, 503, response.StatusCode)
 	require.Equal(t, "not ready\n", bodyOf(t, response))
@@ -175,7 +175,7 @@ func TestReadyAsksWhetherItIs(t *testing.T) {
 func TestAccessLogHasOneLineARequest(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
-	w := newWorld(t, single, func(o *Options) { o.AccessLog = slog.New(slog.NewJSONHandler(&log, nil)) })
+	w := newFixture(t, single, func(o *Options) { o.AccessLog = slog.New(slog.NewJSONHandler(&log, nil)) })
 	for _, c := range []struct {
 		line, tenant string
 		status       int

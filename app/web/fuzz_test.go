@@ -22,7 +22,7 @@ func FuzzAddress(f *testing.F) {
 	} {
 		f.Add(seed[0], seed[1], seed[2])
 	}
-	w := newWorld(f, single, nil)
+	w := newFixture(f, single, nil)
 	f.Fuzz(func(t *testing.T, host, path, query string) {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.Host, r.URL = host, &url.URL{Path: path, RawQuery: query}

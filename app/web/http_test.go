@@ -106,7 +106,7 @@ func TestAnswers(t *testing.T) {
 	for _, configuration := range configurations {
 		t.Run(configuration, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, configuration, nil)
+			w := newFixture(t, configuration, nil)
 			for _, table := range []map[string]string{same, onBareDomainOf[configuration == single]} {
 				for line, want := range table {
 					response := w.ask(t, line)
@@ -144,7 +144,7 @@ func checkHeaders(t *testing.T, line string, response *http.Response) {
 
 func TestMethods(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, single, nil)
+	w := newFixture(t, single, nil)
 	for line, allow := range map[string]string{
 		"OPTIONS tenant-0.localhost /subtasks/":          "GET, HEAD, OPTIONS",
 		"OPTIONS tenant-0.localhost /subtask/1/complete": "POST, OPTIONS",
@@ -162,7 +162,7 @@ func TestMethods(t *testing.T) {
 
 func TestErrorPagesSayWhatIsWrong(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, single, nil)
+	w := newFixture(t, single, nil)
 	for line, want := range map[string]string{
 		"GET tenant-999.localhost /subtasks/":     "No account has the address “tenant-999”.",
 		"GET asleep.localhost /subtasks/":         "This account is suspended.",
@@ -180,7 +180,7 @@ func TestErrorPagesSayWhatIsWrong(t *testing.T) {
 
 func TestCrossSiteRequestsAreRefused(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, single, nil)
+	w := newFixture(t, single, nil)
 	for _, header := range []string{"Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-site", "Origin: http://evil.com", "Origin: http://tenant-1.localhost"} {
 		for _, line := range []string{"POST tenant-0.localhost /subtask/1/complete", "POST tenant-0.localhost /subtasks/"} {
 			response := w.send(t, line, "complete=true", "Content-Type: application/x-www-form-urlencoded", header)

@@ -17,7 +17,7 @@ func TestJourney(t *testing.T) {
 	for _, configuration := range configurations {
 		t.Run(configuration, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, configuration, nil)
+			w := newFixture(t, configuration, nil)
 			address := w.serve(t)
 			b := newTab(t, chromium)
 			b.withoutScripts()

@@ -16,10 +16,10 @@ import (
 
 func TestGatesBoundOneTenant(t *testing.T) {
 	t.Parallel()
-	g := newGates(8, 2, time.Hour)
+	g := newLimiter(8, 2, time.Hour)
 	var turns []func()
 	take := func(id scopes.TenantID) error {
-		done, err := g.takeTurn(t.Context(), id)
+		done, err := g.acquire(t.Context(), id)
 		if err == nil {
 			turns = append(turns, done)
 		}
@@ -30,7 +30,7 @@ func TestGatesBoundOneTenant(t *testing.T) {
 	waiting := make(chan error, 2)
 	for range 2 { // half of eight are inside then
 		go func() {
-			done, err := g.takeTurn(t.Context(), 1)
+			done, err := g.acquire(t.Context(), 1)
 			if err == nil {
 				defer done()
 			}
@@ -46,35 +46,35 @@ func TestGatesBoundOneTenant(t *testing.T) {
 	require.NoError(t, <-waiting)
 	require.NoError(t, <-waiting)
 	require.Eventually(t, func() bool { return g.inside(1) == 0 && g.inside(2) == 0 }, 5*time.Second, time.Millisecond)
-	require.Empty(t, g.tenants, "gates of tenants without requests are forgotten")
+	require.Empty(t, g.tenants, "limiters of tenants without requests are dropped")
 }
 
-func (g *gates) inside(id scopes.TenantID) int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.tenants[id] == nil {
+func (l *limiter) inside(id scopes.TenantID) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.tenants[id] == nil {
 		return 0
 	}
-	return g.tenants[id].inside
+	return l.tenants[id].inside
 }
 
 func TestGatesWaitForAWhileOnly(t *testing.T) {
 	t.Parallel()
-	g := newGates(8, 1, 10*time.Millisecond)
-	done, err := g.takeTurn(t.Context(), 1)
+	g := newLimiter(8, 1, 10*time.Millisecond)
+	done, err := g.acquire(t.Context(), 1)
 	require.NoError(t, err)
-	_, err = g.takeTurn(t.Context(), 1)
+	_, err = g.acquire(t.Context(), 1)
 	require.ErrorIs(t, err, errBusy)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = g.takeTurn(ctx, 1)
+	_, err = g.acquire(ctx, 1)
 	require.Error(t, err)
 	done()
 	require.Zero(t, g.inside(1))
 }
 
 // askAs sends a request with a context, and returns the status that was set.
-func (w *world) askAs(ctx context.Context, host, path string) int {
+func (w *fixture) askAs(ctx context.Context, host, path string) int {
 	r := httptest.NewRequestWithContext(ctx, "GET", path, nil)
 	r.Host = host
 	recorder := httptest.NewRecorder()
@@ -87,7 +87,7 @@ func (w *world) askAs(ctx context.Context, host, path string) int {
 func TestOneTenantCannotTakeWhatOthersNeed(t *testing.T) {
 	t.Parallel()
 	release, registry := make(chan struct{}), prometheus.NewRegistry()
-	w := failing(t, func(*world, *gin.Context) error { <-release; return nil }, func(o *Options) {
+	w := failing(t, func(*fixture, *gin.Context) error { <-release; return nil }, func(o *Options) {
 		o.MaxRequests, o.MaxPerTenant, o.MaxWait, o.Metrics = 32, 4, 100*time.Millisecond, registry
 	})
 	statuses := make(chan int, 40)
@@ -106,14 +106,14 @@ func TestOneTenantCannotTakeWhatOthersNeed(t *testing.T) {
 	close(release)
 	group.Wait()
 	require.Equal(t, 200, w.ask(t, "GET tenant-0.localhost /subtasks/").StatusCode)
-	require.Zero(t, len(w.site.gates.total))
+	require.Zero(t, len(w.site.limiter.total))
 }
 
 // Who leaves while waiting for a turn was not refused.
 func TestLeavingIsNoRefusal(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, single, func(o *Options) { o.MaxPerTenant, o.Metrics = 1, prometheus.NewRegistry() })
-	done, err := w.site.gates.takeTurn(t.Context(), 1)
+	w := newFixture(t, single, func(o *Options) { o.MaxPerTenant, o.Metrics = 1, prometheus.NewRegistry() })
+	done, err := w.site.limiter.acquire(t.Context(), 1)
 	require.NoError(t, err)
 	defer done()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -125,12 +125,12 @@ func TestLeavingIsNoRefusal(t *testing.T) {
 func TestTooManyRequestsAltogether(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
-	w := failing(t, func(*world, *gin.Context) error { <-release; return nil }, func(o *Options) { o.MaxRequests, o.MaxPerTenant = 2, 1 })
+	w := failing(t, func(*fixture, *gin.Context) error { <-release; return nil }, func(o *Options) { o.MaxRequests, o.MaxPerTenant = 2, 1 })
 	var group sync.WaitGroup
 	for _, host := range []string{"tenant-0.localhost", "tenant-1.localhost"} {
 		group.Go(func() { w.askAs(t.Context(), host, "/failing") })
 	}
-	require.Eventually(t, func() bool { return len(w.site.gates.total) == 2 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(w.site.limiter.total) == 2 }, 5*time.Second, time.Millisecond)
 	response := w.ask(t, "GET tenant-2.localhost /subtasks/")
 	require.Equal(t, 503, response.StatusCode)
 	require.NotEmpty(t, response.Header.Get("Retry-After"))

@@ -37,7 +37,7 @@ var configurations = []string{single, databases, schemas}
 
 // fixture fills one account: three projects of five tasks of seven subtasks for tenant-0, less for others,
 // and nothing below the account for tenant-2. Names repeat, so that ties show.
-const fixture = `
+const fixtureSQL = `
 	insert into accounts (id, slug, name) values ($1 + 1, 'tenant-' || $1, 'Company <' || $1 || '> & Sons');
 	insert into users (account_id, email, first_name, last_name, password_hash)
 		select $1 + 1, 'u' || u || '@example.com', 'U', 'Ser', '' from generate_series(1, 2) u where $1 < 2;
@@ -52,8 +52,8 @@ const fixture = `
 // tenants are the accounts, with their number of projects.
 var projectsOf = []int{3, 1, 0}
 
-// world is a site over a database of its own, in one configuration.
-type world struct {
+// fixture is a site over a database of its own, in one configuration.
+type fixture struct {
 	db      *testpg.DB
 	tenants []scopes.Tenant
 	gorm    *gorm.DB
@@ -62,9 +62,9 @@ type world struct {
 	log     *strings.Builder
 }
 
-func newWorld(t testing.TB, configuration string, change func(*Options)) *world {
+func newFixture(t testing.TB, configuration string, change func(*Options)) *fixture {
 	t.Helper()
-	w := &world{log: &strings.Builder{}}
+	w := &fixture{log: &strings.Builder{}}
 	switch configuration {
 	case single:
 		w.db = testpg.Database(t, "web-single", fill("public", 0, 1, 2))
@@ -83,7 +83,7 @@ func newWorld(t testing.TB, configuration string, change func(*Options)) *world 
 	return w
 }
 
-func (w *world) place(where func(i int) (database, schema string)) {
+func (w *fixture) place(where func(i int) (database, schema string)) {
 	for i := range projectsOf {
 		database, schema := where(i)
 		w.tenants = append(w.tenants, scopes.Tenant{ID: scopes.TenantID(i + 1), Slug: fmt.Sprintf("tenant-%d", i),
@@ -92,7 +92,7 @@ func (w *world) place(where func(i int) (database, schema string)) {
 }
 
 // makeDatabase makes the database of tenant i from a template of its own.
-func (w *world) makeDatabase(t testing.TB, i int) {
+func (w *fixture) makeDatabase(t testing.TB, i int) {
 	source := testpg.Database(t, fmt.Sprintf("web-db%d", i), fill("public", i))
 	name := pgx.Identifier{w.tenants[i].Database}.Sanitize()
 	w.db.Exec(t, testpg.Owner, "create database "+name+" template "+source.Name)
@@ -109,7 +109,7 @@ func fill(schema string, accounts ...int) func(context.Context, *pgx.Conn) error
 			return err
 		}
 		for _, i := range accounts {
-			sql := strings.NewReplacer("$1", fmt.Sprint(i), "$2", fmt.Sprint(projectsOf[i])).Replace(fixture)
+			sql := strings.NewReplacer("$1", fmt.Sprint(i), "$2", fmt.Sprint(projectsOf[i])).Replace(fixtureSQL)
 			if _, err := conn.Exec(ctx, sql); err != nil {
 				return err
 			}
@@ -127,7 +127,7 @@ func fillSchemas(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-func (w *world) open(t testing.TB, configuration string, change func(*Options)) {
+func (w *fixture) open(t testing.TB, configuration string, change func(*Options)) {
 	t.Helper()
 	pools, err := registry.Open(registry.Config{Runtime: w.db.Config(testpg.Runtime), Owner: w.db.Config(testpg.Owner)})
 	require.NoError(t, err)
@@ -146,8 +146,8 @@ func (w *world) open(t testing.TB, configuration string, change func(*Options)) 
 	w.handler = gzhttp.GzipHandler(w.site.router())
 }
 
-// Lookup makes the world a directory of its tenants, and of one that is suspended.
-func (w *world) Lookup(_ context.Context, slug string) (scopes.Tenant, error) {
+// Lookup makes the fixture a directory of its tenants, and of one that is suspended.
+func (w *fixture) Lookup(_ context.Context, slug string) (scopes.Tenant, error) {
 	if slug == "asleep" {
 		return scopes.Tenant{}, &scopes.TenantUnavailableError{Slug: slug, State: "suspended"}
 	}
@@ -160,7 +160,7 @@ func (w *world) Lookup(_ context.Context, slug string) (scopes.Tenant, error) {
 }
 
 // List lists them.
-func (w *world) List(context.Context) ([]TenantEntry, error) {
+func (w *fixture) List(context.Context) ([]TenantEntry, error) {
 	var entries []TenantEntry
 	for i, tenant := range w.tenants {
 		entries = append(entries, TenantEntry{Tenant: tenant, Name: fmt.Sprintf("Company <%d> & Sons", i), State: "active"})
@@ -169,12 +169,12 @@ func (w *world) List(context.Context) ([]TenantEntry, error) {
 }
 
 // ask sends a request, "GET tenant-0.localhost /path", with headers as "Name: value".
-func (w *world) ask(t testing.TB, line string, headers ...string) *http.Response {
+func (w *fixture) ask(t testing.TB, line string, headers ...string) *http.Response {
 	t.Helper()
 	return w.send(t, line, "", headers...)
 }
 
-func (w *world) send(t testing.TB, line, body string, headers ...string) *http.Response {
+func (w *fixture) send(t testing.TB, line, body string, headers ...string) *http.Response {
 	t.Helper()
 	parts := strings.SplitN(line, " ", 3)
 	r := httptest.NewRequest(parts[0], parts[2], strings.NewReader(body))
@@ -196,7 +196,7 @@ func bodyOf(t testing.TB, response *http.Response) string {
 }
 
 // page asks for a page and returns its HTML.
-func (w *world) page(t testing.TB, line string, headers ...string) string {
+func (w *fixture) page(t testing.TB, line string, headers ...string) string {
 	t.Helper()
 	response := w.ask(t, line, headers...)
 	body := bodyOf(t, response)

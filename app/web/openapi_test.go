@@ -58,7 +58,7 @@ type got struct {
 	contentType, body string
 }
 
-func (w *world) getJSON(t testing.TB, line, body string, headers ...string) got {
+func (w *fixture) getJSON(t testing.TB, line, body string, headers ...string) got {
 	t.Helper()
 	response := w.send(t, line, body, append(headers, "Accept: application/json")...)
 	return got{response.StatusCode, response.Header.Get("Content-Type"), bodyOf(t, response)}
@@ -75,7 +75,7 @@ func hostOf(path string) string {
 func TestOpenAPIDocumentIsTrue(t *testing.T) {
 	t.Parallel()
 	d := readDocument(t)
-	w := newWorld(t, single, nil)
+	w := newFixture(t, single, nil)
 	for path, item := range at[map[string]any](d.root, "paths") {
 		if item.(map[string]any)["get"] == nil {
 			continue
@@ -103,7 +103,7 @@ func TestOpenAPIDocumentsEveryRoute(t *testing.T) {
 	t.Parallel()
 	documented := at[map[string]any](readDocument(t).root, "paths")
 	require.NotEmpty(t, documented)
-	w := newWorld(t, single, nil)
+	w := newFixture(t, single, nil)
 	for _, route := range w.site.router().Routes() {
 		if strings.HasSuffix(route.Path, ".json") && route.Path != "/openapi.json" || route.Method == "POST" {
 			require.True(t, slices.ContainsFunc(documentedPaths(documented), func(path string) bool {
@@ -123,7 +123,7 @@ func documentedPaths(documented map[string]any) (paths []string) {
 func TestOpenAPICompletion(t *testing.T) {
 	t.Parallel()
 	d := readDocument(t)
-	w := newWorld(t, single, nil)
+	w := newFixture(t, single, nil)
 	const path, json = "/subtask/{id}/complete", "Content-Type: application/json"
 	for _, c := range []struct {
 		line, body string

@@ -9,7 +9,7 @@ import (
 
 // BenchmarkPage asks for a tenant's first page of subtasks, without a network.
 func BenchmarkPage(b *testing.B) {
-	w := newWorld(b, single, func(o *Options) {
+	w := newFixture(b, single, func(o *Options) {
 		o.AccessLog = slog.New(slog.DiscardHandler)
 	})
 	for _, bench := range []struct{ name, host, path string }{

@@ -45,7 +45,7 @@ func TestPictures(t *testing.T) {
 // siteToPicture returns the addresses of the running site that a flag names, or of one of its own.
 func siteToPicture(t testing.TB) addresses {
 	if *siteFlag == "" {
-		return newWorld(t, single, nil).serve(t)
+		return newFixture(t, single, nil).serve(t)
 	}
 	_, port, err := net.SplitHostPort(*siteFlag)
 	require.NoError(t, err)

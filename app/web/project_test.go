@@ -12,7 +12,7 @@ type projectListJSON struct {
 	Results []projectJSON
 }
 
-func (w *world) projectsOfList(t testing.TB, host, query string) projectListJSON {
+func (w *fixture) projectsOfList(t testing.TB, host, query string) projectListJSON {
 	t.Helper()
 	var l projectListJSON
 	require.NoError(t, json.Unmarshal([]byte(w.page(t, "GET "+host+" /projects.json"+query)), &l))
@@ -22,7 +22,7 @@ func (w *world) projectsOfList(t testing.TB, host, query string) projectListJSON
 func TestProjectsShowTheirProgress(t *testing.T) {
 	t.Parallel()
 	for _, configuration := range configurations {
-		w := newWorld(t, configuration, nil)
+		w := newFixture(t, configuration, nil)
 		w.send(t, "POST tenant-0.localhost /subtask/36/complete", "complete=true", form) // of project 2
 		l := w.projectsOfList(t, "tenant-0.localhost", "")
 		require.Equal(t, int64(3), l.Count)
@@ -37,7 +37,7 @@ func TestProjectsShowTheirProgress(t *testing.T) {
 
 func TestProjectsOrderAndSearch(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, single, nil)
+	w := newFixture(t, single, nil)
 	ids := func(query string) (ids []int64) {
 		for _, r := range w.projectsOfList(t, "tenant-0.localhost", query).Results {
 			ids = append(ids, r.ID)

@@ -37,7 +37,7 @@ func TestPrefersJSON(t *testing.T) {
 
 func TestPagesHaveTagsAndAreNotSentTwice(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, single, nil)
+	w := newFixture(t, single, nil)
 	for _, path := range []string{"/subtasks/", "/subtasks.json", "/projects/", "/openapi.json", assetURL("pico.css"), "/static/tenanted.css"} {
 		first := w.ask(t, "GET tenant-0.localhost "+path)
 		tag := first.Header.Get("ETag")
@@ -62,7 +62,7 @@ func TestPagesHaveTagsAndAreNotSentTwice(t *testing.T) {
 // The first view is the page and whatever it loads, as a browser gets it.
 func TestFirstViewIsLight(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, single, nil)
+	w := newFixture(t, single, nil)
 	page := w.page(t, "GET tenant-0.localhost /subtasks/?size=100")
 	paths := []string{"/subtasks/?size=100"}
 	for _, match := range regexp.MustCompile(`<link rel="(?:icon|stylesheet)" href="([^"]*)"`).FindAllStringSubmatch(page, -1) {
@@ -88,7 +88,7 @@ func TestFirstViewIsLight(t *testing.T) {
 
 func TestNoPageHasAScriptOrAStyleOfItsOwn(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, single, nil)
+	w := newFixture(t, single, nil)
 	for _, line := range []string{"GET tenant-0.localhost /subtasks/", "GET tenant-0.localhost /projects/", "GET localhost /tenants/", "GET localhost /subtasks/"} {
 		page := w.page(t, line)
 		for _, forbidden := range []string{"<script", "<style", " style=", "javascript:", " onclick", "http://", "https://"} {
@@ -99,7 +99,7 @@ func TestNoPageHasAScriptOrAStyleOfItsOwn(t *testing.T) {
 
 func TestStaticFiles(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, single, nil)
+	w := newFixture(t, single, nil)
 	for name := range assets {
 		response := w.ask(t, "GET 127.0.0.1 /static/"+name)
 		require.Equal(t, 200, response.StatusCode)
@@ -112,8 +112,8 @@ func TestStaticFiles(t *testing.T) {
 
 func TestMetricsAreOnTheBareDomainOnly(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, 404, newWorld(t, single, nil).ask(t, "GET localhost /metrics").StatusCode)
-	w := newWorld(t, single, func(o *Options) { o.Metrics = prometheus.NewRegistry() })
+	require.Equal(t, 404, newFixture(t, single, nil).ask(t, "GET localhost /metrics").StatusCode)
+	w := newFixture(t, single, func(o *Options) { o.Metrics = prometheus.NewRegistry() })
 	w.ask(t, "GET tenant-0.localhost /subtasks/")
 	w.ask(t, "GET tenant-0.localhost /nope/1")
 	w.ask(t, "BREW tenant-0.localhost /subtasks/")

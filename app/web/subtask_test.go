@@ -17,13 +17,13 @@ import (
 
 func TestTenantPageIsTheSameInEveryConfiguration(t *testing.T) {
 	t.Parallel()
-	var worlds []*world
+	var fixtures []*fixture
 	for _, configuration := range configurations {
-		worlds = append(worlds, newWorld(t, configuration, nil))
+		fixtures = append(fixtures, newFixture(t, configuration, nil))
 	}
 	for _, path := range []string{"/subtasks/", "/subtasks/11/", "/subtasks/?q=chapter&sort=newest", "/projects/", "/subtasks.json"} {
-		want := worlds[0].page(t, "GET tenant-0.localhost:8080 "+path)
-		for _, w := range worlds {
+		want := fixtures[0].page(t, "GET tenant-0.localhost:8080 "+path)
+		for _, w := range fixtures {
 			require.Equal(t, want, w.page(t, "GET tenant-0.localhost:8080 "+path))
 			require.NotContains(t, want, w.db.Name)
 		}
@@ -39,7 +39,7 @@ type list struct {
 	Results []subtaskJSON
 }
 
-func (w *world) list(t testing.TB, host, path string) list {
+func (w *fixture) list(t testing.TB, host, path string) list {
 	t.Helper()
 	var l list
 	require.NoError(t, json.Unmarshal([]byte(w.page(t, "GET "+host+" "+path)), &l))
@@ -55,7 +55,7 @@ func (l list) labels() (labels []string) {
 
 func TestThePageShowsWhatTheOriginalShows(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, single, nil)
+	w := newFixture(t, single, nil)
 	page := w.page(t, "GET tenant-0.localhost /subtasks/")
 	require.Contains(t, page, "<h1>Subtasks</h1>")
 	var columns []string
@@ -78,7 +78,7 @@ func TestThePageShowsWhatTheOriginalShows(t *testing.T) {
 func TestPagesFollowOneAnother(t *testing.T) {
 	t.Parallel()
 	for _, configuration := range configurations {
-		w := newWorld(t, configuration, nil)
+		w := newFixture(t, configuration, nil)
 		var seen []string
 		for next := "/subtasks.json?size=25&sort=task"; next != ""; {
 			l := w.list(t, "tenant-0.localhost", next)
@@ -98,7 +98,7 @@ func TestPagesFollowOneAnother(t *testing.T) {
 
 func TestOrderIsByNameThenID(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, single, nil)
+	w := newFixture(t, single, nil)
 	results := w.list(t, "tenant-0.localhost", "/subtasks.json?size=100").Results
 	for i := 1; i < len(results); i++ {
 		a, b := results[i-1], results[i]
@@ -111,7 +111,7 @@ func TestOrderIsByNameThenID(t *testing.T) {
 
 func TestAllTenantsListIsOverAllAndReadOnly(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, single, nil)
+	w := newFixture(t, single, nil)
 	l := w.list(t, "localhost:8080", "/subtasks.json?size=100")
 	require.Equal(t, int64(105+35), l.Count)
 	for i := 1; i < len(l.Results); i++ {
@@ -127,7 +127,7 @@ func TestAllTenantsListIsOverAllAndReadOnly(t *testing.T) {
 // A search is for the beginnings of words, in a tenant's list as over all tenants. Whatever else is typed finds nothing.
 func TestSearchIsForBeginningsOfWords(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, single, nil)
+	w := newFixture(t, single, nil)
 	for _, host := range []string{"localhost", "tenant-0.localhost"} {
 		all := w.list(t, host, "/subtasks.json").Count
 		twelve := w.list(t, host, "/subtasks.json?q=12").Count
@@ -147,7 +147,7 @@ func TestSearchIsForBeginningsOfWords(t *testing.T) {
 
 func TestFilters(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, databases, nil)
+	w := newFixture(t, databases, nil)
 	count := func(query string) int64 { return w.list(t, "tenant-0.localhost", "/subtasks.json?"+query).Count }
 	require.Equal(t, int64(105), count("status=open")+count("status=done"))
 	require.Equal(t, int64(35), count("project=2"))
@@ -165,7 +165,7 @@ func TestFilters(t *testing.T) {
 
 func TestBadValuesSayWhatIsAllowed(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, single, nil)
+	w := newFixture(t, single, nil)
 	for query, want := range map[string]struct {
 		status int
 		text   string
@@ -197,7 +197,7 @@ func TestBadValuesSayWhatIsAllowed(t *testing.T) {
 
 const form = "Content-Type: application/x-www-form-urlencoded"
 
-func (w *world) isComplete(t testing.TB, tenant int, id int64) bool {
+func (w *fixture) isComplete(t testing.TB, tenant int, id int64) bool {
 	t.Helper()
 	var row models.Subtask
 	db := w.gorm.WithContext(scopes.WithTenant(t.Context(), w.tenants[tenant]))
@@ -208,7 +208,7 @@ func (w *world) isComplete(t testing.TB, tenant int, id int64) bool {
 func TestMarkingDoneLeadsBackToTheView(t *testing.T) {
 	t.Parallel()
 	for _, configuration := range configurations {
-		w := newWorld(t, configuration, nil)
+		w := newFixture(t, configuration, nil)
 		require.False(t, w.isComplete(t, 0, 1))
 		done := w.send(t, "POST tenant-0.localhost /subtask/1/complete?page=2&row=20&size=25&sort=task", "complete=true", form, "Sec-Fetch-Site: same-origin")
 		require.Equal(t, http.StatusSeeOther, done.StatusCode)
@@ -230,7 +230,7 @@ func TestMarkingDoneLeadsBackToTheView(t *testing.T) {
 
 func TestMarkingDoneOnTheLastPageThatThenIsGone(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, single, nil)
+	w := newFixture(t, single, nil)
 	l := w.list(t, "tenant-0.localhost", "/subtasks.json?status=open&project=1&page=last")
 	require.Len(t, l.Results, 3)
 	for i, r := range l.Results {
@@ -248,7 +248,7 @@ func TestMarkingDoneOnTheLastPageThatThenIsGone(t *testing.T) {
 func TestMarkingDoneRefusesWhatIsNotTheTenants(t *testing.T) {
 	t.Parallel()
 	for _, configuration := range configurations {
-		w := newWorld(t, configuration, nil)
+		w := newFixture(t, configuration, nil)
 		const ofTenant0 = 105 // tenant-1 has 35
 		for body, status := range map[string]int{"complete=true": 404, "complete=perhaps": 400, "": 400} {
 			response := w.send(t, fmt.Sprintf("POST tenant-1.localhost /subtask/%d/complete", ofTenant0), body, form)
@@ -267,7 +267,7 @@ func TestMarkingDoneRefusesWhatIsNotTheTenants(t *testing.T) {
 // A form and a JSON document may say it, in words that leave no doubt.
 func TestWhatMarkingDoneTakes(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, single, nil)
+	w := newFixture(t, single, nil)
 	for _, c := range []struct {
 		kind, body string
 		status     int
@@ -298,7 +298,7 @@ func TestWhatMarkingDoneTakes(t *testing.T) {
 
 func TestMadeUpFlashShowsNothing(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, single, nil)
+	w := newFixture(t, single, nil)
 	plain := w.page(t, "GET tenant-1.localhost /subtasks/")
 	for _, value := range []string{"105.true", "x.true", "1.maybe", "", "1", "-1.false", url.QueryEscape("<b>.true")} {
 		require.Equal(t, plain, w.page(t, "GET tenant-1.localhost /subtasks/", "Cookie: flash="+value), value)

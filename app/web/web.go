@@ -70,7 +70,7 @@ type Options struct {
 	// MaxPerTenant bounds the requests of one tenant that are worked on at once; more of them wait, for
 	// MaxWait at most. Default: 16.
 	MaxPerTenant int
-	// MaxWait is how long a request waits for its tenant's turn before it is refused with a 503.
+	// MaxWait is how long a request waits for one of its tenant's slots before it is refused with a 503.
 	// Default: 2 s.
 	MaxWait time.Duration
 	// Timeout ends the work on a request, and before that the lookup of its tenant. Default: 10 s.
@@ -120,7 +120,7 @@ type site struct {
 	Options
 	resolve     tenanthttp.Middleware
 	crossOrigin *http.CrossOriginProtection
-	gates       *gates
+	limiter     *limiter
 	metrics     *metrics
 }
 
@@ -150,7 +150,7 @@ func newSite(options Options) (*site, error) {
 		Options:     o,
 		resolve:     tenanthttp.Middleware{Source: source, Directory: bounded{o.Directory, o.Timeout}, Optional: true},
 		crossOrigin: http.NewCrossOriginProtection(),
-		gates:       newGates(o.MaxRequests, o.MaxPerTenant, o.MaxWait),
+		limiter:     newLimiter(o.MaxRequests, o.MaxPerTenant, o.MaxWait),
 		metrics:     m,
 	}, nil
 }
@@ -169,7 +169,7 @@ func (s *site) router() *gin.Engine {
 
 	get(r.Group("", s.tenant), "/metrics", s.handle(s.showMetrics))
 
-	inside := []gin.HandlerFunc{s.limit, s.tenant, s.sameOrigin, s.takeTurn}
+	inside := []gin.HandlerFunc{s.limit, s.tenant, s.sameOrigin, s.acquireSlot}
 	r.NoRoute(append(inside, s.handle(s.notFound))...)
 	r.NoMethod(append(inside, s.handle(s.methodNotAllowed))...)
 	s.pages(r.Group("", inside...))

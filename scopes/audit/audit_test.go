@@ -31,7 +31,7 @@ const safeDefects = `
 
 func TestFixMendsWhatIsSafe(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newFixture(t)
 	w.Exec(t, testpg.Owner, safeDefects)
 	before := w.audit(t, audit.Config{})
 	for _, c := range before.Defects() {
@@ -51,7 +51,7 @@ func TestFixMendsWhatIsSafe(t *testing.T) {
 // TestFixLeavesTheRestAlone: what may break somebody else's program is for a person to decide.
 func TestFixLeavesTheRestAlone(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newFixture(t)
 	w.Exec(t, testpg.Superuser, `create role {run}_group; grant {run}_group to {run};
 		create policy support on tasks to {run}_group using (true); grant truncate on tasks to {run}_group;
 		alter table users add unique (email); grant select on users to public; grant test_owner to {run}_group`)
@@ -67,7 +67,7 @@ func TestFixLeavesTheRestAlone(t *testing.T) {
 // TestMendedTablesKeepTenantsApart looks at rows instead of catalogs.
 func TestMendedTablesKeepTenantsApart(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newFixture(t)
 	w.Exec(t, testpg.Owner, "insert into accounts (id, slug, name) values (1, 'a', 'A'), (2, 'b', 'B')")
 	w.Exec(t, testpg.Owner, "alter policy tenant on accounts using (true)")
 	conn := w.Connect(t, w.runtime)
@@ -89,7 +89,7 @@ func visible(t *testing.T, conn *pgx.Conn, tenant string) (count int) {
 
 func TestFixIsAllOrNothing(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newFixture(t)
 	w.Exec(t, testpg.Owner, "alter table tasks disable row level security; alter table users disable row level security")
 	report := w.audit(t, audit.Config{})
 	for i := range report.Checks {
@@ -105,7 +105,7 @@ func TestFixIsAllOrNothing(t *testing.T) {
 
 func TestFixRefusesAnotherDatabase(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newFixture(t)
 	report := w.audit(t, audit.Config{})
 	report.Database = "elsewhere"
 	_, err := audit.Fix(t.Context(), w.Connect(t, testpg.Owner), report)
@@ -114,7 +114,7 @@ func TestFixRefusesAnotherDatabase(t *testing.T) {
 
 func TestPlacements(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newFixture(t)
 	w.Exec(t, testpg.Owner, "create schema \"tenant-1\"; create schema left_behind")
 	for _, schema := range []string{`"tenant-1"`, "left_behind"} {
 		w.Exec(t, testpg.Owner, "set search_path = "+schema+";"+tenantTables(t)+strings.ReplaceAll(grants, "public", schema)+"reset search_path")
@@ -141,7 +141,7 @@ func TestPlacements(t *testing.T) {
 // TestOwnersConnection: the owner sees all but the plan, which takes the runtime role's place.
 func TestOwnersConnection(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newFixture(t)
 	report := w.auditAs(t, testpg.Owner, audit.Config{})
 	require.True(t, report.InForce())
 	require.Contains(t, found(report, audit.NotChecked), "plan-index")
@@ -156,7 +156,7 @@ func TestOwnersConnection(t *testing.T) {
 
 func TestRuntimeIsTheConnectionsByDefault(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newFixture(t)
 	report, err := audit.Run(t.Context(), w.Connect(t, testpg.Owner), audit.Config{Models: models.All()}, "public")
 	require.NoError(t, err)
 	require.Equal(t, testpg.Owner, report.Runtime)
@@ -166,7 +166,7 @@ func TestRuntimeIsTheConnectionsByDefault(t *testing.T) {
 // TestTenantOfTheConnection: what the catalogs do not show.
 func TestTenantOfTheConnection(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newFixture(t)
 	config := w.Config(w.runtime)
 	config.RuntimeParams["app.tenant_id"] = "1"
 	config.RuntimeParams["row_security"] = "off"
@@ -194,7 +194,7 @@ func TestStartup(t *testing.T) {
 	} {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
+			w := newFixture(t)
 			d.plant(t, w)
 			report, err := audit.Startup(t.Context(), w.Connect(t, w.runtime), audit.Config{Models: models.All()}, "public")
 			require.NoError(t, err)
@@ -230,7 +230,7 @@ func (*counter) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData)
 
 func TestStartupIsThreeQueries(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newFixture(t)
 	config, count := w.Config(w.runtime), &counter{}
 	config.Tracer = count
 	conn, err := pgx.ConnectConfig(t.Context(), config)
@@ -243,7 +243,7 @@ func TestStartupIsThreeQueries(t *testing.T) {
 
 func TestRefusedConfigurations(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newFixture(t)
 	conn := w.Connect(t, w.runtime)
 	for name, c := range map[string]struct {
 		cfg     audit.Config
@@ -262,7 +262,7 @@ func TestRefusedConfigurations(t *testing.T) {
 
 func TestText(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newFixture(t)
 	var text bytes.Buffer
 	require.NoError(t, audit.WriteText(&text, w.audit(t, audit.Config{})))
 	for _, layer := range []string{"row-level security", "keys", "query plan"} {
@@ -282,7 +282,7 @@ func TestText(t *testing.T) {
 
 func TestJSON(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newFixture(t)
 	w.Exec(t, testpg.Owner, "alter table tasks disable row level security")
 	report := w.audit(t, audit.Config{})
 	var out bytes.Buffer

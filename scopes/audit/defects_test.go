@@ -299,7 +299,7 @@ func TestDefects(t *testing.T) {
 	for _, d := range defects {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
+			w := newFixture(t)
 			d.plant(t, w)
 			report := d.run(t, w)
 			require.ElementsMatch(t, d.want, found(report, audit.Defect), "%+v", report.Defects())
@@ -317,7 +317,7 @@ func TestDefects(t *testing.T) {
 	}
 }
 
-func (d defect) plant(t *testing.T, w world) {
+func (d defect) plant(t *testing.T, w fixture) {
 	by := d.as
 	if by == "" {
 		by = testpg.Owner
@@ -328,7 +328,7 @@ func (d defect) plant(t *testing.T, w world) {
 	w.Exec(t, by, d.sql)
 }
 
-func (d defect) run(t *testing.T, w world) audit.Report {
+func (d defect) run(t *testing.T, w fixture) audit.Report {
 	as := w.runtime
 	if d.audit != nil {
 		as = d.audit()
@@ -337,7 +337,7 @@ func (d defect) run(t *testing.T, w world) audit.Report {
 }
 
 // applyAll applies every fix as superuser, and reports whether a comment leaves some of it to a person.
-func (w world) applyAll(t *testing.T, r audit.Report) (byHand bool) {
+func (w fixture) applyAll(t *testing.T, r audit.Report) (byHand bool) {
 	done := map[string]bool{}
 	for _, c := range r.Defects() {
 		byHand = byHand || strings.Contains(c.Fix, "--")

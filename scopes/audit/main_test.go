@@ -20,8 +20,8 @@ import (
 
 func TestMain(m *testing.M) { testpg.Main(m) }
 
-// world is a database with a runtime role of its own: most defects of a role are the whole server's.
-type world struct {
+// fixture is a database with a runtime role of its own: most defects of a role are the whole server's.
+type fixture struct {
 	*testpg.DB
 	runtime string
 	admin   *pgx.Conn // the superuser's
@@ -29,11 +29,11 @@ type world struct {
 
 var made atomic.Int64
 
-// newWorld returns the application's tables with what the runtime role needs, and nothing more.
-func newWorld(t *testing.T) world {
+// newFixture returns the application's tables with what the runtime role needs, and nothing more.
+func newFixture(t *testing.T) fixture {
 	t.Helper()
 	tables := tenantTables(t)
-	w := emptyWorld(t, "audit_app", func(ctx context.Context, conn *pgx.Conn) error {
+	w := emptyFixture(t, "audit_app", func(ctx context.Context, conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, tables)
 		return err
 	}, tables)
@@ -44,9 +44,9 @@ func newWorld(t *testing.T) world {
 const grants = `grant usage on schema public to {run};
 	grant select, insert, update, delete on accounts, users, projects, tasks, subtasks to {run};`
 
-func emptyWorld(t *testing.T, key string, build func(context.Context, *pgx.Conn) error, inputs ...string) world {
+func emptyFixture(t *testing.T, key string, build func(context.Context, *pgx.Conn) error, inputs ...string) fixture {
 	t.Helper()
-	w := world{runtime: fmt.Sprintf("audit_%d_%d", os.Getpid(), made.Add(1))}
+	w := fixture{runtime: fmt.Sprintf("audit_%d_%d", os.Getpid(), made.Add(1))}
 	t.Cleanup(func() { // after the database is gone, and with it what the role owns there
 		w.onServer(t, w.sql("drop owned by {run} cascade; drop role {run}; drop role if exists {run}_group"))
 	})
@@ -57,14 +57,14 @@ func emptyWorld(t *testing.T, key string, build func(context.Context, *pgx.Conn)
 }
 
 // Exec runs SQL in the place of a role, over the one connection that there is for it.
-func (w world) Exec(t *testing.T, role, sql string) {
+func (w fixture) Exec(t *testing.T, role, sql string) {
 	t.Helper()
 	_, err := w.admin.Exec(t.Context(), "set role "+role+";"+w.sql(sql)+"; reset role")
 	require.NoError(t, err)
 }
 
 // onServer runs SQL as superuser, connected to no test's database.
-func (w world) onServer(t *testing.T, sql string) {
+func (w fixture) onServer(t *testing.T, sql string) {
 	config := w.Config(testpg.Superuser)
 	config.Database = "postgres"
 	conn, err := pgx.ConnectConfig(context.Background(), config)
@@ -75,7 +75,7 @@ func (w world) onServer(t *testing.T, sql string) {
 }
 
 // sql fills in {run}, the runtime role, and {db}, the database.
-func (w world) sql(text string) string {
+func (w fixture) sql(text string) string {
 	r := strings.NewReplacer("{run}", w.runtime)
 	if w.DB != nil {
 		r = strings.NewReplacer("{run}", w.runtime, "{db}", w.Name)
@@ -84,12 +84,12 @@ func (w world) sql(text string) string {
 }
 
 // audit runs the audit of schema public, or of the given ones, as the runtime role.
-func (w world) audit(t *testing.T, cfg audit.Config, schemas ...string) audit.Report {
+func (w fixture) audit(t *testing.T, cfg audit.Config, schemas ...string) audit.Report {
 	t.Helper()
 	return w.auditAs(t, w.runtime, cfg, schemas...)
 }
 
-func (w world) auditAs(t *testing.T, role string, cfg audit.Config, schemas ...string) audit.Report {
+func (w fixture) auditAs(t *testing.T, role string, cfg audit.Config, schemas ...string) audit.Report {
 	t.Helper()
 	if cfg.Models == nil {
 		cfg.Models = models.All()

@@ -80,8 +80,8 @@ func strangers() audit.Config {
 	}
 }
 
-func newStrangersWorld(t *testing.T) world {
-	w := emptyWorld(t, "audit_stranger", func(ctx context.Context, conn *pgx.Conn) error {
+func newStrangersFixture(t *testing.T) fixture {
+	w := emptyFixture(t, "audit_stranger", func(ctx context.Context, conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, strangersTables)
 		return err
 	})
@@ -111,7 +111,7 @@ func TestStranger(t *testing.T) {
 	} {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
-			w := newStrangersWorld(t)
+			w := newStrangersFixture(t)
 			d.plant(t, w)
 			report := w.audit(t, strangers())
 			require.ElementsMatch(t, d.want, found(report, audit.Defect), "%+v", report.Defects())
@@ -122,7 +122,7 @@ func TestStranger(t *testing.T) {
 // TestStrangerFixed has the safe fixes applied where names need quotes.
 func TestStrangerFixed(t *testing.T) {
 	t.Parallel()
-	w := newStrangersWorld(t)
+	w := newStrangersFixture(t)
 	w.Exec(t, testpg.Owner, `drop policy p on app_invoice; alter table app_invoice disable row level security;
 		alter policy p on billing.lines using (true); grant truncate on billing.lines to {run}`)
 	applied, err := audit.Fix(t.Context(), w.Connect(t, testpg.Owner), w.audit(t, strangers()))

@@ -3,6 +3,7 @@ package registry
 import (
 	"container/list"
 	"context"
+	"database/sql/driver"
 	"slices"
 	"sync"
 	"time"
@@ -20,22 +21,34 @@ type pool struct {
 
 	mu       sync.Mutex
 	closed   bool
-	shelves  map[target]*shelf
+	buckets  map[target]*bucket
 	returned *list.List    // all *conn, in use or idle, the least recently returned first
 	open     int           // connections that are there or being opened
 	openTook time.Duration // how long the last one took to open
 }
 
-// shelf holds what there is for one target.
-type shelf struct {
+// bucket holds the connections to one target.
+type bucket struct {
 	idle    []*conn // the most recently used last
 	inUse   int     // those being opened included
 	waiting []chan *conn
 }
 
+// sessionConn is a connection of scopes/session.
+type sessionConn interface {
+	driver.Conn
+	driver.ConnBeginTx
+	driver.ExecerContext
+	driver.QueryerContext
+	driver.Pinger
+	driver.SessionResetter
+	driver.Validator
+	Lost() bool
+}
+
 // conn is a connection to one target.
 type conn struct {
-	*session.Conn
+	sessionConn
 	target target
 	place  *list.Element // in pool.returned
 	idle   bool
@@ -46,7 +59,7 @@ func newPool(max int, maxIdle time.Duration, connector func(target) *session.Con
 	p := &pool{
 		max: max, maxIdle: maxIdle, connector: connector,
 		stop:     make(chan struct{}),
-		shelves:  map[target]*shelf{},
+		buckets:  map[target]*bucket{},
 		returned: list.New(),
 	}
 	go p.expire()
@@ -81,7 +94,7 @@ func (p *pool) get(ctx context.Context, t target) (*conn, error) {
 func (p *pool) take(t target) (c *conn, handover chan *conn, patience time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := p.shelf(t)
+	s := p.bucket(t)
 	full := p.open >= p.max
 	if n := len(s.idle); n > 0 {
 		c = s.idle[n-1]
@@ -89,7 +102,7 @@ func (p *pool) take(t target) (c *conn, handover chan *conn, patience time.Durat
 		c = p.oldest(func(c *conn) bool { return c.target.reaches(t) })
 	}
 	if c != nil {
-		p.lend(c, t)
+		p.acquire(c, t)
 		return c, nil, 0
 	}
 	if full && s.inUse > 0 {
@@ -111,7 +124,7 @@ func (p *pool) await(ctx context.Context, t target, handover chan *conn, patienc
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := p.shelf(t)
+	s := p.bucket(t)
 	s.waiting = slices.DeleteFunc(s.waiting, func(w chan *conn) bool { return w == handover })
 	p.tidy(t, s)
 	select {
@@ -137,7 +150,7 @@ func (p *pool) connect(ctx context.Context, t target) (*conn, error) {
 		return nil, err
 	}
 	p.openTook = time.Since(began)
-	c := &conn{Conn: inner.(*session.Conn), target: t}
+	c := &conn{sessionConn: inner.(sessionConn), target: t}
 	c.place = p.returned.PushBack(c)
 	return c, nil
 }
@@ -146,7 +159,7 @@ func (p *pool) connect(ctx context.Context, t target) (*conn, error) {
 func (p *pool) makeRoom(t target) (evicted *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.shelf(t).inUse++
+	p.bucket(t).inUse++
 	p.open++
 	if p.open <= p.max {
 		return nil
@@ -168,7 +181,7 @@ func (p *pool) put(c *conn) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := p.shelf(c.target)
+	s := p.bucket(c.target)
 	if p.closed {
 		p.returned.Remove(c.place)
 		p.release(c.target)
@@ -238,10 +251,10 @@ func (p *pool) stats() (open int, databases map[string]DatabaseStats) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	databases = map[string]DatabaseStats{}
-	for t, shelf := range p.shelves {
+	for t, bucket := range p.buckets {
 		s := databases[t.database]
-		s.InUse += shelf.inUse
-		s.Idle += len(shelf.idle)
+		s.InUse += bucket.inUse
+		s.Idle += len(bucket.idle)
 		databases[t.database] = s
 	}
 	return p.open, databases
@@ -249,25 +262,25 @@ func (p *pool) stats() (open int, databases map[string]DatabaseStats) {
 
 // The following are called with the lock held.
 
-func (p *pool) shelf(t target) *shelf {
-	s := p.shelves[t]
+func (p *pool) bucket(t target) *bucket {
+	s := p.buckets[t]
 	if s == nil {
-		s = &shelf{}
-		p.shelves[t] = s
+		s = &bucket{}
+		p.buckets[t] = s
 	}
 	return s
 }
 
-// tidy drops a shelf with nothing on it, so that a database that nobody asks for any more costs nothing.
-func (p *pool) tidy(t target, s *shelf) {
+// tidy drops an empty bucket, so that a database that nobody asks for any more costs nothing.
+func (p *pool) tidy(t target, s *bucket) {
 	if len(s.idle) == 0 && s.inUse == 0 && len(s.waiting) == 0 {
-		delete(p.shelves, t)
+		delete(p.buckets, t)
 	}
 }
 
 // release counts a connection to t, no longer in use, as gone.
 func (p *pool) release(t target) {
-	s := p.shelf(t)
+	s := p.bucket(t)
 	s.inUse--
 	p.open--
 	p.tidy(t, s)
@@ -283,10 +296,10 @@ func (p *pool) oldest(fits func(*conn) bool) *conn {
 	return nil
 }
 
-// lend counts an idle connection as in use for t.
-func (p *pool) lend(c *conn, t target) {
-	p.shelf(t).inUse++
-	p.unshelve(c)
+// acquire takes an idle connection into use for t.
+func (p *pool) acquire(c *conn, t target) {
+	p.bucket(t).inUse++
+	p.unlist(c)
 	c.idle, c.target = false, t
 }
 
@@ -294,11 +307,11 @@ func (p *pool) lend(c *conn, t target) {
 func (p *pool) remove(c *conn) {
 	p.returned.Remove(c.place)
 	p.open--
-	p.unshelve(c)
+	p.unlist(c)
 }
 
-func (p *pool) unshelve(c *conn) {
-	s := p.shelf(c.target)
+func (p *pool) unlist(c *conn) {
+	s := p.bucket(c.target)
 	s.idle = slices.DeleteFunc(s.idle, func(other *conn) bool { return other == c })
 	p.tidy(c.target, s)
 }

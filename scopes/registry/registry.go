@@ -71,7 +71,7 @@ func Open(config Config) (*Registry, error) {
 	r.pool = newPool(config.MaxConns, config.MaxIdleTime, r.connector)
 	r.db = sql.OpenDB(connector{r})
 	r.db.SetMaxOpenConns(config.MaxConns)
-	r.db.SetMaxIdleConns(config.MaxConns) // handles without a connection, which cost nothing
+	r.db.SetMaxIdleConns(config.MaxConns) // routed connections without a connection, which cost nothing
 	return r, nil
 }
 
@@ -102,7 +102,7 @@ func (r *Registry) Close() error {
 // Stats describes the registry's connections at one moment.
 type Stats struct {
 	// DBStats are database/sql's figures over all databases: MaxOpenConnections, InUse, WaitCount,
-	// WaitDuration. Its Idle and OpenConnections count handles, not connections.
+	// WaitDuration. Its Idle and OpenConnections count routed connections, not connections.
 	sql.DBStats
 	// Open is the number of connections to the server, in use and idle.
 	Open int

@@ -35,7 +35,7 @@ func BenchmarkRoute(b *testing.B) {
 		require.NoError(b, err)
 		defer r.Close()
 		bind := func(h any) error {
-			_, err := h.(*handle).bind(ctx)
+			_, err := h.(*routedConn).bind(ctx)
 			return err
 		}
 		b.ReportAllocs()

@@ -9,7 +9,7 @@ type Attack struct {
 	// Limit says why no layer can stop the attack, in words for people. Empty for all others.
 	Limit string
 
-	run func(*Attempt) error
+	run func(*attackRun) error
 }
 
 // Attacks returns all attacks, in the order in which they are made.

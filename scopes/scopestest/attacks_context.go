@@ -12,38 +12,38 @@ import (
 
 // contextAttacks confuse whose work is being done. In those that begin as B, A comes after and must get nothing.
 var contextAttacks = []Attack{
-	{Name: "context/no-tenant-read", run: func(x *Attempt) error { return x.find(x.none()) }},
-	{Name: "context/no-tenant-raw", run: func(x *Attempt) error { return x.scan(x.none().Raw(x.sql("select * from {child}"))) }},
-	{Name: "context/no-tenant-update", run: func(x *Attempt) error {
+	{Name: "context/no-tenant-read", run: func(x *attackRun) error { return x.find(x.none()) }},
+	{Name: "context/no-tenant-raw", run: func(x *attackRun) error { return x.scan(x.none().Raw(x.sql("select * from {child}"))) }},
+	{Name: "context/no-tenant-update", run: func(x *attackRun) error {
 		return x.did(x.none().Model(x.child.one()).Where(x.child.byID(x.victim())).Updates(x.set()))
 	}},
-	{Name: "context/no-tenant-delete", run: func(x *Attempt) error {
+	{Name: "context/no-tenant-delete", run: func(x *attackRun) error {
 		return x.did(x.none().Delete(x.child.withID(x.victim(), true)))
 	}},
-	{Name: "context/no-tenant-create", run: func(x *Attempt) error {
+	{Name: "context/no-tenant-create", run: func(x *attackRun) error {
 		row := x.child.set(x.fresh(), x.child.tenant, int64(x.b.tenant.ID))
 		return x.did(x.none().Create(x.child.set(row, x.foreignKey, x.parent.idOf(x.victimParent()))))
 	}},
-	{Name: "context/no-tenant-raw-write", run: func(x *Attempt) error {
+	{Name: "context/no-tenant-raw-write", run: func(x *attackRun) error {
 		return x.did(x.none().Exec(x.sql("delete from {child} where {id} = {bid}")))
 	}},
-	{Name: "context/tenant-zero", run: func(x *Attempt) error { return x.find(x.as(x.tenant(0))) }},
-	{Name: "context/tenant-negative", run: func(x *Attempt) error { return x.find(x.as(x.tenant(-1))) }},
-	{Name: "context/tenant-unknown", run: func(x *Attempt) error { return x.scan(x.as(x.tenant(1 << 40)).Table(x.child.Table)) }},
-	{Name: "context/built-by-b-run-by-a", run: func(x *Attempt) error {
+	{Name: "context/tenant-zero", run: func(x *attackRun) error { return x.find(x.as(x.tenant(0))) }},
+	{Name: "context/tenant-negative", run: func(x *attackRun) error { return x.find(x.as(x.tenant(-1))) }},
+	{Name: "context/tenant-unknown", run: func(x *attackRun) error { return x.scan(x.as(x.tenant(1 << 40)).Table(x.child.Table)) }},
+	{Name: "context/built-by-b-run-by-a", run: func(x *attackRun) error {
 		return x.find(x.as(x.b.tenant).Where(x.child.isCanary()).WithContext(x.context(x.a.tenant)))
 	}},
-	{Name: "context/used-by-b-run-by-a", run: func(x *Attempt) error {
+	{Name: "context/used-by-b-run-by-a", run: func(x *attackRun) error {
 		used := x.as(x.b.tenant).Model(x.child.one()).Where(x.child.isCanary())
 		if err := used.Find(x.child.many()).Error; err != nil {
 			return err
 		}
 		return x.find(used.WithContext(x.context(x.a.tenant)))
 	}},
-	{Name: "context/built-by-b-run-by-none", run: func(x *Attempt) error {
+	{Name: "context/built-by-b-run-by-none", run: func(x *attackRun) error {
 		return x.find(x.as(x.b.tenant).Where(x.child.isCanary()).WithContext(x.ctx))
 	}},
-	{Name: "context/goroutine-without-context", run: func(x *Attempt) (err error) {
+	{Name: "context/goroutine-without-context", run: func(x *attackRun) (err error) {
 		var wait sync.WaitGroup
 		wait.Go(func() {
 			defer func() { err = errors.Join(err, recovered(recover())) }()
@@ -52,9 +52,9 @@ var contextAttacks = []Attack{
 		wait.Wait()
 		return err
 	}},
-	{Name: "context/filter-for-b", run: func(x *Attempt) error { return x.find(x.attacker().Scopes(scopes.FilterTenant(x.b.tenant.ID))) }},
+	{Name: "context/filter-for-b", run: func(x *attackRun) error { return x.find(x.attacker().Scopes(scopes.FilterTenant(x.b.tenant.ID))) }},
 	{Name: "context/two-workers", run: twoWorkers},
-	{Name: "context/after-bs-panic", run: func(x *Attempt) error {
+	{Name: "context/after-bs-panic", run: func(x *attackRun) error {
 		func() {
 			defer func() { _ = recover() }()
 			_ = x.as(x.b.tenant).Transaction(func(tx *gorm.DB) error {
@@ -64,11 +64,11 @@ var contextAttacks = []Attack{
 		}()
 		return x.scan(x.attacker().Raw(x.sql("select * from {child}")))
 	}},
-	{Name: "context/after-bs-error", run: func(x *Attempt) error {
+	{Name: "context/after-bs-error", run: func(x *attackRun) error {
 		_ = x.as(x.b.tenant).Transaction(func(tx *gorm.DB) error { return tx.Exec("select 1/0").Error })
 		return x.scan(x.attacker().Raw(x.sql("select * from {child}")))
 	}},
-	{Name: "context/after-bs-cancelled-rows", run: func(x *Attempt) error {
+	{Name: "context/after-bs-cancelled-rows", run: func(x *attackRun) error {
 		ctx, cancel := context.WithCancel(x.context(x.b.tenant))
 		rows, err := x.db.WithContext(ctx).Raw(x.sql("select c.* from {child} c, generate_series(1, 10000)")).Rows()
 		if err == nil {
@@ -79,7 +79,7 @@ var contextAttacks = []Attack{
 		cancel()
 		return x.scan(x.attacker().Raw(x.sql("select * from {child}")))
 	}},
-	{Name: "context/after-bs-cancelled-transaction", run: func(x *Attempt) error {
+	{Name: "context/after-bs-cancelled-transaction", run: func(x *attackRun) error {
 		ctx, cancel := context.WithCancel(x.context(x.b.tenant))
 		tx := x.db.WithContext(ctx).Begin()
 		tx.Take(x.child.one())
@@ -88,38 +88,38 @@ var contextAttacks = []Attack{
 		tx.Rollback()
 		return x.scan(x.attacker().Raw(x.sql("select * from {child}")))
 	}},
-	{Name: "context/after-cross-tenant-work", run: func(x *Attempt) error {
+	{Name: "context/after-cross-tenant-work", run: func(x *attackRun) error {
 		x.db.WithContext(scopes.AllTenants(x.ctx, "scopestest")).Find(x.child.many())
 		return x.scan(x.attacker().Raw(x.sql("select * from {child}")))
 	}},
-	{Name: "context/cross-tenant-in-as-transaction", run: func(x *Attempt) error {
+	{Name: "context/cross-tenant-in-as-transaction", run: func(x *attackRun) error {
 		return x.attacker().Transaction(func(tx *gorm.DB) error {
 			return x.find(tx.WithContext(scopes.AllTenants(tx.Statement.Context, "scopestest")))
 		})
 	}},
-	{Name: "context/cross-tenant-write", run: func(x *Attempt) error {
+	{Name: "context/cross-tenant-write", run: func(x *attackRun) error {
 		db := x.db.WithContext(scopes.AllTenants(x.ctx, "scopestest"))
 		return x.did(db.Model(x.child.one()).Where(x.child.byID(x.victim())).Updates(x.set()))
 	}},
-	{Name: "context/b-in-as-transaction", run: func(x *Attempt) error {
+	{Name: "context/b-in-as-transaction", run: func(x *attackRun) error {
 		return x.attacker().Transaction(func(tx *gorm.DB) error {
 			err := x.did(tx.WithContext(x.context(x.b.tenant)).Exec("select 1"))
 			return errors.Join(err, x.scan(tx.Raw(x.sql("select * from {child}"))))
 		})
 	}},
-	{Name: "context/after-transaction-ended-by-sql", run: func(x *Attempt) error {
+	{Name: "context/after-transaction-ended-by-sql", run: func(x *attackRun) error {
 		return x.attacker().Transaction(func(tx *gorm.DB) error {
 			_ = x.did(tx.Exec("commit"))
 			return x.scan(tx.Raw(x.sql("select * from {child}")))
 		})
 	}},
-	{Name: "context/same-statement-b-then-a", run: func(x *Attempt) error {
+	{Name: "context/same-statement-b-then-a", run: func(x *attackRun) error {
 		for range 3 { // prepared, cached, and used from there
 			x.as(x.b.tenant).Raw(x.sql("select * from {child} where {id} > ?"), 0).Scan(&[]map[string]any{})
 		}
 		return x.scan(x.attacker().Raw(x.sql("select * from {child} where {id} > ?"), 0))
 	}},
-	{Name: "context/prepare-mode-b-then-a", run: func(x *Attempt) error {
+	{Name: "context/prepare-mode-b-then-a", run: func(x *attackRun) error {
 		prepared := x.db.Session(&gorm.Session{PrepareStmt: true})
 		prepared.WithContext(x.context(x.b.tenant)).Raw(x.sql("select * from {child} where {id} > ?"), 0).Scan(&[]map[string]any{})
 		return x.scan(prepared.WithContext(x.context(x.a.tenant)).Raw(x.sql("select * from {child} where {id} > ?"), 0))
@@ -127,12 +127,12 @@ var contextAttacks = []Attack{
 }
 
 // tenant is one who is not there, in A's place.
-func (x *Attempt) tenant(id scopes.TenantID) scopes.Tenant {
+func (x *attackRun) tenant(id scopes.TenantID) scopes.Tenant {
 	return scopes.Tenant{ID: id, Placement: x.a.tenant.Placement}
 }
 
 // twoWorkers has A's and B's work switch on the same few connections.
-func twoWorkers(x *Attempt) error {
+func twoWorkers(x *attackRun) error {
 	var wait sync.WaitGroup
 	var mu sync.Mutex
 	var failed error

@@ -13,38 +13,38 @@ const arbitrarySQL = "who can run arbitrary SQL as the runtime role can name ano
 
 // rawAttacks are SQL that GORM passes on as it is, and SQL injected into it.
 var rawAttacks = []Attack{
-	{Name: "raw/scan", run: func(x *Attempt) error { return x.scan(x.attacker().Raw(x.sql("select * from {child}"))) }},
-	{Name: "raw/find", run: func(x *Attempt) error { return x.find(x.attacker().Raw(x.sql("select * from {child}"))) }},
-	{Name: "raw/by-bs-tenant", run: func(x *Attempt) error {
+	{Name: "raw/scan", run: func(x *attackRun) error { return x.scan(x.attacker().Raw(x.sql("select * from {child}"))) }},
+	{Name: "raw/find", run: func(x *attackRun) error { return x.find(x.attacker().Raw(x.sql("select * from {child}"))) }},
+	{Name: "raw/by-bs-tenant", run: func(x *attackRun) error {
 		return x.scan(x.attacker().Raw(x.sql("select * from {child} where {tenant} = ?"), x.b.tenant.ID))
 	}},
-	{Name: "raw/union", run: func(x *Attempt) error {
+	{Name: "raw/union", run: func(x *attackRun) error {
 		return x.scan(x.attacker().Raw(x.sql("select {text} from {child} where {tenant} = {a} union all select {text} from {child}")))
 	}},
-	{Name: "raw/cte", run: func(x *Attempt) error {
+	{Name: "raw/cte", run: func(x *attackRun) error {
 		return x.scan(x.attacker().Raw(x.sql("with stolen as (select * from {child}) select * from stolen")))
 	}},
-	{Name: "raw/row", run: func(x *Attempt) error {
+	{Name: "raw/row", run: func(x *attackRun) error {
 		var text string
 		err := x.attacker().Raw(x.sql("select min({text}) from {child} where {tenant} <> {a}")).Row().Scan(&nullable{&text})
 		x.saw(text, err)
 		return err
 	}},
-	{Name: "raw/database-sql", run: func(x *Attempt) error {
+	{Name: "raw/database-sql", run: func(x *attackRun) error {
 		pool, err := x.db.DB()
 		if err != nil {
 			return err
 		}
 		return x.query(pool.QueryContext(x.context(x.a.tenant), x.sql("select {text} from {child}")))
 	}},
-	{Name: "raw/database-sql-no-tenant", run: func(x *Attempt) error {
+	{Name: "raw/database-sql-no-tenant", run: func(x *attackRun) error {
 		pool, err := x.db.DB()
 		if err != nil {
 			return err
 		}
 		return x.query(pool.QueryContext(x.ctx, x.sql("select {text} from {child}")))
 	}},
-	{Name: "raw/database-sql-prepared", run: func(x *Attempt) error {
+	{Name: "raw/database-sql-prepared", run: func(x *attackRun) error {
 		pool, err := x.db.DB()
 		if err != nil {
 			return err
@@ -57,26 +57,26 @@ var rawAttacks = []Attack{
 		rows, err := stmt.QueryContext(x.context(x.a.tenant))
 		return x.query(rows, err)
 	}},
-	{Name: "raw/update", run: func(x *Attempt) error {
+	{Name: "raw/update", run: func(x *attackRun) error {
 		return x.did(x.attacker().Exec(x.sql("update {child} set {text} = 'changed'")))
 	}},
-	{Name: "raw/delete", run: func(x *Attempt) error {
+	{Name: "raw/delete", run: func(x *attackRun) error {
 		return x.did(x.attacker().Exec(x.sql("delete from {child} where {id} = {bid}")))
 	}},
-	{Name: "raw/insert-for-b", run: func(x *Attempt) error {
+	{Name: "raw/insert-for-b", run: func(x *attackRun) error {
 		return x.did(x.attacker().Exec(x.sql(x.insert("{b}", "{bpid}"))))
 	}},
-	{Name: "raw/insert-under-bs-parent", run: func(x *Attempt) error {
+	{Name: "raw/insert-under-bs-parent", run: func(x *attackRun) error {
 		return x.did(x.attacker().Exec(x.sql(x.insert("{a}", "{bpid}"))))
 	}},
-	{Name: "raw/give-to-b", run: func(x *Attempt) error {
+	{Name: "raw/give-to-b", run: func(x *attackRun) error {
 		return x.did(x.attacker().Exec(x.sql("update {child} set {tenant} = {b}, {fk} = {bpid} where {id} = {aid}")))
 	}},
-	{Name: "raw/truncate", run: func(x *Attempt) error { return x.did(x.attacker().Exec(x.sql("truncate {child} cascade"))) }},
-	{Name: "raw/statements-in-one", run: func(x *Attempt) error {
+	{Name: "raw/truncate", run: func(x *attackRun) error { return x.did(x.attacker().Exec(x.sql("truncate {child} cascade"))) }},
+	{Name: "raw/statements-in-one", run: func(x *attackRun) error {
 		return x.did(x.attacker().Exec(x.sql("select 1; set " + session.Setting + " = '{b}'; delete from {child}")))
 	}},
-	{Name: "raw/row-security-off", run: func(x *Attempt) error {
+	{Name: "raw/row-security-off", run: func(x *attackRun) error {
 		return x.attacker().Transaction(func(tx *gorm.DB) error {
 			if err := x.did(tx.Exec("set local row_security = off")); err != nil {
 				return err
@@ -84,7 +84,7 @@ var rawAttacks = []Attack{
 			return x.scan(tx.Raw(x.sql("select * from {child}")))
 		})
 	}},
-	{Name: "raw/disable-policies", run: func(x *Attempt) error {
+	{Name: "raw/disable-policies", run: func(x *attackRun) error {
 		return x.attacker().Transaction(func(tx *gorm.DB) error {
 			err := x.did(tx.Exec(x.sql("alter table {child} disable row level security")))
 			if err == nil {
@@ -94,37 +94,37 @@ var rawAttacks = []Attack{
 			return err
 		})
 	}},
-	{Name: "raw/set-tenant-then-read", run: func(x *Attempt) error {
+	{Name: "raw/set-tenant-then-read", run: func(x *attackRun) error {
 		_ = x.did(x.attacker().Exec(x.sql("select set_config('" + session.Setting + "', '{b}', true)")))
 		return x.scan(x.attacker().Raw(x.sql("select * from {child}")))
 	}},
-	{Name: "raw/set-tenant-then-use-models", run: func(x *Attempt) error {
+	{Name: "raw/set-tenant-then-use-models", run: func(x *attackRun) error {
 		return x.attacker().Transaction(func(tx *gorm.DB) error {
 			_ = x.did(tx.Exec(x.sql("select set_config('" + session.Setting + "', '{b}', true)")))
 			return x.find(tx)
 		})
 	}},
-	{Name: "raw/set-tenant-in-transaction", Limit: arbitrarySQL, run: func(x *Attempt) error {
+	{Name: "raw/set-tenant-in-transaction", Limit: arbitrarySQL, run: func(x *attackRun) error {
 		return x.attacker().Transaction(func(tx *gorm.DB) error {
 			_ = x.did(tx.Exec(x.sql("select set_config('" + session.Setting + "', '{b}', true)")))
 			return x.scan(tx.Raw(x.sql("select * from {child}")))
 		})
 	}},
-	{Name: "raw/set-session-tenant-then-read", run: func(x *Attempt) error {
+	{Name: "raw/set-session-tenant-then-read", run: func(x *attackRun) error {
 		_ = x.did(x.attacker().Exec(x.sql("set " + session.Setting + " = '{b}'")))
 		err := x.scan(x.attacker().Raw(x.sql("select * from {child}")))
 		return errors.Join(err, x.attacker().Exec("reset "+session.Setting).Error)
 	}},
-	{Name: "raw/bs-schema-by-name", run: func(x *Attempt) error {
+	{Name: "raw/bs-schema-by-name", run: func(x *attackRun) error {
 		if x.b.tenant.Schema == "" {
 			return errNotMade
 		}
 		return x.scan(x.attacker().Raw(fmt.Sprintf("select * from %s.%s", ident(x.b.tenant.Schema), ident(x.child.Table))))
 	}},
-	{Name: "raw/injected-set-clause", run: func(x *Attempt) error {
+	{Name: "raw/injected-set-clause", run: func(x *attackRun) error {
 		return x.did(x.attacker().Model(x.own()).Update(x.child.text.DBName, gorm.Expr(x.sql("'moved', {tenant} = {b}, {fk} = {bpid}"))))
 	}},
-	{Name: "raw/unique-key-answers", run: func(x *Attempt) error {
+	{Name: "raw/unique-key-answers", run: func(x *attackRun) error {
 		return x.same(x.child.idOf(x.victim()), func(id int64) (n int64, err error) {
 			err = x.attacker().Transaction(func(tx *gorm.DB) error {
 				created := tx.Create(x.child.set(x.fresh(), x.child.id, id))
@@ -137,7 +137,7 @@ var rawAttacks = []Attack{
 			return n, err
 		})
 	}},
-	{Name: "raw/foreign-key-answers", run: func(x *Attempt) error {
+	{Name: "raw/foreign-key-answers", run: func(x *attackRun) error {
 		return x.same(x.parent.idOf(x.victimParent()), func(id int64) (int64, error) {
 			err := x.attacker().Transaction(func(tx *gorm.DB) error {
 				if err := tx.Create(x.child.set(x.fresh(), x.foreignKey, id)).Error; err != nil {

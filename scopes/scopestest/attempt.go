@@ -15,9 +15,9 @@ import (
 	"tenanted/scopes"
 )
 
-// Attempt is one attack being made. It offers what attacks need: databases for the tenants' contexts, rows of
+// attackRun is one attack being made. It offers what attacks need: databases for the tenants' contexts, rows of
 // both, and ways to report what was seen.
-type Attempt struct {
+type attackRun struct {
 	subject
 	db   *gorm.DB
 	a, b rows
@@ -28,30 +28,30 @@ type Attempt struct {
 }
 
 // attacker returns the database as tenant A's request has it.
-func (x *Attempt) attacker() *gorm.DB { return x.as(x.a.tenant) }
+func (x *attackRun) attacker() *gorm.DB { return x.as(x.a.tenant) }
 
 // as returns the database as t's request has it.
-func (x *Attempt) as(t scopes.Tenant) *gorm.DB { return x.db.WithContext(x.context(t)) }
+func (x *attackRun) as(t scopes.Tenant) *gorm.DB { return x.db.WithContext(x.context(t)) }
 
 // none returns the database as code has it that lost its context.
-func (x *Attempt) none() *gorm.DB { return x.db.WithContext(x.ctx) }
+func (x *attackRun) none() *gorm.DB { return x.db.WithContext(x.ctx) }
 
-func (x *Attempt) context(t scopes.Tenant) context.Context { return scopes.WithTenant(x.ctx, t) }
+func (x *attackRun) context(t scopes.Tenant) context.Context { return scopes.WithTenant(x.ctx, t) }
 
 // own returns a new copy of one of A's children, and ownParent of a parent of A's.
-func (x *Attempt) own() any       { return x.child.copy(x.a.children[0]) }
-func (x *Attempt) ownParent() any { return x.parent.copy(x.a.parents[0]) }
+func (x *attackRun) own() any       { return x.child.copy(x.a.children[0]) }
+func (x *attackRun) ownParent() any { return x.parent.copy(x.a.parents[0]) }
 
 // victim and victimParent return the same of B's: rows that somebody loaded for B.
-func (x *Attempt) victim() any       { return x.child.copy(x.b.children[0]) }
-func (x *Attempt) victimParent() any { return x.parent.copy(x.b.parents[0]) }
+func (x *attackRun) victim() any       { return x.child.copy(x.b.children[0]) }
+func (x *attackRun) victimParent() any { return x.parent.copy(x.b.parents[0]) }
 
 // fresh and freshParent return new rows, not yet created.
-func (x *Attempt) fresh() any {
+func (x *attackRun) fresh() any {
 	row := x.child.make(ownMark)
 	return x.child.set(row, x.foreignKey, x.parent.get(x.ownParent(), x.parent.id))
 }
-func (x *Attempt) freshParent() any { return x.parent.make(ownMark) }
+func (x *attackRun) freshParent() any { return x.parent.make(ownMark) }
 
 func (m model) copy(row any) any {
 	c := reflect.New(m.ModelType)
@@ -60,17 +60,17 @@ func (m model) copy(row any) any {
 }
 
 // saw reports what the attacker was given, whatever it is.
-func (x *Attempt) saw(values ...any) { x.seen = append(x.seen, texts(values...)...) }
+func (x *attackRun) saw(values ...any) { x.seen = append(x.seen, texts(values...)...) }
 
 // counted reports a number of children that the attacker was told; more than A has are B's.
-func (x *Attempt) counted(n int64) {
+func (x *attackRun) counted(n int64) {
 	if n > perTable*perTable {
 		x.learned = fmt.Sprintf("A counted %d rows of its %d", n, perTable*perTable)
 	}
 }
 
 // same reports the answers to the same request, for B's id and for one that nobody has.
-func (x *Attempt) same(id int64, ask func(id int64) (affected int64, err error)) error {
+func (x *attackRun) same(id int64, ask func(id int64) (affected int64, err error)) error {
 	const nobodys = 1 << 40
 	n1, err1 := ask(id)
 	n2, err2 := ask(nobodys)
@@ -102,18 +102,18 @@ func (m model) isCanary() string { return m.Table + "." + m.text.DBName + " = '"
 var errNotMade = errors.New("this attack cannot be made on this subject")
 
 // find reads children, and findParents parents, with what db says.
-func (x *Attempt) find(db *gorm.DB) error        { return x.read(db.Find, x.child.many()) }
-func (x *Attempt) findParents(db *gorm.DB) error { return x.read(db.Find, x.parent.many()) }
+func (x *attackRun) find(db *gorm.DB) error        { return x.read(db.Find, x.child.many()) }
+func (x *attackRun) findParents(db *gorm.DB) error { return x.read(db.Find, x.parent.many()) }
 
 // read reads into dest by one of GORM's methods.
-func (x *Attempt) read(by func(dest any, conds ...any) *gorm.DB, dest any) error {
+func (x *attackRun) read(by func(dest any, conds ...any) *gorm.DB, dest any) error {
 	err := by(dest).Error
 	x.saw(dest, err)
 	return err
 }
 
 // scan reads rows of unknown shape.
-func (x *Attempt) scan(db *gorm.DB) error {
+func (x *attackRun) scan(db *gorm.DB) error {
 	var found []map[string]any
 	err := db.Scan(&found).Error
 	x.saw(found, err)
@@ -121,17 +121,17 @@ func (x *Attempt) scan(db *gorm.DB) error {
 }
 
 // did reports the outcome of a write.
-func (x *Attempt) did(db *gorm.DB) error {
+func (x *attackRun) did(db *gorm.DB) error {
 	x.saw(db.Error)
 	return db.Error
 }
 
 // set is a change of a child's text to something harmless.
-func (x *Attempt) set() map[string]any { return map[string]any{x.child.text.DBName: "changed"} }
+func (x *attackRun) set() map[string]any { return map[string]any{x.child.text.DBName: "changed"} }
 
 // sql fills in names and values: {child}, {parent}, {tenant}, {id}, {text}, {fk} of the child, {ptenant}, {pid}, {ptext} of
 // the parent, the tenants {a} and {b}, and the ids {aid}, {bid}, {apid} and {bpid} of their rows.
-func (x *Attempt) sql(text string) string {
+func (x *attackRun) sql(text string) string {
 	return strings.NewReplacer(
 		"{child}", ident(x.child.Table), "{parent}", ident(x.parent.Table),
 		"{tenant}", ident(x.child.tenant.DBName), "{ptenant}", ident(x.parent.tenant.DBName),
@@ -145,19 +145,19 @@ func (x *Attempt) sql(text string) string {
 }
 
 // forB is a new child that says it is B's.
-func (x *Attempt) forB() any {
+func (x *attackRun) forB() any {
 	row := x.child.set(x.fresh(), x.child.tenant, int64(x.b.tenant.ID))
 	return x.child.set(row, x.foreignKey, x.parent.idOf(x.victimParent()))
 }
 
 // onBsKey is a new child of A's with the id of one of B's.
-func (x *Attempt) onBsKey() any {
+func (x *attackRun) onBsKey() any {
 	row := x.child.set(x.fresh(), x.child.tenant, int64(x.a.tenant.ID))
 	return x.child.set(row, x.child.id, x.child.idOf(x.victim()))
 }
 
 // asMap is a new child as a map, for one of the tenants and under a parent of theirs.
-func (x *Attempt) asMap(tenant scopes.TenantID) map[string]any {
+func (x *attackRun) asMap(tenant scopes.TenantID) map[string]any {
 	row := x.fresh()
 	if tenant == x.b.tenant.ID {
 		row = x.forB()
@@ -172,7 +172,7 @@ func (x *Attempt) asMap(tenant scopes.TenantID) map[string]any {
 }
 
 // key is the child's primary key as a conflict's target.
-func (x *Attempt) key() (columns []clause.Column) {
+func (x *attackRun) key() (columns []clause.Column) {
 	for _, f := range x.child.PrimaryFields {
 		columns = append(columns, clause.Column{Name: f.DBName})
 	}
@@ -180,22 +180,22 @@ func (x *Attempt) key() (columns []clause.Column) {
 }
 
 // insert is SQL that inserts a copy of A's child, for a tenant and under a parent.
-func (x *Attempt) insert(tenant, parent string) string {
+func (x *attackRun) insert(tenant, parent string) string {
 	return fmt.Sprintf(`insert into {child} overriding system value
 		select (jsonb_populate_record(c, jsonb_build_object('%s', %s, '%s', %s, '%s', 1 << 30))).* from {child} c where {id} = {aid}`,
 		x.child.tenant.DBName, tenant, x.foreignKey.DBName, parent, x.child.id.DBName)
 }
 
 // associate is the children of A's parent, and associateB those of a loaded parent of B's, to A.
-func (x *Attempt) associate() *gorm.Association {
+func (x *attackRun) associate() *gorm.Association {
 	return x.attacker().Model(x.ownParent()).Association(x.HasMany)
 }
-func (x *Attempt) associateB() *gorm.Association {
+func (x *attackRun) associateB() *gorm.Association {
 	return x.attacker().Model(x.victimParent()).Association(x.HasMany)
 }
 
 // query reads what database/sql returned.
-func (x *Attempt) query(rows *sql.Rows, err error) error {
+func (x *attackRun) query(rows *sql.Rows, err error) error {
 	if err != nil {
 		x.saw(err)
 		return err

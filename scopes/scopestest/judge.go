@@ -151,8 +151,8 @@ func (j *judge) snapshot(ctx context.Context, s sight, t scopes.Tenant) (text st
 	return text, err
 }
 
-// strays counts A's children whose parent is B's.
-func (j *judge) strays(ctx context.Context) (n int, err error) {
+// orphans counts A's children whose parent is B's.
+func (j *judge) orphans(ctx context.Context) (n int, err error) {
 	if !j.shared {
 		return 0, nil
 	}
@@ -175,12 +175,12 @@ func (j *judge) look(ctx context.Context) (text [2]string, err error) {
 }
 
 // harm says what came of an attack, empty if nothing did, and whether the rows are what they were.
-func (j *judge) harm(ctx context.Context, before state, x *Attempt) (harm string, unchanged bool, err error) {
+func (j *judge) harm(ctx context.Context, before state, x *attackRun) (harm string, unchanged bool, err error) {
 	after, err := j.look(ctx)
 	if err != nil {
 		return "", false, err
 	}
-	strays, err := j.strays(ctx)
+	orphans, err := j.orphans(ctx)
 	switch {
 	case strings.Contains(strings.Join(x.seen, "\n"), canary):
 		harm = "A saw rows of B"
@@ -188,7 +188,7 @@ func (j *judge) harm(ctx context.Context, before state, x *Attempt) (harm string
 		harm = "A has a copy of a row of B"
 	case after[1] != before.text[1]:
 		harm = "rows of B were changed"
-	case strays > 0:
+	case orphans > 0:
 		harm = "a row of A points at B's"
 	default:
 		harm = x.learned
@@ -196,18 +196,18 @@ func (j *judge) harm(ctx context.Context, before state, x *Attempt) (harm string
 	return harm, after == before.text, err
 }
 
-// unrest says what the attack left behind on the pool and the server, empty if nothing. The server learns of a
+// leaks says what the attack left behind on the pool and the server, empty if nothing. The server learns of a
 // cancelled statement and of a closed connection a little later than the client, so it looks for a while.
-func (j *judge) unrest(ctx context.Context, o *opened) (left string, err error) {
+func (j *judge) leaks(ctx context.Context, o *opened) (left string, err error) {
 	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		if left, err = j.disorder(ctx, o); left == "" || err != nil {
+		if left, err = j.leaksNow(ctx, o); left == "" || err != nil {
 			return left, err
 		}
 	}
 	return left, err
 }
 
-func (j *judge) disorder(ctx context.Context, o *opened) (string, error) {
+func (j *judge) leaksNow(ctx context.Context, o *opened) (string, error) {
 	for _, pool := range o.pools {
 		if n := pool.Stats().InUse; n != 0 {
 			return fmt.Sprintf("%d connections are still in use", n), nil

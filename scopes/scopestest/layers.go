@@ -50,15 +50,15 @@ func Layers(t *testing.T, s Subject, target Target) Table {
 	return table
 }
 
-// Session makes every attack with the session layer alone, which is what tells a placement of one's own from shared
+// sessionAlone makes every attack with the session layer alone, which is what tells a placement of one's own from shared
 // tables.
-func Session(t *testing.T, name string, s Subject, target Target) Table {
+func sessionAlone(t *testing.T, name string, s Subject, target Target) Table {
 	t.Helper()
 	return Table{[]column{{name, run(t, s, target, sessionOnly)}}}
 }
 
-// With returns a table with the columns of both.
-func (t Table) With(others ...Table) Table {
+// with returns a table with the columns of both.
+func (t Table) with(others ...Table) Table {
 	columns := slices.Clone(t.columns)
 	for _, other := range others {
 		columns = append(columns, other.columns...)

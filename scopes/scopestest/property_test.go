@@ -42,8 +42,8 @@ const (
 		insert into subtasks select 2, n, n % 6 + 3, (array['x', 'y', 'canary'])[n % 3 + 1], n % 2 = 0, 'canary' from generate_series(5, 14) n;`
 )
 
-// world is a database that chains of calls are made on.
-type world struct {
+// fixture is a database that chains of calls are made on.
+type fixture struct {
 	db  *gorm.DB
 	ctx context.Context
 }
@@ -60,7 +60,7 @@ func propertyDatabase(t *testing.T, key, rows string) *testpg.DB {
 	})
 }
 
-func openWorld(t *testing.T, db *testpg.DB, pool *sql.DB, plugin gorm.Plugin) world {
+func openFixture(t *testing.T, db *testpg.DB, pool *sql.DB, plugin gorm.Plugin) fixture {
 	t.Cleanup(func() {
 		require.Zero(t, pool.Stats().InUse)
 		_ = pool.Close()
@@ -75,7 +75,7 @@ func openWorld(t *testing.T, db *testpg.DB, pool *sql.DB, plugin gorm.Plugin) wo
 		require.NoError(t, g.Use(plugin))
 	}
 	tenant := scopes.Tenant{ID: 1, Placement: scopes.Placement{Database: db.Name, Schema: "public"}}
-	return world{g, scopes.WithTenant(t.Context(), tenant)}
+	return fixture{g, scopes.WithTenant(t.Context(), tenant)}
 }
 
 // keepTogether makes plain GORM put the caller's conditions into parentheses before it adds the key of a model, which it
@@ -106,9 +106,9 @@ func (w together) Build(b clause.Builder) {
 }
 
 // oracle is a database that holds A's rows alone, used by plain GORM.
-func oracle(t *testing.T) world {
+func oracle(t *testing.T) fixture {
 	db := propertyDatabase(t, "alone-2", rowsOfA)
-	return openWorld(t, db, stdlib.OpenDB(*db.Config(testpg.Owner)), nil)
+	return openFixture(t, db, stdlib.OpenDB(*db.Config(testpg.Owner)), nil)
 }
 
 func TestChainsWithAllLayers(t *testing.T) {
@@ -117,19 +117,19 @@ func TestChainsWithAllLayers(t *testing.T) {
 	r, err := registry.Open(registry.Config{Runtime: db.Config(testpg.Runtime)})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = r.Close() })
-	compareWorlds(t, openWorld(t, db, r.DB(), scopes.NewPlugin(scopes.Config{})), oracle(t))
+	compareFixtures(t, openFixture(t, db, r.DB(), scopes.NewPlugin(scopes.Config{})), oracle(t))
 }
 
 func TestChainsWithTheScopeAlone(t *testing.T) {
 	t.Parallel()
 	db := propertyDatabase(t, "both-2", rowsOfA+rowsOfB)
 	pool := stdlib.OpenDB(*db.Config(testpg.Owner))
-	compareWorlds(t, openWorld(t, db, pool, scopes.NewPlugin(scopes.Config{})), oracle(t))
+	compareFixtures(t, openFixture(t, db, pool, scopes.NewPlugin(scopes.Config{})), oracle(t))
 }
 
-// compareWorlds makes random chains in both worlds. A must get and change the same in the one that B shares, and B's
+// compareFixtures makes random chains in both fixtures. A must get and change the same in the one that B shares, and B's
 // rows must stay what they are.
-func compareWorlds(t *testing.T, both, alone world) {
+func compareFixtures(t *testing.T, both, alone fixture) {
 	bs := both.rows(t, 2)
 	require.Contains(t, bs, "canary")
 	rapid.Check(t, func(rt *rapid.T) {
@@ -164,7 +164,7 @@ type result struct {
 var errRollback = errors.New("roll back")
 
 // run runs the chain in a transaction that is rolled back.
-func (w world) run(c chain) (r result) {
+func (w fixture) run(c chain) (r result) {
 	err := w.db.WithContext(w.ctx).Transaction(func(tx *gorm.DB) error {
 		r.answer, r.err = c.finish(tx)
 		if !c.writes {
@@ -186,7 +186,7 @@ func (w world) run(c chain) (r result) {
 }
 
 // rows returns a tenant's rows outside any chain.
-func (w world) rows(t *testing.T, tenant int) (rows string) {
+func (w fixture) rows(t *testing.T, tenant int) (rows string) {
 	require.NoError(t, w.db.WithContext(w.ctx).Transaction(func(tx *gorm.DB) (err error) {
 		rows, err = tenantsRows(tx, tenant)
 		return err

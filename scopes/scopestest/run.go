@@ -15,7 +15,7 @@ import (
 const attackTime = 20 * time.Second
 
 // Run makes every attack with all layers on, and fails the test for each that succeeds and each that leaves the pool
-// or the server in disorder.
+// or something on the server.
 func Run(t *testing.T, s Subject, target Target) {
 	t.Helper()
 	failEach(t, run(t, s, target, allOn))
@@ -31,14 +31,14 @@ func works(t *testing.T, s Subject, target Target) {
 	made, err := newJudge(t, target, subject).reset(t.Context())
 	require.NoError(t, err)
 	for _, own := range made.rows {
-		x := &Attempt{subject: subject, db: o.db, a: own, b: own, ctx: t.Context()}
+		x := &attackRun{subject: subject, db: o.db, a: own, b: own, ctx: t.Context()}
 		require.NoError(t, x.attacker().Transaction(x.work), "%v in a transaction", own.tenant)
 		require.NoError(t, x.work(x.attacker()), "%v", own.tenant)
 	}
 }
 
 // work is what an honest tenant does: it sees all of its rows, changes one, and adds and deletes another.
-func (x *Attempt) work(db *gorm.DB) error {
+func (x *attackRun) work(db *gorm.DB) error {
 	found := x.child.many()
 	read := db.Preload(x.HasMany).Find(x.parent.many())
 	joined := db.Joins(x.BelongsTo).Find(found)
@@ -78,7 +78,7 @@ type Outcome struct {
 	// Err is what the attacker's code got: an error, or a panic as one.
 	Err error
 
-	unrest    bool // the harm is done to the pool: it is of no more use
+	leaked    bool // the pool is damaged and of no more use
 	unchanged bool // both tenants' rows are what they were
 }
 
@@ -101,7 +101,7 @@ func run(t *testing.T, s Subject, target Target, on layers) (outcomes []Outcome)
 		}
 		require.NoError(t, err, outcome.Attack.Name)
 		outcomes = append(outcomes, outcome)
-		if outcome.unrest {
+		if outcome.leaked {
 			o = openTarget(t, target, subject, on)
 		}
 	}
@@ -113,7 +113,7 @@ func attempt(ctx context.Context, j *judge, o *opened, before state, attack Atta
 	outcome.Attack = attack
 	attackCtx, cancel := context.WithTimeout(ctx, attackTime)
 	defer cancel()
-	x := &Attempt{subject: j.subject, db: o.db, a: before.rows[0], b: before.rows[1], ctx: attackCtx}
+	x := &attackRun{subject: j.subject, db: o.db, a: before.rows[0], b: before.rows[1], ctx: attackCtx}
 	ended := x.make(attack)
 	if errors.Is(ended, errNotMade) {
 		return outcome, ended
@@ -126,15 +126,15 @@ func attempt(ctx context.Context, j *judge, o *opened, before state, attack Atta
 	if outcome.Harm, outcome.unchanged, err = j.harm(ctx, before, x); err != nil {
 		return outcome, err
 	}
-	if left, err := j.unrest(ctx, o); left != "" || err != nil {
-		outcome.Harm, outcome.unrest = left, true
+	if left, err := j.leaks(ctx, o); left != "" || err != nil {
+		outcome.Harm, outcome.leaked = left, true
 		return outcome, err
 	}
 	return outcome, nil
 }
 
 // make makes the attack; a panic is returned as an error.
-func (x *Attempt) make(attack Attack) (err error) {
+func (x *attackRun) make(attack Attack) (err error) {
 	defer func() {
 		if panicked := recovered(recover()); panicked != nil {
 			x.saw(panicked)

@@ -135,8 +135,8 @@ of its own. "only" names the one layer that stops an attack in shared tables; "n
 func TestLayers(t *testing.T) {
 	t.Parallel()
 	table := scopestest.Layers(t, application, shared(t)).With(
-		scopestest.Session(t, "own database", application, databases(t)),
-		scopestest.Session(t, "own schema", application, schemas(t)))
+		scopestest.SessionAlone(t, "own database", application, databases(t)),
+		scopestest.SessionAlone(t, "own schema", application, schemas(t)))
 	text := preface + table.Markdown()
 	if *update {
 		require.NoError(t, os.WriteFile(tablePath, []byte(text), 0o644))

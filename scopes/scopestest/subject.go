@@ -157,9 +157,9 @@ func (m model) relate(row any, relation string, value any) any {
 	return row
 }
 
-// Disarm makes db treat the subject's models, and those they are related to, as any others: the scope is off. It
+// disarmAll makes db treat the subject's models, and those they are related to, as any others: the scope is off. It
 // must be called before db is used.
-func Disarm(db *gorm.DB, s Subject) error {
+func disarmAll(db *gorm.DB, s Subject) error {
 	subject, err := s.parse()
 	if err != nil {
 		return err

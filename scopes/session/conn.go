@@ -14,11 +14,12 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"tenanted/scopes"
+	"tenanted/scopes/internal/stmt"
 )
 
-// Conn is a connection that carries the tenant. It keeps what pgx's own driver connection offers beside
+// conn is a connection that sets the tenant for each transaction. It keeps what pgx's own driver connection offers beside
 // statements and transactions: Ping, ResetSession, CheckNamedValue.
-type Conn struct {
+type conn struct {
 	*stdlib.Conn
 	pg         *pgconn.PgConn
 	database   string
@@ -26,7 +27,7 @@ type Conn struct {
 
 	lost bool
 
-	tx *carry // what the open transaction carries; nil outside one
+	tx *txSettings // of the open transaction; nil outside one
 
 	prepares   bool
 	statements *lru.LRU[string, *pgconn.StatementDescription]
@@ -37,45 +38,45 @@ type Conn struct {
 }
 
 var (
-	_ driver.Conn               = (*Conn)(nil)
-	_ driver.ConnBeginTx        = (*Conn)(nil)
-	_ driver.ConnPrepareContext = (*Conn)(nil)
-	_ driver.ExecerContext      = (*Conn)(nil)
-	_ driver.QueryerContext     = (*Conn)(nil)
-	_ driver.Pinger             = (*Conn)(nil)
-	_ driver.SessionResetter    = (*Conn)(nil)
-	_ driver.Validator          = (*Conn)(nil)
-	_ driver.NamedValueChecker  = (*Conn)(nil)
+	_ driver.Conn               = (*conn)(nil)
+	_ driver.ConnBeginTx        = (*conn)(nil)
+	_ driver.ConnPrepareContext = (*conn)(nil)
+	_ driver.ExecerContext      = (*conn)(nil)
+	_ driver.QueryerContext     = (*conn)(nil)
+	_ driver.Pinger             = (*conn)(nil)
+	_ driver.SessionResetter    = (*conn)(nil)
+	_ driver.Validator          = (*conn)(nil)
+	_ driver.NamedValueChecker  = (*conn)(nil)
 )
 
 // IsValid implements driver.Validator: a connection that is closed, or was left in a transaction, is not used
 // again.
-func (c *Conn) IsValid() bool {
+func (c *conn) IsValid() bool {
 	return !c.pg.IsClosed() && c.pg.TxStatus() == 'I' && c.tx == nil
 }
 
 // Lost reports whether the server ended the connection, or cannot be reached: other connections to it may be
 // lost too. A connection that a caller's cancelled context closed is not lost.
-func (c *Conn) Lost() bool { return c.lost }
+func (c *conn) Lost() bool { return c.lost }
 
 // explain is [Explain], and remembers a connection that is lost.
-func (c *Conn) explain(err error) error {
+func (c *conn) explain(err error) error {
 	err = Explain(err)
 	c.lost = c.lost || errors.Is(err, scopes.ErrUnavailable)
 	return err
 }
 
 // Begin implements driver.Conn. It always fails: without a context there is no tenant.
-func (c *Conn) Begin() (driver.Tx, error) {
+func (c *conn) Begin() (driver.Tx, error) {
 	return c.BeginTx(context.Background(), driver.TxOptions{})
 }
 
-// BeginTx begins a transaction that carries the context's tenant, in one round trip.
-func (c *Conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+// BeginTx begins a transaction for the context's tenant, in one round trip.
+func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
 	if c.pg.IsClosed() {
 		return nil, errClosed
 	}
-	y, err := c.carryFor(ctx)
+	settings, err := c.settingsFor(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -83,31 +84,31 @@ func (c *Conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	if err != nil {
 		return nil, err
 	}
-	inner, err := c.Conn.Conn().BeginTx(ctx, pgx.TxOptions{BeginQuery: y.begin(begin)})
+	inner, err := c.Conn.Conn().BeginTx(ctx, pgx.TxOptions{BeginQuery: settings.begin(begin)})
 	if err != nil {
 		c.closeUnlessIdle()
 		return nil, c.retryable(c.explain(err))
 	}
-	c.tx = &y
+	c.tx = &settings
 	return &tx{conn: c, inner: inner, ctx: ctx}, nil
 }
 
 // Prepare implements driver.Conn. It always fails: without a context there is no tenant.
-func (c *Conn) Prepare(query string) (driver.Stmt, error) {
+func (c *conn) Prepare(query string) (driver.Stmt, error) {
 	return c.PrepareContext(context.Background(), query)
 }
 
 // PrepareContext returns the statement without sending it: it is prepared on whichever connection executes it
 // first, under that execution's tenant, and cached there.
-func (c *Conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
-	if _, err := c.carryFor(ctx); err != nil {
+func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	if _, err := c.settingsFor(ctx); err != nil {
 		return nil, err
 	}
-	return NewStmt(c, query), nil
+	return stmt.New(c, query), nil
 }
 
 // ExecContext implements driver.ExecerContext.
-func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	r, err := c.run(ctx, query, args)
 	if err != nil {
 		return nil, err
@@ -119,7 +120,7 @@ func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.Name
 }
 
 // QueryContext implements driver.QueryerContext.
-func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	r, err := c.run(ctx, query, args)
 	if err != nil {
 		return nil, err
@@ -128,7 +129,7 @@ func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 }
 
 // closeUnlessIdle closes the connection when it is in a state that its next user must not inherit.
-func (c *Conn) closeUnlessIdle() {
+func (c *conn) closeUnlessIdle() {
 	if c.pg.IsClosed() || c.pg.TxStatus() == 'I' {
 		return
 	}
@@ -139,7 +140,7 @@ func (c *Conn) closeUnlessIdle() {
 
 // retryable turns the error of a statement of which the server executed nothing into driver.ErrBadConn when
 // the connection is gone, for database/sql to try again on another one.
-func (c *Conn) retryable(err error) error {
+func (c *conn) retryable(err error) error {
 	var pgErr *pgconn.PgError
 	terminated := errors.As(err, &pgErr) && pgErr.Severity == "FATAL"
 	if c.tx == nil && (terminated || pgconn.SafeToRetry(err)) {
@@ -173,9 +174,9 @@ func beginSQL(opts driver.TxOptions) (string, error) {
 // cleanupTime bounds what must still happen after a context has ended: a rollback, the closing of a connection.
 const cleanupTime = 5 * time.Second
 
-// tx ends the transaction, and with it what the transaction carried.
+// tx ends the transaction, and with it its settings.
 type tx struct {
-	conn  *Conn
+	conn  *conn
 	inner pgx.Tx
 	ctx   context.Context
 }

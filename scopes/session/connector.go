@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
-// Connector opens connections to one database that carry the tenant. It implements driver.Connector.
+// Connector opens connections to one database that set the tenant for each transaction. It implements driver.Connector.
 type Connector struct {
 	config     *pgx.ConnConfig
 	allTenants bool
@@ -52,8 +52,8 @@ func (c *Connector) Connect(ctx context.Context) (driver.Conn, error) {
 // Driver implements driver.Connector.
 func (*Connector) Driver() driver.Driver { return stdlib.GetDefaultDriver() }
 
-func newConn(inner *stdlib.Conn, c *Connector) *Conn {
-	conn := &Conn{
+func newConn(inner *stdlib.Conn, c *Connector) *conn {
+	conn := &conn{
 		Conn:       inner,
 		pg:         inner.Conn().PgConn(),
 		database:   c.config.Database,

@@ -1,4 +1,4 @@
-// Package session carries the tenant to PostgreSQL with every statement.
+// Package session sends the tenant to PostgreSQL with every statement.
 //
 // It is a database/sql driver around pgx's. Whatever way a statement takes (GORM, raw SQL, Rows, a prepared
 // statement, plain database/sql), it passes here, and here it must have a tenant in its context:
@@ -6,7 +6,7 @@
 //   - Without one it fails with a [*scopes.TenantMissingError] before anything is sent.
 //   - Outside a transaction, the tenant and the statement travel in one message and form one implicit
 //     transaction: one round trip, and nothing is left on the connection afterwards.
-//   - BEGIN carries the tenant in the same message. Within the transaction, a statement whose context names
+//   - BEGIN and the tenant travel in one message. Within the transaction, a statement whose context names
 //     another tenant fails.
 //
 // The tenant is always transaction-local ([Setting]), as is the search_path that leads to its schema, so neither can

@@ -16,7 +16,7 @@ import (
 // rows reads the answer of one statement. pgx's own driver.Rows cannot be had for a pipeline's answer; the Go
 // types of the values are the same as there.
 type rows struct {
-	conn     *Conn
+	conn     *conn
 	pipeline *pgconn.Pipeline
 	reader   *pgconn.ResultReader
 	fields   []pgconn.FieldDescription
@@ -82,7 +82,7 @@ func (r *rows) Close() error {
 	}
 	r.err = r.conn.explain(r.err)
 	if r.conn.tx == nil && r.err == nil && r.conn.pg.TxStatus() != 'I' {
-		r.err = fmt.Errorf("the statement began a transaction: use BeginTx, whose BEGIN carries the tenant")
+		r.err = fmt.Errorf("the statement began a transaction: use BeginTx, which sets the tenant")
 	}
 	if r.conn.tx == nil {
 		r.conn.closeUnlessIdle()

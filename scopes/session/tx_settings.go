@@ -11,34 +11,34 @@ import (
 	"tenanted/scopes"
 )
 
-// carry is what a transaction must know before its first statement.
-type carry struct {
+// txSettings are the settings of a transaction, in force before its first statement.
+type txSettings struct {
 	tenant   scopes.TenantID // zero for all tenants
 	schema   string          // empty: the connection's own search_path
 	readOnly bool
 }
 
-// carryFor returns what a statement with this context carries on this connection. It fails when the context
+// settingsFor returns the settings for a statement with this context on this connection. It fails when the context
 // has no tenant, or one who lives in another database.
-func (c *Conn) carryFor(ctx context.Context) (carry, error) {
+func (c *conn) settingsFor(ctx context.Context) (txSettings, error) {
 	if c.allTenants {
 		if !scopes.IsAllTenants(ctx) {
-			return carry{}, fmt.Errorf("the connection for all tenants serves only contexts from scopes.AllTenants")
+			return txSettings{}, fmt.Errorf("the connection for all tenants serves only contexts from scopes.AllTenants")
 		}
-		return carry{readOnly: true}, nil
+		return txSettings{readOnly: true}, nil
 	}
 	t, err := scopes.FromContext(ctx)
 	if err != nil {
-		return carry{}, err
+		return txSettings{}, err
 	}
 	if t.Database != "" && t.Database != c.database {
-		return carry{}, fmt.Errorf("%v lives in database %q, this connection is to %q", t, t.Database, c.database)
+		return txSettings{}, fmt.Errorf("%v lives in database %q, this connection is to %q", t, t.Database, c.database)
 	}
-	return carry{tenant: t.ID, schema: t.Schema}, nil
+	return txSettings{tenant: t.ID, schema: t.Schema}, nil
 }
 
-// The statements that put a carry in force for the rest of the transaction. Their parameters are the carry's
-// values, in order.
+// The statements that apply the settings to the rest of the transaction. Their parameters are the settings' values, in
+// order.
 const (
 	setTenant          = "select set_config('" + Setting + "', $1, true)"
 	setTenantAndSchema = "select set_config('" + Setting + "', $1, true), set_config('search_path', $2, true)"
@@ -46,14 +46,14 @@ const (
 	setReadOnlySchema  = "select set_config('transaction_read_only', $1, true), set_config('search_path', $2, true)"
 )
 
-// sql returns the statement that puts the carry in force, to be prepared once for a connection.
-func (y carry) sql() string {
+// sql returns the statement that applies the settings, to be prepared once for a connection.
+func (s txSettings) sql() string {
 	switch {
-	case y.readOnly && y.schema != "":
+	case s.readOnly && s.schema != "":
 		return setReadOnlySchema
-	case y.readOnly:
+	case s.readOnly:
 		return setReadOnly
-	case y.schema != "":
+	case s.schema != "":
 		return setTenantAndSchema
 	default:
 		return setTenant
@@ -61,38 +61,38 @@ func (y carry) sql() string {
 }
 
 // values returns the values of the statement's parameters, in the text format.
-func (y carry) values() [][]byte {
+func (s txSettings) values() [][]byte {
 	values := make([][]byte, 1, 2)
-	if y.readOnly {
+	if s.readOnly {
 		values[0] = []byte("on")
 	} else {
-		values[0] = strconv.AppendInt(nil, int64(y.tenant), 10)
+		values[0] = strconv.AppendInt(nil, int64(s.tenant), 10)
 	}
-	if y.schema != "" {
+	if s.schema != "" {
 		// pg_temp last: where it is not named, temporary tables come first and could hide the tenant's.
-		values = append(values, []byte(pgx.Identifier{y.schema}.Sanitize()+", pg_temp"))
+		values = append(values, []byte(pgx.Identifier{s.schema}.Sanitize()+", pg_temp"))
 	}
 	return values
 }
 
-// begin returns "begin" and the carry as one message of the simple protocol.
-func (y carry) begin(begin string) string {
-	sql := y.sql()
-	for i, v := range y.values() {
+// begin returns "begin" and the settings as one message of the simple protocol.
+func (s txSettings) begin(begin string) string {
+	sql := s.sql()
+	for i, v := range s.values() {
 		sql = strings.Replace(sql, "$"+strconv.Itoa(i+1), quoteLiteral(string(v)), 1)
 	}
 	return begin + "; " + sql
 }
 
-// String names what is carried, for an error message.
-func (y carry) String() string {
-	if y.readOnly {
+// String names whom the settings are for, in an error message.
+func (s txSettings) String() string {
+	if s.readOnly {
 		return "all tenants"
 	}
-	if y.schema == "" {
-		return fmt.Sprintf("tenant %d", y.tenant)
+	if s.schema == "" {
+		return fmt.Sprintf("tenant %d", s.tenant)
 	}
-	return fmt.Sprintf("tenant %d in schema %q", y.tenant, y.schema)
+	return fmt.Sprintf("tenant %d in schema %q", s.tenant, s.schema)
 }
 
 // quoteLiteral quotes for the simple protocol, whatever standard_conforming_strings says.

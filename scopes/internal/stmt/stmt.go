@@ -1,4 +1,5 @@
-package session
+// Package stmt is a prepared statement of database/sql that is prepared by whichever connection executes it.
+package stmt
 
 import (
 	"context"
@@ -12,8 +13,8 @@ type Executor interface {
 	driver.QueryerContext
 }
 
-// NewStmt returns a prepared statement: its text, since each connection prepares and caches what it executes.
-func NewStmt(on Executor, query string) driver.Stmt { return &stmt{on, query} }
+// New returns a prepared statement: its text, since each connection prepares and caches what it executes.
+func New(on Executor, query string) driver.Stmt { return &stmt{on, query} }
 
 type stmt struct {
 	on    Executor
