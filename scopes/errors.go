@@ -1,8 +1,13 @@
 package scopes
 
 import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+
+	"gorm.io/gorm"
 )
 
 // ErrUnavailable is in the chain of an error that says the tenant's database cannot be reached now. The
@@ -56,3 +61,50 @@ type TenantUnavailableError struct {
 func (e *TenantUnavailableError) Error() string {
 	return fmt.Sprintf("tenant %q is not served now: it is in state %q", e.Slug, e.State)
 }
+
+// ErrTenantChange says that a statement would set the tenant column of a row that exists. A row's tenant
+// never changes.
+var ErrTenantChange = errors.New("the tenant of a row never changes")
+
+var (
+	errUnknownWhere    = errors.New("scopes: a WHERE clause with a builder of its own cannot be confined to a tenant")
+	errUnknownConflict = errors.New("scopes: an ON CONFLICT clause other than clause.OnConflict cannot be confined to a tenant")
+)
+
+// fail makes the statement end with err, unless it has failed before. Row has no way to return an error but
+// through the *sql.Row.
+func fail(db *gorm.DB, err error) {
+	if db.Error == nil {
+		_ = db.AddError(err)
+	}
+	if rows, ok := db.Get("rows"); ok && rows == false {
+		db.Statement.Dest = failedRow(err)
+	}
+}
+
+// mismatch is the error for a value of the tenant column that is not the tenant's id.
+func (s statement) mismatch(v any) error {
+	if named, other := differs(v, s.id); other {
+		return &TenantMismatchError{Model: s.Schema.Name, Value: named, Want: s.id}
+	}
+	return s.tenantChange()
+}
+
+func (s statement) tenantChange() error {
+	return fmt.Errorf("%s.%s: %w", s.Schema.Name, s.fields[0].Name, ErrTenantChange)
+}
+
+// failedRow returns a row whose Scan returns err. Only database/sql can make a *sql.Row, so it is asked for
+// one from a database that cannot be connected to.
+func failedRow(err error) *sql.Row {
+	db := sql.OpenDB(failingConnector{err})
+	defer db.Close()
+	return db.QueryRow("")
+}
+
+// failingConnector is a driver.Connector that only fails.
+type failingConnector struct{ err error }
+
+func (c failingConnector) Connect(context.Context) (driver.Conn, error) { return nil, c.err }
+func (c failingConnector) Driver() driver.Driver                        { return c }
+func (c failingConnector) Open(string) (driver.Conn, error)             { return nil, c.err }

@@ -9,6 +9,9 @@ import (
 	"gorm.io/gorm/schema"
 )
 
+// owns reports whether a value is a row of the statement's model.
+func (s statement) owns(row reflect.Value) bool { return row.Type() == s.Schema.ModelType }
+
 // keyed reports whether a row's primary key is set, the tenant aside if there is more to the key.
 func (s statement) keyed(row reflect.Value) bool {
 	isTenant := func(f *schema.Field) bool { return slices.Contains(s.fields, f) }
@@ -21,9 +24,6 @@ func (s statement) keyed(row reflect.Value) bool {
 		return !zero
 	})
 }
-
-// owns reports whether a value is a row of the statement's model.
-func (s statement) owns(row reflect.Value) bool { return row.Type() == s.Schema.ModelType }
 
 // ownRow sets the row's tenant where it is unset, and refuses another one.
 func (s statement) ownRow(row reflect.Value) {

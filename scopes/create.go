@@ -1,0 +1,102 @@
+package scopes
+
+import (
+	"reflect"
+	"slices"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+)
+
+// checkCreate gives each new row its tenant, and refuses a row that bears another one.
+func checkCreate(db *gorm.DB, s statement) {
+	if s.id == 0 {
+		return
+	}
+	switch dest := s.Dest.(type) {
+	case map[string]any:
+		s.Dest = s.ownedMap(dest)
+	case *map[string]any:
+		*dest = s.ownedMap(*dest)
+	case []map[string]any:
+		s.ownMaps(dest)
+	case *[]map[string]any:
+		s.ownMaps(*dest)
+	default:
+		eachRow(s.ReflectValue, func(row reflect.Value) {
+			s.ownRow(row)
+			s.refuseForeignRelations(row)
+		})
+	}
+	if len(s.Selects) > 0 {
+		s.Selects = s.withNames(s.Selects)
+	}
+	s.Omits = slices.DeleteFunc(slices.Clone(s.Omits), func(name string) bool { return s.named(name) != nil })
+}
+
+// ownedMap returns a copy of values that bears the tenant, and refuses another one.
+func (s statement) ownedMap(values map[string]any) map[string]any {
+	owned := map[string]any{}
+	for key, v := range values {
+		if s.named(key) == nil {
+			owned[key] = v
+		} else if _, other := differs(v, s.id); other || !isNumber(v) {
+			fail(s.DB, s.mismatch(v))
+		}
+	}
+	for _, f := range s.fields {
+		owned[f.DBName] = int64(s.id)
+	}
+	return owned
+}
+
+func (s statement) ownMaps(rows []map[string]any) {
+	for i := range rows {
+		rows[i] = s.ownedMap(rows[i])
+	}
+}
+
+// confineCreate looks at the rows again, since hooks may have changed them, and keeps an upsert from
+// another tenant's row.
+func confineCreate(db *gorm.DB, s statement) {
+	if s.id == 0 {
+		return
+	}
+	eachRow(s.ReflectValue, s.refuseForeign)
+	c, ok := s.Clauses["ON CONFLICT"]
+	if !ok {
+		return
+	}
+	conflict, ok := c.Expression.(clause.OnConflict)
+	if !ok || c.Builder != nil {
+		fail(db, errUnknownConflict)
+		return
+	}
+	if conflict.DoNothing {
+		return
+	}
+	if slices.ContainsFunc(conflict.DoUpdates, s.changesTenant) {
+		fail(db, s.tenantChange())
+		return
+	}
+	var exprs []clause.Expression
+	for _, f := range s.fields {
+		exprs = append(exprs, condition{field: f, id: s.id})
+	}
+	if len(conflict.Where.Exprs) > 0 {
+		exprs = append(exprs, group(conflict.Where.Exprs))
+	}
+	conflict.Where = clause.Where{Exprs: exprs}
+	s.AddClause(conflict)
+}
+
+// changesTenant reports whether an upsert's assignment sets the tenant column to anything but the proposed
+// row's own tenant, which has been checked.
+func (s statement) changesTenant(a clause.Assignment) bool {
+	f := s.named(a.Column.Name)
+	if f == nil {
+		return false
+	}
+	from, ok := a.Value.(clause.Column)
+	return !ok || from.Table != "excluded" || from.Name != f.DBName
+}
