@@ -76,11 +76,21 @@ var (
 func fail(db *gorm.DB, err error) {
 	if db.Error == nil {
 		_ = db.AddError(err)
+		if db.DryRun && db.Statement.SQL.Len() == 0 {
+			db.Statement.AddVar(db.Statement, failedValue{err})
+		}
 	}
 	if rows, ok := db.Get("rows"); ok && rows == false {
 		db.Statement.Dest = failedRow(err)
 	}
 }
+
+// failedValue stands in the variables for a subquery that failed. GORM builds a subquery as a dry run and takes over
+// its SQL and its variables, but not its error.
+type failedValue struct{ err error }
+
+// Value implements driver.Valuer, so that nothing is executed with it.
+func (v failedValue) Value() (driver.Value, error) { return nil, v.err }
 
 // mismatch is the error for a value of the tenant column that is not the tenant's id.
 func (s statement) mismatch(v any) error {

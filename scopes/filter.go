@@ -18,7 +18,7 @@ func FilterTenant(id TenantID) func(*gorm.DB) *gorm.DB {
 		case known && who.reason != "":
 			who.only = id
 		case known && who.tenant.ID != id:
-			panic(&TenantMismatchError{Model: describe(stmt), Value: id, Want: who.tenant.ID})
+			abort(db, &TenantMismatchError{Model: describe(stmt), Value: id, Want: who.tenant.ID})
 		case !known:
 			who = identity{tenant: Tenant{ID: id}}
 		}
@@ -30,7 +30,9 @@ func FilterTenant(id TenantID) func(*gorm.DB) *gorm.DB {
 // FilterCurrentTenant is a scope, for gorm.DB.Scopes, that says what holds anyway: the statement sees the
 // context's tenant only. It panics with a [*TenantMissingError] when there is none, cross-tenant work included.
 func FilterCurrentTenant(db *gorm.DB) *gorm.DB {
-	MustFromContext(db.Statement.Context)
+	if _, err := FromContext(db.Statement.Context); err != nil {
+		abort(db, err)
+	}
 	return db
 }
 

@@ -93,39 +93,6 @@ func TestOrInsideAValue(t *testing.T) {
 	}
 }
 
-// GORM begins a transaction of its own for a write. What panics inside, with no tenant, must not leave it open.
-func TestPanicInsideGORMsTransaction(t *testing.T) {
-	t.Parallel()
-	db := scopeAlone(t, scopes.Config{})
-	lost := func() *gorm.DB { return db.Model(&Board{}).Select("max(name)") }
-	for name, write := range map[string]func() *gorm.DB{
-		"value":     func() *gorm.DB { return db.as(t, 1).Model(&Board{OrgID: 1, ID: 11}).Update("name", lost()) },
-		"condition": func() *gorm.DB { return db.as(t, 1).Where("name = (?)", lost()).Delete(&Board{}) },
-		"create": func() *gorm.DB {
-			return db.as(t, 1).Model(&Board{}).Create(map[string]any{"name": clause.Expr{SQL: "(?)", Vars: []any{lost()}}})
-		},
-		"child of an untenanted parent": func() *gorm.DB { return db.Create(&Country{Name: "Erewhon", Labels: []Label{{Name: "x"}}}) },
-	} {
-		var missing *scopes.TenantMissingError
-		require.Panics(t, func() { write() }, name)
-		require.NotErrorAs(t, db.as(t, 1).First(&Board{}).Error, &missing)
-	}
-	require.Equal(t, "0", db.ask(t, `select count(*)::text from pg_stat_activity where datname = current_database() and state like 'idle in%'`))
-	require.Equal(t, "1", db.ask(t, `select count(*)::text from countries`))
-}
-
-// A caller's own transaction survives a hook's or subquery's panic, if the caller recovers inside it.
-func TestPanicInsideCallersTransaction(t *testing.T) {
-	t.Parallel()
-	db := scopeAlone(t, scopes.Config{})
-	err := db.as(t, 1).Transaction(func(tx *gorm.DB) error {
-		require.Panics(t, func() { tx.Where("name = (?)", db.Model(&Board{}).Select("name")).Delete(&Board{}) })
-		return tx.Create(&Board{ID: 13}).Error
-	})
-	require.NoError(t, err)
-	require.Equal(t, "1", db.ask(t, `select count(*)::text from boards where id = 13`))
-}
-
 func TestChildrenOfAnotherTenant(t *testing.T) {
 	t.Parallel()
 	db := scopeAlone(t, scopes.Config{})

@@ -55,30 +55,39 @@ var errNoPlugin = errors.New("scopes: a tenanted model needs the plugin: db.Use(
 // Name implements gorm.Plugin.
 func (*Plugin) Name() string { return pluginName }
 
-// Initialize implements gorm.Plugin. The guard comes before all
-// others, above all before gorm:begin_transaction: a panic after that one would leak the connection. The
-// other one comes last before GORM builds the statement, so that no hook of a model runs after it.
+// Initialize implements gorm.Plugin. The guard comes before all others, so that a statement is refused before GORM
+// begins a transaction for it. The condition is added last before GORM builds the statement, so that no hook of a model
+// runs after it. Initialize fails when GORM lacks a callback that the plugin depends on.
 func (p *Plugin) Initialize(db *gorm.DB) error {
+	if err := requireCallbacks(db); err != nil {
+		return err
+	}
 	c := db.Callback()
 	return errors.Join(
 		c.Create().Before("*").Register("scopes:guard", p.guard("create", checkCreate)),
 		c.Create().Before("gorm:create").Register("scopes:confine", unlessFailed(confineCreate)),
+		c.Create().After("gorm:create").Register("scopes:explain", explain),
 
 		c.Query().Before("*").Register("scopes:guard", p.guard("query", nil)),
 		c.Query().Before("gorm:query").Register("scopes:confine", unlessFailed(confine)),
+		c.Query().After("gorm:query").Register("scopes:explain", explain),
 
 		c.Update().Before("*").Register("scopes:guard", p.guard("update", checkUpdate)),
 		c.Update().Before("gorm:update").Register("scopes:confine", unlessFailed(confineUpdate)),
 		c.Update().After("gorm:update").Register("scopes:require_rows", requireRows),
+		c.Update().After("gorm:update").Register("scopes:explain", explain),
 
 		c.Delete().Before("*").Register("scopes:guard", p.guard("delete", checkDelete)),
 		c.Delete().Before("gorm:delete").Register("scopes:confine", unlessFailed(confine)),
 		c.Delete().After("gorm:delete").Register("scopes:require_rows", requireRows),
+		c.Delete().After("gorm:delete").Register("scopes:explain", explain),
 
 		c.Row().Before("*").Register("scopes:guard", p.guard("row", nil)),
 		c.Row().Before("gorm:row").Register("scopes:confine", unlessFailed(confine)),
+		c.Row().After("gorm:row").Register("scopes:explain", explain),
 
 		c.Raw().Before("*").Register("scopes:guard", p.guard("raw", nil)),
+		c.Raw().After("gorm:raw").Register("scopes:explain", explain),
 
 		rollBackPanics(db),
 	)
@@ -87,7 +96,7 @@ func (p *Plugin) Initialize(db *gorm.DB) error {
 // guard returns the callback that refuses a statement without a tenant, and otherwise has check look at
 // what a statement on a tenanted model brings along.
 func (p *Plugin) guard(operation string, check func(*gorm.DB, statement)) func(*gorm.DB) {
-	return func(db *gorm.DB) {
+	return rollingBack(func(db *gorm.DB) {
 		if _, ok := lookup(db.Statement.Context); !ok {
 			if needsTenant(db.Statement) {
 				p.missing(db, operation)
@@ -101,7 +110,7 @@ func (p *Plugin) guard(operation string, check func(*gorm.DB, statement)) func(*
 		if s, ok := examine(db.Statement); ok {
 			check(db, s)
 		}
-	}
+	})
 }
 
 // missing does what the configuration says about a statement without a tenant.
@@ -113,11 +122,6 @@ func (p *Plugin) missing(db *gorm.DB, operation string) {
 	case Error:
 		fail(db, err)
 	default:
-		// GORM's own callbacks do not recover: a tenanted child saved inside the transaction of an untenanted
-		// parent would leave that transaction, and its connection, open for ever.
-		if tx, ok := db.Statement.ConnPool.(gorm.TxCommitter); ok && tx != nil {
-			_ = tx.Rollback()
-		}
 		panic(err)
 	}
 }
