@@ -64,7 +64,7 @@ func parseFlash(value string) (id int64, done, ok bool) {
 }
 
 func newFlash(row models.Subtask, done bool, v listView) *flash {
-	f := &flash{Before: "“", Name: short(nameText(row.Name).Head, maxHead), UndoURL: completeURL(v, row.ID, 1), Complete: !done}
+	f := &flash{Before: "“", Name: shortName(row.Name, maxHead), UndoURL: completeURL(v, row.ID, 1), Complete: !done}
 	if done {
 		f.After, f.UndoText = fmt.Sprintf("” (%s) is done.", row.Label()), "Reopen it"
 	} else {

@@ -190,3 +190,84 @@ func TestCrossSiteRequestsAreRefused(t *testing.T) {
 	}
 	require.Contains(t, w.page(t, "GET tenant-0.localhost /subtasks/?sort=newest&size=100&status=open"), "Subtask #1<")
 }
+
+// Wherever somebody ends up, there is a way on that is not the page itself.
+func TestPagesLeadOn(t *testing.T) {
+	t.Parallel()
+	w := newFixture(t, single, nil)
+	for line, want := range map[string][]string{
+		"GET tenant-999.localhost:8080 /subtasks/":                   {`class="brand" href="//localhost:8080/"`, `<li><a href="//localhost:8080/">`},
+		"GET asleep.localhost /subtasks/":                            {`class="brand" href="//localhost/"`},
+		"GET 127.0.0.1:8080 /":                                       {`<li><a href="//localhost:8080/">`},
+		"GET [::1]:8080 /x":                                          {`<li><a href="//localhost:8080/">`},
+		"GET tenant-0.localhost /subtasks/99/?q=write&status=open":   {`href="/subtasks/?q=write&amp;status=open"`, `href="/subtasks/?page=last&amp;q=write&amp;status=open"`},
+		"GET tenant-0.localhost /projects/?page=99&sort=open":        {`href="/projects/?sort=open"`, `href="/projects/?page=last&amp;sort=open"`},
+		"GET localhost /tenants/?page=99&size=25":                    {`href="/tenants/?size=25"`},
+		"GET tenant-0.localhost:8080 /subtasks/":                     {`<a href="//localhost:8080/tenants/">All tenants</a>`, `<link rel="service-desc" href="/openapi.json"`},
+		"GET tenant-0.localhost /subtasks/?q=nobodyusedit&project=1": {"No subtasks match these filters."},
+		"GET tenant-2.localhost /subtasks/":                          {"This account has no subtasks yet."},
+	} {
+		body := bodyOf(t, w.ask(t, line))
+		for _, link := range want {
+			require.Contains(t, body, link, line)
+		}
+	}
+}
+
+func TestTitlesTellPagesApart(t *testing.T) {
+	t.Parallel()
+	w := newFixture(t, single, nil)
+	seen := map[string]string{}
+	for _, line := range []string{"tenant-0.localhost /subtasks/", "tenant-0.localhost /subtasks/2/", "tenant-0.localhost /subtasks/?q=write",
+		"tenant-0.localhost /subtasks/?status=open", "tenant-0.localhost /subtasks/?project=2", "tenant-1.localhost /subtasks/",
+		"tenant-0.localhost /projects/", "localhost /tenants/", "localhost /subtasks/", "tenant-0.localhost /nope/", "tenant-1.localhost /nope/"} {
+		_, title, _ := strings.Cut(bodyOf(t, w.ask(t, "GET "+line)), "<title>")
+		title, _, _ = strings.Cut(title, "</title>")
+		require.NotEmpty(t, title)
+		require.Empty(t, seen[title], "%s has the title of another page: %s", line, title)
+		seen[title] = line
+	}
+}
+
+// On the bare domain of separate databases there is no list over all tenants; a program is told so in its own format.
+func TestProgramsGetProblemDocuments(t *testing.T) {
+	t.Parallel()
+	w := newFixture(t, databases, nil)
+	for line, status := range map[string]int{
+		"GET localhost /subtasks.json":                 404,
+		"GET localhost /subtasks/2.json":               404,
+		"GET localhost /projects.json":                 404,
+		"GET tenant-0.localhost /subtasks/99.json":     404,
+		"GET tenant-0.localhost /subtasks.json?size=7": 400,
+		"GET tenant-999.localhost /subtasks.json":      404,
+		"GET evil.com /subtasks.json":                  400,
+		"GET asleep.localhost /projects.json":          503,
+		"GET tenant-0.localhost /nope.json":            404,
+		"DELETE tenant-0.localhost /subtasks.json":     405,
+	} {
+		response := w.ask(t, line)
+		require.Equal(t, status, response.StatusCode, line)
+		require.Equal(t, "application/problem+json", response.Header.Get("Content-Type"), line)
+	}
+}
+
+// A client generated from the OpenAPI document sends JSON and may not say what it takes.
+func TestJSONRequestsGetJSON(t *testing.T) {
+	t.Parallel()
+	w := newFixture(t, single, nil)
+	const json = "Content-Type: application/json"
+	for body, status := range map[string]int{
+		`{"complete": true}`:                    200,
+		`{"complete": true, "name": "x"}`:       400,
+		`{"complete": true} x`:                  400,
+		`{"complete": true}{"complete": false}`: 400,
+		`{"complete": null}`:                    400,
+		``:                                      400,
+	} {
+		for _, accept := range [][]string{nil, {"Accept: */*"}, {"Accept: application/json, text/plain, */*"}} {
+			response := w.send(t, "POST tenant-0.localhost /subtask/1/complete", body, append(accept, json)...)
+			require.Equal(t, status, response.StatusCode, body)
+			require.Contains(t, response.Header.Get("Content-Type"), "json", body)
+		}
+	}
+}

@@ -15,7 +15,7 @@ import (
 // maxProjectChoices bounds the options of the filter by project.
 const maxProjectChoices = 200
 
-func projectText(p models.Project) string { return p.Label() + ": " + short(p.Name, maxOption) }
+func projectText(p models.Project) string { return p.Label() + ": " + shortName(p.Name, maxOption) }
 
 // projectChoices are the options of the filter, at most maxProjectChoices and the chosen one.
 func (s *site) projectChoices(ctx context.Context, v listView) (choices []choice, more bool, err error) {

@@ -1,7 +1,9 @@
 package web
 
 import (
+	"cmp"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/a-h/templ"
@@ -12,38 +14,88 @@ import (
 //
 //go:generate go tool templ generate
 
-// The lengths of texts in grapheme clusters, which are what a person takes for letters.
+// The lengths of texts, in grapheme clusters, which are what a person takes for letters, and in lines.
 const (
 	maxHead   = 80    // shown of a long text before it is opened
 	maxTail   = 5_000 // shown of it after that
 	maxOption = 60    // of an option, which cannot be opened
+	maxLines  = 6     // shown of a text with many lines before it is opened
+	maxMarks  = 4     // on a letter
 )
 
 // text is a text of the database as prose shows it: Tail opens on demand.
 type text struct{ Head, Tail, label string }
 
+const noName = "(no name)"
+
 // nameText is a name, which is never shown as nothing.
-func nameText(s string) text { return cut(s, "(no name)") }
+func nameText(s string) text { return cut(s, noName) }
+
+// shortName is a name where nothing opens: in an option, or in a message.
+func shortName(s string, n int) string { return cmp.Or(short(clean(s), n), noName) }
 
 // detailsText may be empty.
 func detailsText(s string) text { return cut(s, "") }
 
-// cut cuts a long text after a word, or after a grapheme cluster where a word is long. A short one has no tail.
+// cut cuts a long text after some lines, or a word, or after a grapheme cluster where a word is long. A short one has no
+// tail.
 func cut(s, label string) text {
-	s = strings.TrimSpace(strings.ToValidUTF8(s, "\uFFFD"))
+	s = clean(s)
 	head, rest := firstClusters(s, maxHead+maxHead/4)
-	if rest == "" {
-		return text{Head: s, label: label}
+	if rest != "" {
+		head, _ = firstClusters(s, maxHead)
+		if i := strings.LastIndexByte(head, ' '); i > len(head)/2 {
+			head = head[:i]
+		}
 	}
-	head, _ = firstClusters(s, maxHead)
-	if i := strings.LastIndexByte(head, ' '); i > len(head)/2 {
-		head = head[:i]
+	head = firstLines(head, maxLines)
+	if head == s {
+		return text{Head: s, label: label}
 	}
 	tail, rest := firstClusters(s[len(head):], maxTail)
 	if rest != "" {
 		tail += "…"
 	}
 	return text{head, tail, label}
+}
+
+// firstLines returns at most n lines of s.
+func firstLines(s string, n int) string {
+	end := 0
+	for range n {
+		i := strings.IndexByte(s[end:], '\n')
+		if i < 0 {
+			return s
+		}
+		end += i + 1
+	}
+	return s[:end-1]
+}
+
+// clean returns what HTML can show of a text: valid UTF-8 without control characters, and with so few marks on a letter
+// that they stay within its line. A text in which nothing can be seen is empty.
+func clean(s string) string {
+	s = strings.TrimSpace(strings.ToValidUTF8(s, "\uFFFD"))
+	marks, visible := 0, false
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t' || r == '\r':
+			return r
+		case unicode.IsControl(r):
+			return '\uFFFD'
+		case r >= 0x300 && unicode.In(r, unicode.Mn, unicode.Me):
+			if marks++; marks > maxMarks {
+				return -1
+			}
+		case unicode.IsGraphic(r): // a joiner is not, and a mark after it is on the same letter
+			marks, visible = 0, visible || !unicode.IsSpace(r)
+		}
+		return r
+	}, s)
+	if !visible && !strings.ContainsRune(s, '\uFFFD') && marks == 0 {
+		return ""
+	}
+	return s
 }
 
 // short returns at most n grapheme clusters of s, with a sign that there are more.

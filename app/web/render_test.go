@@ -26,7 +26,7 @@ func TestGeneratedTemplatesAreCurrent(t *testing.T) {
 		template, err := parser.Parse(file)
 		require.NoError(t, err)
 		var want bytes.Buffer
-		_, err = generator.Generate(template, &want, generator.WithFileName("app/web/"+file), generator.WithVersion(templ.Version()))
+		_, err = generator.Generate(template, &want, generator.WithFileName(file), generator.WithVersion(templ.Version()))
 		require.NoError(t, err)
 		have, err := os.ReadFile(strings.TrimSuffix(file, ".templ") + "_templ.go")
 		require.NoError(t, err)
