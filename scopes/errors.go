@@ -14,6 +14,10 @@ import (
 // same statement may succeed later.
 var ErrUnavailable = errors.New("database unavailable")
 
+// ErrTimeout says that the server ended a statement that ran or waited for a lock for too long, or that the tenant is not
+// asked for a while since that happened too often. [ErrUnavailable] is in its chain.
+var ErrTimeout = fmt.Errorf("%w: too slow", ErrUnavailable)
+
 // TenantMissingError says that a statement had no tenant in its context. By default the plugin panics
 // with it.
 type TenantMissingError struct {

@@ -62,7 +62,7 @@ func (j *judge) connect(t testing.TB, role *pgx.ConnConfig, p scopes.Placement) 
 		_ = pool.Close()
 	})
 	db := openGORM(t, pool)
-	require.NoError(t, Disarm(db, j.Subject))
+	require.NoError(t, disarmAll(db, j.Subject))
 	return sight{conn, db}
 }
 

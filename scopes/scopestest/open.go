@@ -73,7 +73,7 @@ func openTarget(t testing.TB, target Target, s subject, on layers) *opened {
 		require.NoError(t, o.db.Use(scopes.NewPlugin(scopes.Config{})))
 		return o
 	}
-	require.NoError(t, Disarm(o.db, s.Subject))
+	require.NoError(t, disarmAll(o.db, s.Subject))
 	return o
 }
 

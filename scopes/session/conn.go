@@ -25,14 +25,15 @@ type conn struct {
 	database   string
 	allTenants bool
 
-	lost bool
+	lost     bool
+	timedOut bool
 
-	tx *txSettings // of the open transaction; nil outside one
+	tx *transaction // the open one; nil outside one
 
-	prepares   bool
-	statements *lru.LRU[string, *pgconn.StatementDescription]
-	prepared   int      // statements prepared so far, for their names
-	evicted    []string // prepared on the server, no longer in statements
+	set, setWithSchema string // the statements that apply the settings
+
+	statements *lru.LRU[statementKey, *pgconn.StatementDescription] // nil: statements are not prepared
+	evicted    []string                                             // prepared on the server, no longer in statements
 
 	build pgx.ExtendedQueryBuilder
 }
@@ -59,10 +60,21 @@ func (c *conn) IsValid() bool {
 // lost too. A connection that a caller's cancelled context closed is not lost.
 func (c *conn) Lost() bool { return c.lost }
 
-// explain is [Explain], and remembers a connection that is lost.
+// TimedOut reports whether the server ended a statement for taking too long since TimedOut was last called.
+func (c *conn) TimedOut() bool {
+	timedOut := c.timedOut
+	c.timedOut = false
+	return timedOut
+}
+
+// explain is [Explain], and remembers what it says of the connection.
 func (c *conn) explain(err error) error {
 	err = Explain(err)
-	c.lost = c.lost || errors.Is(err, scopes.ErrUnavailable)
+	if errors.Is(err, scopes.ErrTimeout) {
+		c.timedOut = c.timedOut || !c.pg.IsClosed()
+	} else {
+		c.lost = c.lost || errors.Is(err, scopes.ErrUnavailable)
+	}
 	return err
 }
 
@@ -84,12 +96,13 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	if err != nil {
 		return nil, err
 	}
-	inner, err := c.Conn.Conn().BeginTx(ctx, pgx.TxOptions{BeginQuery: settings.begin(begin)})
+	begin = settings.begin(begin, c.settingsSQL(settings))
+	inner, err := c.Conn.Conn().BeginTx(ctx, pgx.TxOptions{BeginQuery: begin})
 	if err != nil {
 		c.closeUnlessIdle()
 		return nil, c.retryable(c.explain(err))
 	}
-	c.tx = &settings
+	c.tx = &transaction{settings: settings, begin: begin}
 	return &tx{conn: c, inner: inner, ctx: ctx}, nil
 }
 
@@ -173,6 +186,13 @@ func beginSQL(opts driver.TxOptions) (string, error) {
 
 // cleanupTime bounds what must still happen after a context has ended: a rollback, the closing of a connection.
 const cleanupTime = 5 * time.Second
+
+// transaction is what a connection knows of its open transaction.
+type transaction struct {
+	settings txSettings
+	begin    string // how it was begun
+	used     bool   // a statement has been executed
+}
 
 // tx ends the transaction, and with it its settings.
 type tx struct {

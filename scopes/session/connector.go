@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"fmt"
+	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2/simplelru"
 	"github.com/jackc/pgx/v5"
@@ -14,8 +15,9 @@ import (
 
 // Connector opens connections to one database that set the tenant for each transaction. It implements driver.Connector.
 type Connector struct {
-	config     *pgx.ConnConfig
-	allTenants bool
+	config                        *pgx.ConnConfig
+	allTenants                    bool
+	statementTimeout, lockTimeout time.Duration
 }
 
 var _ driver.Connector = (*Connector)(nil)
@@ -23,8 +25,9 @@ var _ driver.Connector = (*Connector)(nil)
 // NewConnector returns a connector for tenants' work in config's database. Its user must be a role that
 // row-level security applies to.
 //
-// Statements are prepared and cached on each connection, up to config.StatementCacheCapacity of them. Behind a
-// pooler that cannot keep prepared statements, set config.DefaultQueryExecMode to pgx.QueryExecModeExec.
+// Statements are prepared and cached on each connection, for each schema, up to config.StatementCacheCapacity of them. One
+// that the server no longer accepts, since its tables were changed, is prepared anew and executed once more, unless
+// it stands behind others in a transaction: then its error is returned, once. Behind a pooler that cannot keep prepared statements, set config.DefaultQueryExecMode to pgx.QueryExecModeExec.
 func NewConnector(config *pgx.ConnConfig) *Connector {
 	return &Connector{config: config.Copy()}
 }
@@ -34,6 +37,15 @@ func NewConnector(config *pgx.ConnConfig) *Connector {
 // user must be the owner of the tables, who sees all rows.
 func NewAllTenantsConnector(config *pgx.ConnConfig) *Connector {
 	return &Connector{config: config.Copy(), allTenants: true}
+}
+
+// WithTimeouts returns a copy of c for whose statements the server's statement_timeout and lock_timeout are set, with the
+// tenant, for each transaction, so that they hold behind a pooler too. They are rounded up to milliseconds; zero leaves
+// the server's own setting.
+func (c *Connector) WithTimeouts(statement, lock time.Duration) *Connector {
+	limited := *c
+	limited.statementTimeout, limited.lockTimeout = statement, lock
+	return &limited
 }
 
 // Open returns a database handle with connections of its own, for a program with one database. For many
@@ -54,14 +66,15 @@ func (*Connector) Driver() driver.Driver { return stdlib.GetDefaultDriver() }
 
 func newConn(inner *stdlib.Conn, c *Connector) *conn {
 	conn := &conn{
-		Conn:       inner,
-		pg:         inner.Conn().PgConn(),
-		database:   c.config.Database,
-		allTenants: c.allTenants,
-		prepares:   c.config.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement && c.config.StatementCacheCapacity > 0,
+		Conn:          inner,
+		pg:            inner.Conn().PgConn(),
+		database:      c.config.Database,
+		allTenants:    c.allTenants,
+		set:           c.settingsSQL(false),
+		setWithSchema: c.settingsSQL(true),
 	}
-	if conn.prepares {
-		conn.statements, _ = lru.NewLRU(c.config.StatementCacheCapacity, func(_ string, sd *pgconn.StatementDescription) {
+	if c.config.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement && c.config.StatementCacheCapacity > 0 {
+		conn.statements, _ = lru.NewLRU(c.config.StatementCacheCapacity, func(_ statementKey, sd *pgconn.StatementDescription) {
 			conn.evicted = append(conn.evicted, sd.Name)
 		})
 	}

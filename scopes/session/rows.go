@@ -63,6 +63,7 @@ func (r *rows) Next(dest []driver.Value) error {
 		}
 		v, err := r.decode[i](raw)
 		if err != nil {
+			r.conn.forgetStatements()
 			return fmt.Errorf("decode column %q: %w", r.fields[i].Name, err)
 		}
 		dest[i] = v

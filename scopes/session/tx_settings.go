@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -37,27 +38,34 @@ func (c *conn) settingsFor(ctx context.Context) (txSettings, error) {
 	return txSettings{tenant: t.ID, schema: t.Schema}, nil
 }
 
-// The statements that apply the settings to the rest of the transaction. Their parameters are the settings' values, in
-// order.
-const (
-	setTenant          = "select set_config('" + Setting + "', $1, true)"
-	setTenantAndSchema = "select set_config('" + Setting + "', $1, true), set_config('search_path', $2, true)"
-	setReadOnly        = "select set_config('transaction_read_only', $1, true)"
-	setReadOnlySchema  = "select set_config('transaction_read_only', $1, true), set_config('search_path', $2, true)"
-)
-
-// sql returns the statement that applies the settings, to be prepared once for a connection.
-func (s txSettings) sql() string {
-	switch {
-	case s.readOnly && s.schema != "":
-		return setReadOnlySchema
-	case s.readOnly:
-		return setReadOnly
-	case s.schema != "":
-		return setTenantAndSchema
-	default:
-		return setTenant
+// settingsSQL returns the statement that applies settings to the rest of the transaction, to be prepared once for a
+// connection. Its parameters are [txSettings.values].
+func (c *Connector) settingsSQL(withSchema bool) string {
+	name := Setting
+	if c.allTenants {
+		name = "transaction_read_only"
 	}
+	sql := "select set_config('" + name + "', $1, true)"
+	if withSchema {
+		sql += ", set_config('search_path', $2, true)"
+	}
+	return sql + setTimeout("statement_timeout", c.statementTimeout) + setTimeout("lock_timeout", c.lockTimeout)
+}
+
+func setTimeout(name string, timeout time.Duration) string {
+	if timeout <= 0 {
+		return ""
+	}
+	milliseconds := (timeout + time.Millisecond - 1) / time.Millisecond
+	return fmt.Sprintf(", set_config('%s', '%d', true)", name, milliseconds)
+}
+
+// settingsSQL returns the statement that applies s.
+func (c *conn) settingsSQL(s txSettings) string {
+	if s.schema != "" {
+		return c.setWithSchema
+	}
+	return c.set
 }
 
 // values returns the values of the statement's parameters, in the text format.
@@ -75,13 +83,13 @@ func (s txSettings) values() [][]byte {
 	return values
 }
 
-// begin returns "begin" and the settings as one message of the simple protocol.
-func (s txSettings) begin(begin string) string {
-	sql := s.sql()
+// begin returns "begin" and the statement that applies the settings as one message of the simple protocol.
+func (s txSettings) begin(begin, sql string) string {
+	var replaced []string
 	for i, v := range s.values() {
-		sql = strings.Replace(sql, "$"+strconv.Itoa(i+1), quoteLiteral(string(v)), 1)
+		replaced = append(replaced, "$"+strconv.Itoa(i+1), quoteLiteral(string(v)))
 	}
-	return begin + "; " + sql
+	return begin + "; " + strings.NewReplacer(replaced...).Replace(sql)
 }
 
 // String names whom the settings are for, in an error message.
