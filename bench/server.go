@@ -21,21 +21,21 @@ import (
 	"tenanted/internal/localpg"
 )
 
-// world is where everything is measured: the built program, and a private PostgreSQL of its own, started with the
+// fixture is where everything is measured: the built program, and a private PostgreSQL of its own, started with the
 // settings that `serve` gives it.
-type world struct {
+type fixture struct {
 	dir   string
 	bin   string
 	local *localpg.Server
 }
 
 // newFixture builds the program and starts the server, in a new directory.
-func newFixture(ctx context.Context) (*world, error) {
+func newFixture(ctx context.Context) (*fixture, error) {
 	dir, err := os.MkdirTemp("", "tenanted-bench-")
 	if err != nil {
 		return nil, err
 	}
-	w := &world{dir: dir, bin: filepath.Join(dir, "tenanted")}
+	w := &fixture{dir: dir, bin: filepath.Join(dir, "tenanted")}
 	// PostgreSQL does not run as root: another account must be able to come here.
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return nil, err
@@ -46,19 +46,19 @@ func newFixture(ctx context.Context) (*world, error) {
 	return w, w.start(ctx)
 }
 
-func (w *world) start(ctx context.Context) (err error) {
+func (w *fixture) start(ctx context.Context) (err error) {
 	w.local, err = localpg.Start(ctx, localpg.Options{Dir: w.localDir(), Durable: true})
 	return err
 }
 
-func (w *world) localDir() string { return filepath.Join(w.dir, "postgres") }
+func (w *fixture) localDir() string { return filepath.Join(w.dir, "postgres") }
 
-func (w *world) close() error {
+func (w *fixture) close() error {
 	return errors.Join(w.local.Close(), os.RemoveAll(w.dir))
 }
 
 // postmaster returns the process above all of the server's.
-func (w *world) postmaster() (int, error) {
+func (w *fixture) postmaster() (int, error) {
 	text, err := os.ReadFile(filepath.Join(w.localDir(), "data", "postmaster.pid"))
 	if err != nil {
 		return 0, err
@@ -69,12 +69,12 @@ func (w *world) postmaster() (int, error) {
 
 // dsn is a connection string for one of the server's databases as superuser, to whom row-level security does not
 // apply.
-func (w *world) dsn(database string) string {
+func (w *fixture) dsn(database string) string {
 	return fmt.Sprintf("host=%s port=%d user=%s dbname=%s", w.local.Host(), w.local.Port(), w.local.Superuser(), database)
 }
 
 // sql runs statements as superuser.
-func (w *world) sql(ctx context.Context, database string, statements ...string) error {
+func (w *fixture) sql(ctx context.Context, database string, statements ...string) error {
 	conn, err := pgx.Connect(ctx, w.dsn(database))
 	if err != nil {
 		return err
@@ -89,7 +89,7 @@ func (w *world) sql(ctx context.Context, database string, statements ...string) 
 }
 
 // environ is the environment of the program: none of the user's own settings, then env.
-func (w *world) environ(env []string) []string {
+func (w *fixture) environ(env []string) []string {
 	var all []string
 	for _, e := range os.Environ() {
 		name, _, _ := strings.Cut(e, "=")
@@ -101,7 +101,7 @@ func (w *world) environ(env []string) []string {
 }
 
 // command is the program with arguments; its working directory has no .env.
-func (w *world) command(ctx context.Context, env []string, args ...string) *exec.Cmd {
+func (w *fixture) command(ctx context.Context, env []string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, w.bin, args...)
 	cmd.Dir, cmd.Env = w.dir, w.environ(env)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
@@ -110,7 +110,7 @@ func (w *world) command(ctx context.Context, env []string, args ...string) *exec
 }
 
 // run runs a command of the program to its end, and returns how long it took and the most memory it held.
-func (w *world) run(ctx context.Context, env []string, args ...string) (took time.Duration, peak int64, err error) {
+func (w *fixture) run(ctx context.Context, env []string, args ...string) (took time.Duration, peak int64, err error) {
 	cmd := w.command(ctx, env, args...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -132,7 +132,7 @@ type process struct {
 }
 
 // serve starts the application and waits until it answers.
-func (w *world) serve(ctx context.Context, env ...string) (*process, error) {
+func (w *fixture) serve(ctx context.Context, env ...string) (*process, error) {
 	addr, err := freeAddr()
 	if err != nil {
 		return nil, err
@@ -141,7 +141,7 @@ func (w *world) serve(ctx context.Context, env ...string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := startProcess(ctx, addr, "/readyz", w.command(ctx, env, "serve", "--no-demo", "--addr", addr, "--pprof", profiles))
+	p, err := startProcess(ctx, addr, "/readyz", w.command(ctx, env, "serve", "--no-demo", "--access-log", "off", "--addr", addr, "--pprof", profiles))
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +150,7 @@ func (w *world) serve(ctx context.Context, env ...string) (*process, error) {
 }
 
 // serveFloor starts this program again, as the floor's server.
-func (w *world) serveFloor(ctx context.Context, database string) (*process, error) {
+func (w *fixture) serveFloor(ctx context.Context, database string) (*process, error) {
 	addr, err := freeAddr()
 	if err != nil {
 		return nil, err

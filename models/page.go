@@ -74,5 +74,5 @@ func (p Page) fromStart(query *gorm.DB, order string) *gorm.DB {
 
 // counted returns the query that counts the rows of another, at most CountLimit and one.
 func counted(db, query *gorm.DB) *gorm.DB {
-	return db.Table("(?) AS counted", query.Select("1").Limit(CountLimit+1)).Select("count(*)")
+	return db.Table("(?) AS counted", query.Select("").Limit(CountLimit+1)).Select("count(*)")
 }

@@ -115,6 +115,9 @@ func firstClusters(s string, n int) (head, rest string) {
 	if len(s) <= n { // a cluster has at least one byte
 		return s, ""
 	}
+	if isASCII(s[:n+1]) { // and there exactly one, but for a line break that this may part
+		return s[:n], s[n:]
+	}
 	most := n * maxCluster
 	rest = s
 	for state := -1; n > 0 && rest != "" && len(s)-len(rest) < most; n-- {
@@ -126,6 +129,15 @@ func firstClusters(s string, n int) (head, rest string) {
 		}
 	}
 	return s[:end], s[end:]
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 // current marks the link to the page that is shown.
