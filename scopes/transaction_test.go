@@ -24,7 +24,7 @@ type Nosy struct {
 func (Nosy) TableName() string { return "labels" }
 
 func (Nosy) BeforeCreate(tx *gorm.DB) error {
-	return tx.WithContext(context.Background()).Find(&[]Board{}).Error
+	return tx.WithContext(context.Background()).Find(&[]Board{}).Error //tenantvet:ignore the mistake under test
 }
 
 // losses are statements without a tenant, or with one that is lost on the way. They are given a transaction, and
