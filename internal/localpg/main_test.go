@@ -5,6 +5,7 @@ package localpg
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -37,8 +38,10 @@ func TestMain(m *testing.M) {
 	if templateDir, err = os.MkdirTemp(ScratchDir(), "localpg-template-"); err != nil {
 		panic(err)
 	}
-	// The library that fetches leaves its log in the temporary directory.
-	os.Setenv("TMPDIR", templateDir)
+	// Before the first test: a child that is forked while the copy is written would hold it open, and nobody could run it.
+	if self, err = reachableSelf(templateDir); err != nil {
+		panic(err)
+	}
 	code := m.Run()
 	_ = os.RemoveAll(templateDir)
 	os.Exit(code)
@@ -71,7 +74,7 @@ type program struct {
 // not nil.
 func runProgram(t *testing.T, dir string, under *account) *program {
 	t.Helper()
-	command := exec.Command(executable(t))
+	command := exec.Command(self)
 	if under != nil {
 		under.run(command)
 	}
@@ -113,19 +116,23 @@ func (p *program) kill() {
 	_ = p.command.Wait()
 }
 
-// executable is a copy of the test binary that every account can reach.
-func executable(t *testing.T) string {
-	t.Helper()
+// self is the path of the test binary, or of a copy that every account can
+// reach. TestMain sets it.
+var self string
+
+// reachableSelf returns the test binary's path; for root, whose server runs
+// under another account, that of a copy in dir.
+func reachableSelf(dir string) (string, error) {
 	path, err := os.Executable()
-	require.NoError(t, err)
-	if os.Geteuid() != 0 {
-		return path
+	if err != nil || os.Geteuid() != 0 {
+		return path, err
 	}
 	content, err := os.ReadFile(path)
-	require.NoError(t, err)
-	target := filepath.Join(openTempDir(t), "localpg.test")
-	require.NoError(t, os.WriteFile(target, content, 0o755))
-	return target
+	if err != nil {
+		return "", err
+	}
+	target := filepath.Join(dir, "localpg.test")
+	return target, errors.Join(os.WriteFile(target, content, 0o755), os.Chmod(dir, 0o755))
 }
 
 // openTempDir is like t.TempDir, but root's server account can enter it.
@@ -143,9 +150,6 @@ var templateDir string
 
 // template is a server's directory, initialised once for all tests.
 var template = sync.OnceValues(func() (string, error) {
-	if err := os.Chmod(templateDir, 0o755); err != nil {
-		return "", err
-	}
 	dir := filepath.Join(templateDir, "pg")
 	server, err := Start(context.Background(), Options{Dir: dir})
 	if err != nil {
