@@ -1,7 +1,7 @@
 // Package migrations holds the SQL that makes the tables, and brings placements to its newest version.
 //
-// There are three sets: [Tenant] makes the tables of one placement, [Shared] what only tables that all tenants share
-// have besides, [Control] the directory in the default database. Each set has a version table of its own in each schema,
+// There are four sets: [Tenant] makes the tables of one placement, [Shared] what only tables that all tenants share
+// have besides, [Control] the directory in the default database, [Placement] what says whose a tenant's own database is. Each set has a version table of its own in each schema,
 // so placements are migrated in parallel and independently of one another.
 //
 // What is guaranteed: whoever migrates a schema holds its advisory lock from before the first statement
@@ -9,6 +9,13 @@
 // finds nothing left to do. Each migration is one transaction with its row in the version table. After
 // each run the runtime role is granted exactly what it needs (grants/*.sql), in one transaction. A process that is
 // killed leaves a schema between two versions' transactions at worst, and the next run carries on there.
+//
+// An older program may go on with newer tables if all migrations that it does not know only add, which each file says in a
+// line "-- additive: yes" or "no". The version table's comment holds from which version on a program can: see
+// [Compatible].
+//
+// A pooler between the runner and the server would hand its session, and with it the lock, to others: it is recognised
+// and refused, before anything is changed.
 //
 // How it fails: with a [*Error] that names the placement; other placements of a fleet are still done.
 package migrations
@@ -26,7 +33,7 @@ import (
 	"tenanted/scopes"
 )
 
-//go:embed tenant/*.sql shared/*.sql control/*.sql grants/*.sql
+//go:embed tenant/*.sql shared/*.sql control/*.sql placement/*.sql grants/*.sql
 var files embed.FS
 
 // Set names a set of migrations, and its directory.
@@ -37,6 +44,8 @@ const (
 	Tenant  Set = "tenant"  // the tables of one placement
 	Shared  Set = "shared"  // what tables shared by all tenants have besides, after Tenant
 	Control Set = "control" // the directory of tenants
+
+	Placement Set = "placement" // whose a tenant's own database is
 )
 
 const versionTableSuffix = "_version"

@@ -4,8 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"hash/fnv"
 	"io/fs"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -17,7 +19,7 @@ import (
 // Runner migrates targets as the owner.
 type Runner struct {
 	// Owner is the owner's connection to the default database; targets in other databases are reached
-	// by the same settings. It must not go through a pooler in transaction mode: the lock is the session's.
+	// by the same settings.
 	Owner *pgx.ConnConfig
 	// Runtime is the role that is granted its rights. It must exist.
 	Runtime string
@@ -28,6 +30,13 @@ type Runner struct {
 func (r Runner) Up(ctx context.Context, t Target) Result {
 	return r.run(ctx, t, func(ctx context.Context, db *sql.DB, provider *goose.Provider) error {
 		if _, err := provider.Up(ctx); err != nil {
+			return err
+		}
+		from, err := compatibleFrom(files, t.Set)
+		if err != nil {
+			return err
+		}
+		if _, err := db.ExecContext(ctx, fmt.Sprintf("comment on table %s is '%s'", t.Set.versionTable(), compatibleComment(from))); err != nil {
 			return err
 		}
 		return r.grant(ctx, db, t)
@@ -110,7 +119,6 @@ func newProvider(set Set, db *sql.DB) (*goose.Provider, error) {
 func (r Runner) open(t Target) *sql.DB {
 	config := r.Owner.Copy()
 	config.Database = t.Database
-	config.RuntimeParams["search_path"] = pgx.Identifier{t.Schema}.Sanitize()
 	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol // several statements at once, none twice
 	db := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
 		err := prepare(ctx, conn, t)
@@ -123,23 +131,48 @@ func (r Runner) open(t Target) *sql.DB {
 	return db
 }
 
-// prepare takes the lock and makes the schema. CREATE SCHEMA IF NOT EXISTS would need the right to create
+// PoolerError says that a connection leads to a pooler.
+type PoolerError struct{ Host string }
+
+func (e *PoolerError) Error() string {
+	return fmt.Sprintf("%s is a connection pooler: settings and locks of a session do not survive there; set PGHOST and PGPORT to the PostgreSQL server itself", e.Host)
+}
+
+// RequireDirect returns a [*PoolerError] if there is a pooler between conn and the server. A pooler gives its clients
+// process ids of its own, for cancelling.
+func RequireDirect(ctx context.Context, conn *pgx.Conn) error {
+	var pid uint32
+	if err := conn.QueryRow(ctx, "select pg_backend_pid()", pgx.QueryExecModeSimpleProtocol).Scan(&pid); err != nil {
+		return err
+	}
+	if pid != conn.PgConn().PID() {
+		return &PoolerError{Host: fmt.Sprintf("%s:%d", conn.Config().Host, conn.Config().Port)}
+	}
+	return nil
+}
+
+// prepare takes the lock, makes the schema, and makes the session work in it. CREATE SCHEMA IF NOT EXISTS would need the right to create
 // one even where it exists.
 func prepare(ctx context.Context, conn *pgx.Conn, t Target) error {
+	if err := RequireDirect(ctx, conn); err != nil {
+		return err
+	}
 	if _, err := conn.Exec(ctx, "select pg_advisory_lock($1)", lockKey(t.Schema)); err != nil {
 		return err
 	}
 	var exists bool
 	err := conn.QueryRow(ctx, "select exists (select from pg_namespace where nspname = $1)", t.Schema).Scan(&exists)
-	if err != nil || exists {
-		return err
+	if err == nil && !exists {
+		_, err = conn.Exec(ctx, "create schema "+pgx.Identifier{t.Schema}.Sanitize())
 	}
-	_, err = conn.Exec(ctx, "create schema "+pgx.Identifier{t.Schema}.Sanitize())
+	if err == nil {
+		_, err = conn.Exec(ctx, "select set_config('search_path', $1, false)", pgx.Identifier{t.Schema}.Sanitize())
+	}
 	return err
 }
 
 func (r Runner) grant(ctx context.Context, db *sql.DB, t Target) error {
-	if t.Set == Control || t.Database != r.Owner.Database {
+	if t.Set == Control || t.Set == Placement {
 		if _, err := db.ExecContext(ctx, grants("database", t, r.Runtime)); err != nil {
 			return err
 		}
@@ -153,4 +186,24 @@ func lockKey(name string) int64 {
 	hash := fnv.New64a()
 	_, _ = hash.Write([]byte("tenanted/migrations " + name)) // never fails
 	return int64(hash.Sum64())
+}
+
+// Apply runs a set's migrations in the caller's transaction, without a version table and without grants: for what is
+// rolled back.
+func Apply(ctx context.Context, tx pgx.Tx, set Set) error {
+	names, err := fs.Glob(files, string(set)+"/*.sql")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		text, err := files.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		up, _, _ := strings.Cut(string(text), "-- +goose Down")
+		if _, err := tx.Conn().Exec(ctx, up, pgx.QueryExecModeSimpleProtocol); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
 }

@@ -10,20 +10,27 @@ import (
 	"tenanted/scopes"
 )
 
+// Version is how far a target is.
+type Version struct {
+	Number  int64
+	Comment string // of the version table: see [Compatible]
+}
+
 // Versions returns the version of every target in conn's database that was ever migrated and whose version table
 // conn's role may read: for the runtime role, those it was granted its rights in. It takes no lock.
-func Versions(ctx context.Context, conn *pgx.Conn) (map[Target]int64, error) {
+func Versions(ctx context.Context, conn *pgx.Conn) (map[Target]Version, error) {
 	targets, err := migratedTargets(ctx, conn)
 	if err != nil {
 		return nil, fmt.Errorf("read the versions of database %s: %w", conn.Config().Database, err)
 	}
-	versions := make(map[Target]int64, len(targets))
+	versions := make(map[Target]Version, len(targets))
 	batch := &pgx.Batch{}
 	for _, target := range targets {
 		table := pgx.Identifier{target.Schema, target.Set.versionTable()}.Sanitize()
-		batch.Queue("select coalesce(max(version_id), 0) from " + table).QueryRow(func(row pgx.Row) error {
-			var version int64
-			err := row.Scan(&version)
+		sql := "select coalesce(max(version_id), 0), coalesce(obj_description($1::regclass, 'pg_class'), '') from " + table
+		batch.Queue(sql, table).QueryRow(func(row pgx.Row) error {
+			var version Version
+			err := row.Scan(&version.Number, &version.Comment)
 			versions[target] = version
 			return err
 		})
@@ -39,7 +46,7 @@ func migratedTargets(ctx context.Context, conn *pgx.Conn) ([]Target, error) {
 		select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
 		where c.relname = any($1) and c.relkind = 'r'
 			and has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')`,
-		[]string{Tenant.versionTable(), Shared.versionTable(), Control.versionTable()})
+		[]string{Tenant.versionTable(), Shared.versionTable(), Control.versionTable(), Placement.versionTable()})
 	if err != nil {
 		return nil, err
 	}

@@ -15,60 +15,66 @@ type Result struct {
 	Totals  Totals
 }
 
-// Load makes account number (0 for the first) on conn, and undoes it again if o.Rollback says so; its totals
-// are what the database counted, either way. If the account is there already, Load changes nothing and
-// counts it in Totals.Existing.
+// Begin runs work in a transaction of its own, by the tables' owner, in which names mean the placement's tables, and commits
+// it unless work fails.
+type Begin func(ctx context.Context, work func(pgx.Tx) error) error
+
+// Load makes account number (0 for the first) in transactions that begin starts; its totals are what the database counted.
+// If the account exists already, Load changes nothing and counts it in Totals.Existing.
 //
-// conn belongs to the tables' owner, is in no transaction, and finds the placement's tables by its
-// search_path. Loads on several connections may run at the same time, for one account even: the second waits for
-// the first and then finds it there.
-func Load(ctx context.Context, conn *pgx.Conn, o Options, number int) (Result, error) {
+// Several may load at the same time, one account even: the second waits for the first and then finds it there.
+func Load(ctx context.Context, begin Begin, o Options, number int) (Result, error) {
 	plan, err := NewPlan(o, number)
 	if err != nil {
 		return Result{}, err
 	}
-	if !o.Rollback {
-		err = raiseSequences(ctx, conn, o)
+	if err = raiseSequences(ctx, begin, o); err == nil {
+		var totals Totals
+		err = begin(ctx, func(tx pgx.Tx) (err error) {
+			totals, err = plan.load(ctx, tx)
+			return err
+		})
+		if err == nil {
+			return Result{Account: plan.Account, Totals: totals}, nil
+		}
 	}
-	var totals Totals
-	if err == nil {
-		totals, err = plan.load(ctx, conn)
+	return Result{}, fmt.Errorf("seed %s: %w", plan.Account.Slug, err)
+}
+
+// LoadIn makes account number in the caller's transaction, for one that is rolled back: it leaves the identity sequences
+// alone, which no rollback lowers again.
+func LoadIn(ctx context.Context, tx pgx.Tx, o Options, number int) (Result, error) {
+	plan, err := NewPlan(o, number)
+	if err != nil {
+		return Result{}, err
 	}
+	totals, err := plan.load(ctx, tx)
 	if err != nil {
 		return Result{}, fmt.Errorf("seed %s: %w", plan.Account.Slug, err)
 	}
 	return Result{Account: plan.Account, Totals: totals}, nil
 }
 
-// begin keeps the load's time linear. The server plans its check of a foreign key once for the session, while
+// settings keep the load's time linear. The server plans its check of a foreign key once for the session, while
 // the first account is loaded into tables of a page or two, for which it prefers to scan the table; with that
 // plan, until the next ANALYZE, each row would scan all accounts' rows: 200 accounts took 63 s instead of 3.
 //
 // The commit does not wait for the disk: whoever makes the account known commits after it, and waits.
-const begin = `begin; set local enable_seqscan = off; set local synchronous_commit = off`
+const settings = `set local enable_seqscan = off; set local synchronous_commit = off`
 
 // load makes the account in one transaction.
-func (p *Plan) load(ctx context.Context, conn *pgx.Conn) (Totals, error) {
-	tx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: begin})
-	if err != nil {
+func (p *Plan) load(ctx context.Context, tx pgx.Tx) (Totals, error) {
+	if _, err := tx.Exec(ctx, settings, pgx.QueryExecModeSimpleProtocol); err != nil {
 		return Totals{}, err
 	}
-	defer tx.Rollback(ctx) // after an error; if it fails too, pgx closes the connection
 	isNew, err := p.insertAccount(ctx, tx)
 	if err != nil {
 		return Totals{}, err
 	}
 	if !isNew {
-		return Totals{Existing: 1}, tx.Rollback(ctx)
+		return Totals{Existing: 1}, nil
 	}
-	totals, err := p.copyRows(ctx, tx)
-	if err != nil {
-		return Totals{}, err
-	}
-	if p.options.Rollback {
-		return totals, tx.Rollback(ctx)
-	}
-	return totals, tx.Commit(ctx)
+	return p.copyRows(ctx, tx)
 }
 
 // insertAccount reports whether the account was not there before. Since it waits for another transaction

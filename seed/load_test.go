@@ -18,7 +18,7 @@ import (
 
 func load(t testing.TB, conn *pgx.Conn, o seed.Options, number int) seed.Result {
 	t.Helper()
-	result, err := seed.Load(t.Context(), conn, o, number)
+	result, err := seed.Load(t.Context(), on(conn), o, number)
 	require.NoError(t, err)
 	return result
 }
@@ -122,14 +122,19 @@ func TestExistingAccountIsLeftAlone(t *testing.T) {
 	require.Equal(t, seed.Totals{Accounts: 1}, count(t, conn))
 }
 
-func TestRollbackLeavesNothing(t *testing.T) {
+func TestLoadInARolledBackTransactionLeavesNothing(t *testing.T) {
 	t.Parallel()
 	conn := database(t).Connect(t, testpg.Owner)
-	o := options()
-	o.Rollback = true
-	require.Equal(t, plan(t, o, 0).Totals, load(t, conn, o, 0).Totals)
-	require.Equal(t, seed.Totals{}, count(t, conn))
-	require.Equal(t, plan(t, o, 0).Totals, load(t, conn, o, 0).Totals, "a second time the same")
+	for range 2 {
+		tx, err := conn.Begin(t.Context())
+		require.NoError(t, err)
+		result, err := seed.LoadIn(t.Context(), tx, options(), 0)
+		require.NoError(t, err)
+		require.Equal(t, plan(t, options(), 0).Totals, result.Totals)
+		require.NoError(t, tx.Rollback(t.Context()))
+		require.Equal(t, seed.Totals{}, count(t, conn))
+	}
+	require.Equal(t, plan(t, options(), 0).Totals, load(t, conn, options(), 0).Totals)
 }
 
 func TestTwoSeedersMakeAnAccountOnce(t *testing.T) {
@@ -141,7 +146,7 @@ func TestTwoSeedersMakeAnAccountOnce(t *testing.T) {
 	for range 4 {
 		conn := db.Connect(t, testpg.Owner)
 		group.Go(func() {
-			result, err := seed.Load(t.Context(), conn, options(), 0)
+			result, err := seed.Load(t.Context(), on(conn), options(), 0)
 			mutex.Lock()
 			defer mutex.Unlock()
 			if err != nil {
@@ -165,7 +170,7 @@ func TestKilledLoadLeavesNothingAndIsResumed(t *testing.T) {
 	big.Projects = seed.Range{Min: 1000, Max: 1000}
 	failed := make(chan error, 1)
 	go func() {
-		_, err := seed.Load(t.Context(), conn, big, 0)
+		_, err := seed.Load(t.Context(), on(conn), big, 0)
 		failed <- err
 	}()
 	require.Eventually(t, func() bool { return terminate(t, watcher) }, time.Minute, time.Millisecond)
@@ -219,12 +224,12 @@ func TestErrorsNameTheAccountInOneLine(t *testing.T) {
 	t.Parallel()
 	db := database(t)
 	conn := db.Connect(t, testpg.Owner)
-	_, err := seed.Load(t.Context(), db.Connect(t, testpg.Runtime), options(), 4)
+	_, err := seed.Load(t.Context(), on(db.Connect(t, testpg.Runtime)), options(), 4)
 	require.ErrorContains(t, err, "seed tenant-4: ")
 	require.NotContains(t, err.Error(), "\n")
 
 	db.Exec(t, testpg.Owner, `alter table subtasks add check (id < 3)`)
-	_, err = seed.Load(t.Context(), conn, options(), 4)
+	_, err = seed.Load(t.Context(), on(conn), options(), 4)
 	require.ErrorContains(t, err, "seed tenant-4: copy subtasks: ")
 	require.NotContains(t, err.Error(), "\n")
 	require.ErrorAs(t, err, new(*pgconn.PgError))
@@ -244,7 +249,7 @@ func TestSearchPathChoosesThePlacement(t *testing.T) {
 	require.Equal(t, shared, fingerprints(t, conn))
 	_, err = conn.Exec(t.Context(), `set search_path = nowhere`)
 	require.NoError(t, err)
-	_, err = seed.Load(t.Context(), conn, options(), 2)
+	_, err = seed.Load(t.Context(), on(conn), options(), 2)
 	require.ErrorContains(t, err, "seed tenant-2: ")
 	require.False(t, strings.Contains(err.Error(), "\n"))
 }

@@ -31,6 +31,11 @@ func database(t testing.TB) *testpg.DB {
 	})
 }
 
+// on begins transactions on conn, whose search_path leads to the tables.
+func on(conn *pgx.Conn) seed.Begin {
+	return func(ctx context.Context, work func(pgx.Tx) error) error { return pgx.BeginFunc(ctx, conn, work) }
+}
+
 // loadAll loads accounts 0 to n-1, each worker on a connection of its own, and returns the totals of those that
 // were finished before an error. After each account, done is called, if it is not nil.
 func loadAll(ctx context.Context, db *testpg.DB, o seed.Options, n, workers int, done func()) (all seed.Totals, err error) {
@@ -45,7 +50,7 @@ func loadAll(ctx context.Context, db *testpg.DB, o seed.Options, n, workers int,
 			}
 			defer conn.Close(context.WithoutCancel(ctx))
 			for number := int(next.Add(1)) - 1; number < n; number = int(next.Add(1)) - 1 {
-				result, err := seed.Load(ctx, conn, o, number)
+				result, err := seed.Load(ctx, on(conn), o, number)
 				if err != nil {
 					return err
 				}

@@ -27,8 +27,6 @@ type Options struct {
 	Subtasks Range
 	// Location is the time zone in which the dates begin on 2020-01-01. Default, and nil: time.Local.
 	Location *time.Location
-	// Rollback makes Load undo each account after loading it. Default false.
-	Rollback bool
 }
 
 // DefaultOptions returns the options that each field's comment names.

@@ -84,13 +84,6 @@ func TestARangeChangesOnlyItsOwnTable(t *testing.T) {
 	require.Equal(t, before.Subtasks[0], after.Subtasks[0])
 }
 
-func TestRollbackDoesNotChangeTheData(t *testing.T) {
-	t.Parallel()
-	o := options()
-	o.Rollback = true
-	require.Equal(t, digest(plan(t, options(), 3)), digest(plan(t, o, 3)))
-}
-
 func TestBoundsAndReferences(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -27,28 +27,26 @@ func (o Options) reaches() []reach {
 // raiseSequences raises each table's identity sequence to the table's reach, so that the ids which the
 // application gets from it lie beyond those of seeded rows. It never lowers one. When nothing needs raising,
 // as for all accounts of a placement but the first, it costs one query.
-func raiseSequences(ctx context.Context, conn *pgx.Conn, o Options) error {
-	behind, err := reachesAhead(ctx, conn, o.reaches()...)
+func raiseSequences(ctx context.Context, begin Begin, o Options) error {
+	var behind []reach
+	err := begin(ctx, func(tx pgx.Tx) (err error) {
+		behind, err = reachesAhead(ctx, tx, o.reaches()...)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("look at the identity sequences: %w", err)
 	}
 	for _, r := range behind {
-		raise := func(tx pgx.Tx) error { return raiseSequence(ctx, tx, r) }
-		if err := pgx.BeginFunc(ctx, conn, raise); err != nil {
+		if err := begin(ctx, func(tx pgx.Tx) error { return raiseSequence(ctx, tx, r) }); err != nil {
 			return fmt.Errorf("raise the identity sequence of %s to %d: %w", r.Table, r.ID, err)
 		}
 	}
 	return nil
 }
 
-// querier is a connection or a transaction.
-type querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
-
 // reachesAhead returns those of the reaches that are ahead of what the table's sequence has given so far.
 // (pg_get_serial_sequence, which would find the sequences' names, takes ten times as long as the rest.)
-func reachesAhead(ctx context.Context, db querier, all ...reach) ([]reach, error) {
+func reachesAhead(ctx context.Context, tx pgx.Tx, all ...reach) ([]reach, error) {
 	const ahead = `
 		with sequence (name, last_value, is_called) as (
 			select 'users', last_value, is_called from users_id_seq union all
@@ -64,7 +62,7 @@ func reachesAhead(ctx context.Context, db querier, all ...reach) ([]reach, error
 		names = append(names, r.Table)
 		ids = append(ids, r.ID)
 	}
-	rows, err := db.Query(ctx, ahead, names, ids)
+	rows, err := tx.Query(ctx, ahead, names, ids)
 	if err != nil {
 		return nil, err
 	}

@@ -92,7 +92,7 @@ func TestSequenceIsNotSetBackByASeederThatLookedEarlier(t *testing.T) {
 
 	seeded := make(chan error, 1)
 	go func() {
-		_, err := seed.Load(t.Context(), seeder, seed.Options{Users: seed.Range{Min: 50, Max: 50}}, 7)
+		_, err := seed.Load(t.Context(), on(seeder), seed.Options{Users: seed.Range{Min: 50, Max: 50}}, 7)
 		seeded <- err
 	}()
 	watcher := db.Connect(t, testpg.Owner)
@@ -119,7 +119,7 @@ func TestSeedersDoNotWaitForEachOthersAccounts(t *testing.T) {
 	require.NoError(t, err)
 	seeded := make(chan error, 1)
 	go func() {
-		_, err := seed.Load(t.Context(), ours, users, 7)
+		_, err := seed.Load(t.Context(), on(ours), users, 7)
 		seeded <- err
 	}()
 	watcher := db.Connect(t, testpg.Owner)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
@@ -123,7 +124,24 @@ func auditOne(ctx context.Context, cfg config.Config, d tenancy.DatabasePlacemen
 		return audit.Report{}, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	return audit.Run(ctx, conn, tenancy.AuditConfig(cfg, d.Name), d.Schemas...)
+	report, err := audit.Run(ctx, conn, tenancy.AuditConfig(cfg, d.Name), d.Schemas...)
+	if err != nil {
+		return report, err
+	}
+	report.Checks = append(report.Checks, identity(ctx, cfg, conn))
+	return report, nil
+}
+
+// identity says whether a database belongs to this deployment.
+func identity(ctx context.Context, cfg config.Config, conn *pgx.Conn) audit.Check {
+	check := audit.Check{ID: "identity", Layer: layerDirectory, Object: "database " + conn.Config().Database}
+	err := tenancy.VerifyIdentity(ctx, cfg, conn)
+	if _, foreign := errors.AsType[*tenancy.PlacementError](err); err != nil && !foreign {
+		check.Status, check.Message = audit.NotChecked, err.Error()
+		return check
+	}
+	judge(&check, err == nil, "belongs to this deployment", fmt.Sprint(err), "a copy of this deployment works on another one's tenants")
+	return check
 }
 
 // unchecked is a check that could not be made.

@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -181,13 +182,44 @@ func TestCheckFindsAndMends(t *testing.T) {
 		r = w.run(t, "check", "--format", "json")
 		require.Equal(t, 1, r.code)
 		require.Contains(t, r.out, `"in_force": false`)
-		w.fails(t, 1, "tasks", "serve", "--addr", "localhost:0")
+		w.doesNotServe(t, "tenant-1", "tasks")
 
 		r = w.run(t, "check", "--fix", "--format", "json")
 		require.Equal(t, 0, r.code, r.err)
 		require.Contains(t, r.out, `"in_force": true`)
 		require.Contains(t, r.err, "fixed in")
 		w.ok(t, "check")
+	})
+}
+
+// What needs a session of its own says so behind a pooler; serve and seed's rows do not.
+func TestBehindAPooler(t *testing.T) {
+	t.Parallel()
+	eachStrategy(t, func(t *testing.T, w *fixture) {
+		w.ok(t, "migrate")
+		w.ok(t, "seed", "--accounts", "2")
+		through := testpg.PgBouncer(t, w.db.Config(testpg.Owner))
+		behind := w.with("PGHOST="+through.Host, fmt.Sprintf("PGPORT=%d", through.Port), "DB_PREPARED_STATEMENTS=false")
+		const refused = "is a connection pooler"
+		behind.fails(t, 1, refused, "migrate")
+		behind.fails(t, 1, refused, "migrate", "--down", "--all")
+		behind.fails(t, 1, refused, "dbshell", "--tenant", "tenant-0")
+		behind.fails(t, 1, refused, "dbshell", "--tenant", "tenant-0", "--owner")
+		require.Contains(t, behind.ok(t, "seed", "--accounts", "2"), "2 of the accounts were there already")
+		behind.ok(t, "check")
+		s := behind.serve(t)
+		for number := range 4 {
+			status, page := s.get(t, fmt.Sprintf("tenant-%d.localhost", number%2), "/subtasks/")
+			require.Equal(t, http.StatusOK, status, page)
+		}
+		require.Zero(t, s.end(t))
+		if w.strategy == config.SingleSchema {
+			behind.ok(t, "seed", "--accounts", "4")
+			require.Equal(t, 4, w.count(t, "select count(distinct account_id) from subtasks"))
+			w.ok(t, "check")
+		} else {
+			behind.fails(t, 1, refused, "seed", "--accounts", "3")
+		}
 	})
 }
 

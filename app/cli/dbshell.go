@@ -16,6 +16,7 @@ import (
 
 	"tenanted/app/config"
 	"tenanted/app/tenancy"
+	"tenanted/migrations"
 	"tenanted/scopes"
 	"tenanted/scopes/session"
 )
@@ -63,6 +64,9 @@ func (p *program) dbshell(ctx context.Context, s *server, o dbshellOptions, args
 		if err != nil {
 			return err
 		}
+		if err := direct(ctx, s.cfg, tenant.Database); err != nil {
+			return err
+		}
 		environ = inForce(environ, tenant)
 	}
 	cmd := exec.Command(psql, args...)
@@ -94,6 +98,19 @@ func lookUp(ctx context.Context, cfg config.Config, slug string) (scopes.Tenant,
 	}
 	defer directory.Close()
 	return directory.Lookup(ctx, slug)
+}
+
+// direct refuses a pooler, which would not keep the session's tenant for psql, and a database of another deployment.
+func direct(ctx context.Context, cfg config.Config, database string) error {
+	conn, err := tenancy.Connect(ctx, cfg.Runtime(), database)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if err := migrations.RequireDirect(ctx, conn); err != nil {
+		return err
+	}
+	return tenancy.VerifyIdentity(ctx, cfg, conn)
 }
 
 // inForce returns environ with the tenant in force for the whole session: psql is nobody's pooled connection.

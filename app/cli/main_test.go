@@ -67,7 +67,9 @@ type result struct {
 
 func (w *fixture) run(t *testing.T, args ...string) result {
 	t.Helper()
-	return w.runUntil(t.Context(), args...)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // also for a serve that should have refused to start
+	defer cancel()
+	return w.runUntil(ctx, args...)
 }
 
 func (w *fixture) runUntil(ctx context.Context, args ...string) result {
@@ -136,6 +138,27 @@ func (w *fixture) serve(t *testing.T, args ...string) *server {
 	require.Empty(t, s.done, "serve ended: %s%s", s.out, s.errs)
 	s.addr = "localhost:" + address.FindStringSubmatch(s.out.String())[1]
 	return s
+}
+
+// doesNotServe wants serve to refuse a tenant for a problem with its tables: with the others, where they share the tables, and
+// else that one alone.
+func (w *fixture) doesNotServe(t *testing.T, slug, problem string) {
+	t.Helper()
+	if w.strategy == config.SingleSchema {
+		w.fails(t, 1, problem, "serve", "--addr", "localhost:0")
+		return
+	}
+	s := w.serve(t)
+	status, page := s.get(t, slug+".localhost", "/subtasks/")
+	require.Equal(t, http.StatusServiceUnavailable, status)
+	require.NotContains(t, page, problem, "that is for the operator")
+	status, _ = s.get(t, "tenant-0.localhost", "/subtasks/")
+	require.Equal(t, http.StatusOK, status)
+	_, ready := s.get(t, "localhost", "/readyz")
+	require.Regexp(t, "ready\nnot served: "+slug+": .*"+problem, ready)
+	require.NotContains(t, ready, "tenant-0")
+	require.Zero(t, s.end(t))
+	require.Regexp(t, "tenant is not served.*"+slug+".*"+problem, s.errs.String())
 }
 
 // get returns the status and the body of a page at a host.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -99,8 +100,8 @@ func (p *program) migrate(ctx context.Context, s *server, o migrateOptions) erro
 func (o migrateOptions) choose(ctx context.Context, setup *tenancy.Setup, cfg config.Config, all []scopes.Placement) ([]scopes.Placement, error) {
 	switch {
 	case o.tenant != "":
-		home, err := setup.Home(ctx, o.tenant)
-		return []scopes.Placement{home}, err
+		placement, err := setup.PlacementOf(ctx, o.tenant)
+		return []scopes.Placement{placement}, err
 	case o.database != "":
 		chosen := slices.DeleteFunc(slices.Clone(all), func(p scopes.Placement) bool {
 			return p.Database != o.database && p.Database != cfg.Database+"_"+o.database
@@ -153,10 +154,12 @@ func (p *program) showVersions(ctx context.Context, setup *tenancy.Setup, cfg co
 	}
 	table := tabwriter.NewWriter(p.Out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "DATABASE\tSCHEMA\tSET\tVERSION\tNEWEST\tSTATE")
+	var failed []error
 	for _, s := range statuses {
 		if s.Set == migrations.Control || slices.Contains(chosen, s.Placement) {
 			fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%s\n", s.Database, s.Schema, s.Set, s.Version, s.Set.Newest(), s.State)
+			failed = append(failed, s.Err)
 		}
 	}
-	return table.Flush()
+	return errors.Join(table.Flush(), errors.Join(failed...))
 }

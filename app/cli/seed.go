@@ -14,11 +14,15 @@ import (
 // namedAccounts is up to how many accounts each one gets a line.
 const namedAccounts = 10
 
-// seedWorkers keeps the server busy while some workers wait for a commit to reach the disk.
-var seedWorkers = max(2, 2*runtime.NumCPU())
+// seedWorkers is how many accounts are loaded simultaneously: enough to keep the server busy while some wait for a commit
+// to reach the disk, over no more than DB_MAX_CONNS connections, of which each may need two.
+func seedWorkers(cfg config.Config) int {
+	return max(1, min(2*runtime.NumCPU(), cfg.MaxConns/2))
+}
 
 func newSeed(p *program) *cobra.Command {
 	var accounts int
+	var rollback bool
 	options := seed.DefaultOptions()
 	cmd := &cobra.Command{
 		Use:     "seed",
@@ -47,12 +51,12 @@ A number above 10 shows progress instead of names. In MultipleDb there can be at
 		flags.IntVar(&r.of.Max, "max-"+r.name, r.of.Max, "the most "+r.what)
 	}
 	flags.Uint64Var(&options.Seed, "seed", options.Seed, "which data: another number, other data")
-	flags.BoolVar(&options.Rollback, "rollback", false, "undo each account after loading it")
+	flags.BoolVar(&rollback, "rollback", false, "load each account in a transaction that is rolled back")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := options.Validate(); err != nil {
 			return usageError{err}
 		}
-		return p.seed(cmd.Context(), options, accounts, flags.Changed("accounts"))
+		return p.seed(cmd.Context(), options, accounts, flags.Changed("accounts"), rollback)
 	}
 	return cmd
 }
@@ -64,7 +68,7 @@ func seedDefaults(cfg config.Config) seed.Options {
 	return options
 }
 
-func (p *program) seed(ctx context.Context, options seed.Options, accounts int, given bool) error {
+func (p *program) seed(ctx context.Context, options seed.Options, accounts int, given, rollback bool) error {
 	if accounts < 0 {
 		return usage("--accounts %d is below zero: give how many accounts there shall be", accounts)
 	}
@@ -88,13 +92,13 @@ func (p *program) seed(ctx context.Context, options seed.Options, accounts int, 
 			return err
 		}
 		shown := newProgress(p.Out, accounts)
-		load := loader{options: options, accounts: accounts, workers: seedWorkers, progress: shown.done}
-		totals, err := load.run(ctx, s, p.say)
+		load := loader{options: options, rollback: rollback, accounts: accounts, workers: seedWorkers(s.cfg), progress: shown.done}
+		totals, err := load.run(ctx, s)
 		shown.end()
 		if err != nil {
 			return err
 		}
-		p.showTotals(totals, options.Rollback)
+		p.showTotals(totals, rollback)
 		return nil
 	})
 }

@@ -17,17 +17,18 @@ import (
 // loader makes tenants and loads their data, several at a time.
 type loader struct {
 	options  seed.Options
+	rollback bool
 	accounts int
 	workers  int
 	progress func(number int, result seed.Result) // one call at a time
 }
 
-func (l loader) run(ctx context.Context, s *server, say func(string)) (seed.Totals, error) {
+func (l loader) run(ctx context.Context, s *server) (seed.Totals, error) {
 	var totals seed.Totals
 	if l.accounts == 0 {
 		return totals, nil
 	}
-	setup, err := s.setup(say)
+	setup, err := s.setup(func(string) {}) // each tenant has a line already
 	if err != nil {
 		return totals, err
 	}
@@ -57,7 +58,7 @@ func (l loader) run(ctx context.Context, s *server, say func(string)) (seed.Tota
 			})
 		})
 	}
-	if err := group.Wait(); err != nil || l.options.Rollback {
+	if err := group.Wait(); err != nil || l.rollback {
 		return totals, err
 	}
 	maps.DeleteFunc(loaded, func(_ scopes.Placement, is bool) bool { return !is })
@@ -86,14 +87,17 @@ func (l loader) one(ctx context.Context, creator *tenancy.Creator, number int) (
 	if err != nil {
 		return placement, result, err
 	}
-	fill := func(ctx context.Context, conn *pgx.Conn) (err error) {
-		result, err = seed.Load(ctx, conn, l.options, number)
-		return err
-	}
 	n := tenancy.NewTenant{ID: plan.Account.ID, Slug: plan.Account.Slug, Name: plan.Account.Name}
-	if l.options.Rollback {
-		return placement, result, creator.Try(ctx, n, fill)
+	if l.rollback {
+		err = creator.DryRun(ctx, n, func(tx pgx.Tx) (err error) {
+			result, err = seed.LoadIn(ctx, tx, l.options, number)
+			return err
+		})
+		return placement, result, err
 	}
-	tenant, err := creator.Create(ctx, n, fill)
+	tenant, err := creator.Create(ctx, n, func(ctx context.Context, in tenancy.Placed) (err error) {
+		result, err = seed.Load(ctx, in.Begin, l.options, number)
+		return err
+	})
 	return tenant.Placement, result, err
 }

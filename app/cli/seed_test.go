@@ -104,7 +104,7 @@ func TestSeedResumes(t *testing.T) {
 		go func() {
 			done <- cli.Run(ctx, args, cli.IO{Environ: w.environ, Dir: w.dir, In: strings.NewReader(""), Out: &out, Err: &errs})
 		}()
-		require.Eventually(t, func() bool { return strings.Contains(out.String(), "tenant-0") }, time.Minute, time.Millisecond)
+		require.Eventually(t, func() bool { return strings.HasPrefix(out.String(), "tenant-0 ") }, time.Minute, time.Millisecond)
 		cancel()
 		require.Equal(t, 1, <-done, "it was stopped too late for this test")
 		require.Equal(t, "tenanted: interrupted\n", errs.String())

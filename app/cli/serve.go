@@ -20,6 +20,7 @@ import (
 	"tenanted/app/tenancy"
 	"tenanted/app/web"
 	"tenanted/models"
+	"tenanted/scopes"
 	"tenanted/seed"
 )
 
@@ -99,6 +100,7 @@ func (p *program) serve(ctx context.Context, s *server, o serveOptions) error {
 	handler, err := site(app, s.cfg, o, log)
 	if err == nil {
 		err = p.showTenants(ctx, s, app.Directory, listener.Addr(), o)
+		go lookAtTenants(ctx, app, log)
 	}
 	if err == nil {
 		err = serveUntil(ctx, listener, web.NewServer(o.addr, handler, log))
@@ -139,7 +141,8 @@ func listen(ctx context.Context, flag, addr string) (net.Listener, error) {
 func site(app *tenancy.Tenancy, cfg config.Config, o serveOptions, log *slog.Logger) (http.Handler, error) {
 	options := web.Options{
 		Models:     models.New(app.DB),
-		Directory:  app.Directory,
+		Directory:  app,
+		NotServed:  app.NotServed,
 		AllTenants: cfg.ListsAllTenants(),
 		Ready:      app.Ping,
 		Hosts:      cfg.AllowedHosts,
@@ -195,6 +198,24 @@ func (p *program) showTenants(ctx context.Context, s *server, directory *tenancy
 	return nil
 }
 
+// lookAtTenants logs each tenant that is active and cannot be served. It needs an owner, who may list them.
+func lookAtTenants(ctx context.Context, app *tenancy.Tenancy, log *slog.Logger) {
+	entries, err := app.Directory.List(ctx, 0)
+	if err != nil {
+		return // it is said where tenants are looked up
+	}
+	placements := map[scopes.Placement]bool{}
+	for _, entry := range entries {
+		if entry.State != tenancy.StateActive || placements[entry.Placement] || ctx.Err() != nil {
+			continue
+		}
+		placements[entry.Placement] = true
+		if _, err := app.Lookup(ctx, entry.Slug); err != nil && ctx.Err() == nil {
+			log.WarnContext(ctx, "tenant is not served", "tenant", entry.Slug, "error", err)
+		}
+	}
+}
+
 // someTenants returns the slugs of a few that are served. Without an owner it asks for those that seed makes, since the
 // runtime role may not list.
 func someTenants(ctx context.Context, directory *tenancy.Directory) (slugs []string, err error) {
@@ -237,8 +258,8 @@ func (p *program) makeDemo(ctx context.Context, s *server) error {
 		accounts = min(accounts, limit)
 	}
 	p.say(fmt.Sprintf("making %d demo tenants", accounts))
-	load := loader{options: seedDefaults(s.cfg), accounts: accounts, workers: seedWorkers, progress: func(int, seed.Result) {}}
-	_, err := load.run(ctx, s, p.say)
+	load := loader{options: seedDefaults(s.cfg), accounts: accounts, workers: seedWorkers(s.cfg), progress: func(int, seed.Result) {}}
+	_, err := load.run(ctx, s)
 	return err
 }
 

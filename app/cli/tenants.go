@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -28,7 +29,41 @@ func newTenants(p *program) *cobra.Command {
 			return p.with(cmd.Context(), func(s *server) error { return p.listTenants(cmd.Context(), s) })
 		},
 	})
+	cmd.AddCommand(&cobra.Command{
+		Use:   "adopt",
+		Short: "Make a copied or restored deployment one of its own",
+		Long: `A copy of the default database (a restored dump, another name, another server) still names the databases of the
+deployment that it was copied from, and must not use them. This command gives the copy an identity of its own, and
+takes the tenants' databases that are copies too: under the name in the directory or, on the same server, under that of
+this default database, as $PGDATABASE_tenant-0. A database that is the original of another deployment is never taken;
+a tenant without a database here is suspended.`,
+		Example: "  PGDATABASE=staging tenanted tenants adopt",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return p.with(cmd.Context(), func(s *server) error { return p.adopt(cmd.Context(), s) })
+		},
+	})
 	return cmd
+}
+
+func (p *program) adopt(ctx context.Context, s *server) error {
+	setup, err := s.setup(p.say)
+	if err != nil {
+		return err
+	}
+	suspended := 0
+	err = setup.Adopt(ctx, func(a tenancy.Adoption) {
+		if a.Problem == "" {
+			p.say(fmt.Sprintf("%s: %s", a.Tenant.Slug, a.Tenant.Database))
+			return
+		}
+		suspended++
+		p.say(fmt.Sprintf("%s: suspended: %s", a.Tenant.Slug, strings.ReplaceAll(a.Problem, "\n", "; ")))
+	})
+	if err == nil && suspended > 0 {
+		return fmt.Errorf("%d tenants have no database here and are suspended: restore their databases and run this again, then make them active", suspended)
+	}
+	return err
 }
 
 func (p *program) listTenants(ctx context.Context, s *server) error {

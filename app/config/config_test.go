@@ -87,18 +87,21 @@ func TestPlacements(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		strategy string
-		fixed    int
+		shared   bool
 		tenant3  scopes.Placement
 	}{
-		{"SingleSchema", 1, scopes.Placement{Database: "app", Schema: "public"}},
-		{"MultipleDb", 5, scopes.Placement{Database: "app_tenant-3", Schema: "public"}},
-		{"MultipleSchemas", 0, scopes.Placement{Database: "app", Schema: "tenant-3"}},
+		{"SingleSchema", true, scopes.Placement{Database: "app", Schema: "public"}},
+		{"MultipleDb", false, scopes.Placement{Database: "app_tenant-3", Schema: "public"}},
+		{"MultipleSchemas", false, scopes.Placement{Database: "app", Schema: "tenant-3"}},
 	} {
 		cfg := load(t, "PGDATABASE=app", "DJANGO_CONFIGURATION="+test.strategy)
 		placement, err := cfg.PlacementFor("tenant-3")
 		require.NoError(t, err)
 		require.Equal(t, test.tenant3, placement)
-		require.Len(t, cfg.Placements(), test.fixed)
+		shared, ok := cfg.SharedPlacement()
+		require.Equal(t, test.shared, ok)
+		require.Equal(t, test.shared, cfg.Shared(placement))
+		require.Equal(t, test.shared, shared == placement)
 		limit, limited := cfg.TenantLimit()
 		require.Equal(t, test.strategy == "MultipleDb", limited)
 		require.Equal(t, 5, limit)

@@ -65,21 +65,15 @@ func (c Config) databaseFor(slug string) (scopes.Placement, error) {
 	return scopes.Placement{Database: name, Schema: PublicSchema}, nil
 }
 
-// Placements returns the placements that exist before any tenant does: the shared one, one for each of
-// MULTIDB_COUNT tenants, or none.
-func (c Config) Placements() []scopes.Placement {
-	switch c.Strategy {
-	case MultipleDb:
-		all := make([]scopes.Placement, c.MultiDBCount)
-		for i := range all {
-			all[i] = scopes.Placement{Database: fmt.Sprintf("%s_tenant-%d", c.Database, i), Schema: PublicSchema}
-		}
-		return all
-	case MultipleSchemas:
-		return nil
-	default:
-		return []scopes.Placement{{Database: c.Database, Schema: PublicSchema}}
-	}
+// SharedPlacement returns the placement that exists before any tenant, where tenants share one.
+func (c Config) SharedPlacement() (p scopes.Placement, ok bool) {
+	return scopes.Placement{Database: c.Database, Schema: PublicSchema}, c.Strategy == SingleSchema
+}
+
+// Shared reports whether a placement is the shared one.
+func (c Config) Shared(p scopes.Placement) bool {
+	shared, ok := c.SharedPlacement()
+	return ok && p == shared
 }
 
 // TenantLimit returns how many tenants there may be; limited is false where there is no bound.

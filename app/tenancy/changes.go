@@ -7,18 +7,18 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// changesChannel is where migrations/control/00002_tenant_changes.sql says that a tenant changed.
+// changesChannel is the channel on which the trigger of control.tenants notifies, and the trigger's name.
 const changesChannel = "tenant_changes"
 
-// reconnectAfter is how long the directory does without news before it tries again to hear them.
+// reconnectAfter is how long the directory waits before it listens again.
 const reconnectAfter = time.Second
 
-// follow forgets all tenants when one changes, whichever process changes it, until ctx ends. It holds one connection.
-// While that is broken, or where a pooler in transaction mode swallows the news, answers are as old as they may be
+// watch forgets all tenants when one changes, whichever process changes it, until ctx ends. It holds one connection.
+// While that is broken, or where a pooler in transaction mode swallows notifications, answers are as old as they may be
 // without it.
-func (d *Directory) follow(ctx context.Context, to *pgx.ConnConfig) {
+func (d *Directory) watch(ctx context.Context, to *pgx.ConnConfig) {
 	for ctx.Err() == nil {
-		_ = d.hear(ctx, to) // why it ended is told to those who look tenants up
+		_ = d.listen(ctx, to) // lookups report why it ended
 		select {
 		case <-ctx.Done():
 		case <-time.After(reconnectAfter):
@@ -26,8 +26,8 @@ func (d *Directory) follow(ctx context.Context, to *pgx.ConnConfig) {
 	}
 }
 
-// hear forgets everything at each change, until the connection breaks. A lookup takes a fraction of a millisecond.
-func (d *Directory) hear(ctx context.Context, to *pgx.ConnConfig) error {
+// listen forgets everything at each change, until the connection breaks. A lookup takes a fraction of a millisecond.
+func (d *Directory) listen(ctx context.Context, to *pgx.ConnConfig) error {
 	conn, err := pgx.ConnectConfig(ctx, to)
 	if err != nil {
 		return err
@@ -36,7 +36,7 @@ func (d *Directory) hear(ctx context.Context, to *pgx.ConnConfig) error {
 	if _, err := conn.Exec(ctx, "listen "+changesChannel); err != nil {
 		return err
 	}
-	for { // the first time without news, since what changed before is not told
+	for { // first without a notification, since nothing tells what changed before
 		d.forget()
 		if _, err := conn.WaitForNotification(ctx); err != nil {
 			return err

@@ -21,7 +21,7 @@ func TestChangesAreHeardOf(t *testing.T) {
 	directory := openDirectory(t, cfg)
 	began := time.Now()
 	directory.SetClock(func() time.Time { return began })
-	directory.Follow(t.Context(), cfg)
+	directory.Watch(t.Context(), cfg)
 	answers := func(slug, want string) {
 		t.Helper()
 		require.Eventually(t, func() bool {

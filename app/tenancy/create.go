@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
-	"tenanted/app/config"
 	"tenanted/migrations"
 	"tenanted/scopes"
 	"tenanted/scopes/tenanthttp"
@@ -21,9 +19,6 @@ const (
 	StateDropping = "dropping"
 )
 
-// cleanupTimeout bounds what is done after the caller's context may have ended.
-const cleanupTimeout = 10 * time.Second
-
 // NewTenant is a tenant to be created. The ID is above zero, and with the slug it is the tenant's for good.
 type NewTenant struct {
 	ID   scopes.TenantID
@@ -31,15 +26,44 @@ type NewTenant struct {
 	Name string
 }
 
-// Fill makes a tenant's data, its own row in accounts at least, over the owner's connection to the placement. It
-// must leave alone what is there already: after a crash it is called again.
-type Fill func(ctx context.Context, conn *pgx.Conn) error
+// Placed runs transactions of the owner in a tenant's placement.
+type Placed struct {
+	conn   *pgx.Conn
+	schema string
+}
+
+// Begin runs work in a transaction in which names mean the placement's tables, and commits it unless work fails. The
+// transaction says itself where it works, and looks whether it does: a session's own search_path may be somebody else's,
+// behind a pooler.
+func (p Placed) Begin(ctx context.Context, work func(pgx.Tx) error) error {
+	return pgx.BeginFunc(ctx, p.conn, func(tx pgx.Tx) error { return inSchema(ctx, tx, p.schema, work) })
+}
+
+func inSchema(ctx context.Context, tx pgx.Tx, schema string, work func(pgx.Tx) error) error {
+	var where *string
+	const goTo = "select set_config('search_path', $1, true)"
+	if _, err := tx.Exec(ctx, goTo, pgx.Identifier{schema}.Sanitize()+", pg_temp"); err != nil {
+		return err
+	}
+	if err := tx.QueryRow(ctx, "select current_schema()").Scan(&where); err != nil {
+		return err
+	}
+	if where == nil || *where != schema {
+		return fmt.Errorf("there is no schema %q in database %q", schema, tx.Conn().Config().Database)
+	}
+	return work(tx)
+}
+
+// Fill makes a tenant's data, its own row in accounts at least, in transactions of the owner. It must leave existing data
+// alone: after a crash it is called again.
+type Fill func(ctx context.Context, in Placed) error
 
 // Creator creates tenants, one at a time, over connections it keeps in between: use one for each goroutine.
 type Creator struct {
-	setup   *Setup
-	control *pgx.Conn // to the default database
-	placed  *pgx.Conn // to the last tenant's database; the same as control where that is the default one
+	setup      *Setup
+	deployment deployment
+	control    *pgx.Conn // to the default database
+	placed     *pgx.Conn // to the last tenant's database; the same as control where that is the default one
 }
 
 // NewCreator returns a creator. The databases must be set up. Close it after use.
@@ -48,7 +72,11 @@ func (s *Setup) NewCreator(ctx context.Context) (*Creator, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Creator{setup: s, control: conn, placed: conn}, nil
+	d, err := readDeployment(ctx, conn)
+	if err != nil {
+		return nil, errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
+	}
+	return &Creator{setup: s, deployment: d, control: conn, placed: conn}, nil
 }
 
 // Close ends the creator's connections.
@@ -61,7 +89,7 @@ func (c *Creator) Close(ctx context.Context) {
 
 // Create makes the tenant: its row in the directory, its placement, its data, and makes it active. A tenant
 // that exists is only filled again, whatever its state but "dropping", in the placement it has; a slug or id that is
-// somebody else's is an error. When it fails, the tenant stays in state "creating", and the next Create carries on.
+// somebody else's is an error. When it fails, the tenant stays in state "creating", and the next Create continues there.
 func (c *Creator) Create(ctx context.Context, n NewTenant, fill Fill) (scopes.Tenant, error) {
 	tenant, state, err := c.enter(ctx, n)
 	if err != nil {
@@ -82,39 +110,52 @@ func (c *Creator) Create(ctx context.Context, n NewTenant, fill Fill) (scopes.Te
 	return tenant, nil
 }
 
-// Try is for a fill that leaves nothing behind. It makes no tenant: a tenant that exists is filled in its
-// placement, and another one where it would be or, if it would get a schema of its own, in one for the occasion.
-func (c *Creator) Try(ctx context.Context, n NewTenant, fill Fill) (err error) {
-	placement, exists, err := c.placementOf(ctx, n.Slug)
+// DryRun calls work in a transaction that is rolled back, in the placement of a tenant that exists, and for another one in
+// tables like those that it would get. It makes no tenant, and leaves nothing behind, even if it is killed.
+func (c *Creator) DryRun(ctx context.Context, n NewTenant, work func(pgx.Tx) error) error {
+	placement, exists, err := c.PlacementOf(ctx, n.Slug)
 	if err != nil {
-		return fmt.Errorf("try tenant %q: %w", n.Slug, err)
+		return fmt.Errorf("dry run of tenant %q: %w", n.Slug, err)
 	}
-	if !exists && c.setup.cfg.Strategy == config.MultipleSchemas {
-		placement.Schema = "try_" + n.Slug // no tenant's: slugs have no underscore
-		defer func() { err = errors.Join(err, c.dropSchema(ctx, placement.Schema)) }()
+	made := exists || c.setup.cfg.Shared(placement)
+	if !made {
+		placement = scopes.Placement{Database: c.setup.cfg.Database, Schema: dryRunSchema}
 	}
-	if err := c.ensurePlacement(ctx, placement); err != nil {
+	if err := c.connectTo(ctx, placement.Database); err != nil {
 		return err
 	}
-	return c.fill(ctx, placement, fill)
+	tx, err := c.placed.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback(context.WithoutCancel(ctx))
+	if !made {
+		if _, err := tx.Exec(ctx, "create schema "+dryRunSchema); err != nil {
+			return err
+		}
+	}
+	return inSchema(ctx, tx, placement.Schema, func(tx pgx.Tx) error {
+		if !made {
+			if err := migrations.Apply(ctx, tx, migrations.Tenant); err != nil {
+				return err
+			}
+		}
+		return work(tx)
+	})
 }
 
-// placementOf returns where the tenant is, or where it would be.
-func (c *Creator) placementOf(ctx context.Context, slug string) (p scopes.Placement, exists bool, err error) {
-	err = c.control.QueryRow(ctx, "select database, schema from control.tenants where slug = $1 and state = $2", slug, StateActive).
+// dryRunSchema is no tenant's, since slugs have no underscore, and is never committed.
+const dryRunSchema = "dry_run"
+
+// PlacementOf returns where an active tenant is, or where a new one would be.
+func (c *Creator) PlacementOf(ctx context.Context, slug string) (p scopes.Placement, exists bool, err error) {
+	err = c.control.QueryRow(ctx, "select coalesce(database, current_database()), schema from control.tenants where slug = $1 and state = $2", slug, StateActive).
 		Scan(&p.Database, &p.Schema)
 	if errors.Is(err, pgx.ErrNoRows) {
 		p, err = c.setup.cfg.PlacementFor(slug)
 		return p, false, err
 	}
 	return p, err == nil, err
-}
-
-func (c *Creator) dropSchema(ctx context.Context, schema string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
-	defer cancel()
-	_, err := c.control.Exec(ctx, "drop schema if exists "+pgx.Identifier{schema}.Sanitize()+" cascade")
-	return err
 }
 
 // enter writes the tenant into the directory, or finds it there.
@@ -128,13 +169,15 @@ func (c *Creator) enter(ctx context.Context, n NewTenant) (t scopes.Tenant, stat
 	}
 	_, err = c.control.Exec(ctx, `
 		insert into control.tenants (id, slug, name, database, schema, state) values ($1, $2, $3, $4, $5, $6)
-		on conflict do nothing`, n.ID, n.Slug, n.Name, placement.Database, placement.Schema, StateCreating)
+		on conflict do nothing`, n.ID, n.Slug, n.Name, c.setup.stored(placement.Database), placement.Schema, StateCreating)
 	if err != nil {
 		return t, "", err
 	}
-	err = c.control.QueryRow(ctx, "select id, slug, database, schema, state from control.tenants where id = $1 or slug = $2 order by id = $1 desc", n.ID, n.Slug).
+	err = c.control.QueryRow(ctx, "select id, slug, coalesce(database, current_database()), schema, state from control.tenants where id = $1 or slug = $2 order by id = $1 desc", n.ID, n.Slug).
 		Scan(&t.ID, &t.Slug, &t.Database, &t.Schema, &state)
 	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return t, "", fmt.Errorf("placement %s is another tenant's", placement)
 	case err != nil:
 		return t, "", err
 	case t.ID != n.ID || t.Slug != n.Slug:
@@ -145,35 +188,27 @@ func (c *Creator) enter(ctx context.Context, n NewTenant) (t scopes.Tenant, stat
 	return t, state, nil
 }
 
-// ensurePlacement makes what Setup has not made for every tenant in advance.
+// ensurePlacement makes the tenant's own placement. The shared one is the setup's.
 func (c *Creator) ensurePlacement(ctx context.Context, placement scopes.Placement) error {
-	for _, existing := range c.setup.cfg.Placements() {
-		if placement == existing {
-			return nil
-		}
+	if c.setup.cfg.Shared(placement) {
+		return nil
 	}
 	return c.setup.Migrate(ctx, []scopes.Placement{placement}, func(migrations.Result) {})
 }
 
-// fill calls fill with a connection that leads to the placement.
+// fill calls fill in the placement.
 func (c *Creator) fill(ctx context.Context, placement scopes.Placement, fill Fill) error {
-	if err := c.goTo(ctx, placement); err != nil {
+	if err := c.connectTo(ctx, placement.Database); err != nil {
 		return err
 	}
-	return fill(ctx, c.placed)
+	return fill(ctx, Placed{c.placed, placement.Schema})
 }
 
-func (c *Creator) goTo(ctx context.Context, placement scopes.Placement) error {
-	if c.placed.Config().Database != placement.Database {
-		if err := c.switchDatabase(ctx, placement.Database); err != nil {
-			return err
-		}
+// connectTo leads placed to a database, which must be this deployment's.
+func (c *Creator) connectTo(ctx context.Context, database string) error {
+	if c.placed.Config().Database == database {
+		return nil
 	}
-	_, err := c.placed.Exec(ctx, "select set_config('search_path', $1, false)", pgx.Identifier{placement.Schema}.Sanitize())
-	return err
-}
-
-func (c *Creator) switchDatabase(ctx context.Context, database string) error {
 	if c.placed != c.control {
 		_ = c.placed.Close(ctx)
 	}
@@ -184,8 +219,12 @@ func (c *Creator) switchDatabase(ctx context.Context, database string) error {
 	to := c.setup.cfg.OwnerConn()
 	to.Database = database
 	conn, err := connect(ctx, to)
-	if err == nil {
-		c.placed = conn
+	if err != nil {
+		return err
 	}
-	return err
+	if err := c.deployment.verify(ctx, c.setup.cfg, conn); err != nil {
+		return errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
+	}
+	c.placed = conn
+	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"tenanted/app/config"
 	"tenanted/app/tenancy"
 	"tenanted/internal/testpg"
+	"tenanted/migrations"
 	"tenanted/models"
 	"tenanted/scopes"
 )
@@ -60,16 +61,16 @@ func TestCreatedTenantsAreServed(t *testing.T) {
 
 var errKilled = errors.New("killed")
 
-// Create is interrupted after each of its steps, and the next one carries on.
-func TestCreateCarriesOnWhereItWasStopped(t *testing.T) {
+// Create is interrupted after each of its steps, and the next one continues.
+func TestCreateContinuesWhereItWasStopped(t *testing.T) {
 	t.Parallel()
 	eachStrategy(t, func(t *testing.T, _ *testpg.DB, cfg config.Config) {
 		withTenants(t, cfg, 0)
 		creator, directory := newCreator(t, cfg), openDirectory(t, cfg)
 		n := numbered(2)
 		for _, fill := range []tenancy.Fill{
-			func(context.Context, *pgx.Conn) error { return errKilled },
-			func(ctx context.Context, conn *pgx.Conn) error { return errors.Join(account(n)(ctx, conn), errKilled) },
+			func(context.Context, tenancy.Placed) error { return errKilled },
+			func(ctx context.Context, in tenancy.Placed) error { return errors.Join(account(n)(ctx, in), errKilled) },
 		} {
 			_, err := creator.Create(t.Context(), n, fill)
 			require.ErrorIs(t, err, errKilled)
@@ -79,7 +80,9 @@ func TestCreateCarriesOnWhereItWasStopped(t *testing.T) {
 			require.NoError(t, tenancy.Ready(t.Context(), cfg), "a tenant half made does not keep the others from being served")
 			fleet, err := tenancy.Fleet(t.Context(), cfg)
 			require.NoError(t, err)
-			require.Subset(t, fleet, cfg.Placements())
+			planned, err := cfg.PlacementFor(n.Slug)
+			require.NoError(t, err)
+			require.Equal(t, []scopes.Placement{planned}, fleet)
 		}
 		tenant, err := creator.Create(t.Context(), n, account(n))
 		require.NoError(t, err)
@@ -94,10 +97,12 @@ func TestCreateAgainLeavesStateAndPlacementAlone(t *testing.T) {
 	db, cfg := bare(t, config.MultipleSchemas)
 	withTenants(t, cfg, 2)
 	db.Exec(t, testpg.Owner, "update control.tenants set state = 'suspended' where id = 1")
-	db.Exec(t, testpg.Owner, "update control.tenants set schema = 'tenant-1' where id = 1") // moved
+	db.Exec(t, testpg.Owner, `create schema elsewhere; update control.tenants set schema = 'elsewhere' where id = 1`) // moved
+	to := scopes.Placement{Database: cfg.Database, Schema: "elsewhere"}
+	require.NoError(t, newSetup(t, cfg, nil).Migrate(t.Context(), []scopes.Placement{to}, func(migrations.Result) {}))
 	tenant, err := newCreator(t, cfg).Create(t.Context(), numbered(0), account(numbered(0)))
 	require.NoError(t, err)
-	require.Equal(t, "tenant-1", tenant.Schema)
+	require.Equal(t, "elsewhere", tenant.Schema)
 	entries, err := openDirectory(t, cfg).List(t.Context(), 0)
 	require.NoError(t, err)
 	require.Equal(t, "suspended", entries[0].State)
@@ -178,7 +183,7 @@ func TestManyCreatorsAtOnce(t *testing.T) {
 	})
 }
 
-func TestTryLeavesNothing(t *testing.T) {
+func TestDryRunLeavesNothing(t *testing.T) {
 	t.Parallel()
 	eachStrategy(t, func(t *testing.T, db *testpg.DB, cfg config.Config) {
 		withTenants(t, cfg, 1)
@@ -186,15 +191,17 @@ func TestTryLeavesNothing(t *testing.T) {
 		creator := newCreator(t, cfg)
 		for number := range 2 { // one that exists, one that does not
 			var counted int
-			require.NoError(t, creator.Try(t.Context(), numbered(number), func(ctx context.Context, conn *pgx.Conn) error {
-				return conn.QueryRow(ctx, "select count(*) from accounts").Scan(&counted)
+			require.NoError(t, creator.DryRun(t.Context(), numbered(number), func(tx pgx.Tx) error {
+				_, err := tx.Exec(t.Context(), "insert into accounts (id, slug, name) values (77, 'x', 'x')")
+				require.NoError(t, err)
+				return tx.QueryRow(t.Context(), "select count(*) from accounts").Scan(&counted)
 			}))
-			want := 1 - number
+			want := 2 - number
 			if cfg.Strategy == config.SingleSchema {
-				want = 1
+				want = 2
 			}
 			require.Equal(t, want, counted, fmt.Sprint(number))
-			err := creator.Try(t.Context(), numbered(number), func(context.Context, *pgx.Conn) error { return errKilled })
+			err := creator.DryRun(t.Context(), numbered(number), func(pgx.Tx) error { return errKilled })
 			require.ErrorIs(t, err, errKilled)
 		}
 		require.Equal(t, before, everything(t, db))

@@ -42,7 +42,7 @@ type Directory struct {
 
 	remembers, asked atomic.Int64 // lookups, by where their answer was
 
-	changes atomic.Int64 // heard of so far
+	changes atomic.Int64 // notified so far
 	stop    context.CancelFunc
 	stopped chan struct{}
 }
@@ -52,7 +52,7 @@ type answer struct {
 	tenant  scopes.Tenant
 	state   string // empty: there is no such tenant
 	until   time.Time
-	changes int64 // heard of before the question; after another one the answer is good no more
+	changes int64 // notified before the lookup; after another one the answer is not used
 }
 
 // Entry is a tenant in the list.
@@ -80,14 +80,14 @@ func OpenDirectory(ctx context.Context, cfg config.Config) (*Directory, error) {
 	return d, nil
 }
 
-// Follow has the directory hear of changes to tenants, made by whichever process, so that it forgets them at once
+// Watch has the directory listen for changes to tenants, made by whichever process, so that it forgets them at once
 // instead of after some seconds. It takes one more connection, until Close. Call it once.
-func (d *Directory) Follow(ctx context.Context, cfg config.Config) {
+func (d *Directory) Watch(ctx context.Context, cfg config.Config) {
 	ctx, d.stop = context.WithCancel(context.WithoutCancel(ctx))
 	d.stopped = make(chan struct{})
 	go func() {
 		defer close(d.stopped)
-		d.follow(ctx, cfg.Runtime())
+		d.watch(ctx, cfg.Runtime())
 	}()
 }
 
@@ -104,7 +104,7 @@ func newPool(ctx context.Context, to *pgx.ConnConfig, conns int32) (*pgxpool.Poo
 // Lookup returns the active tenant with that slug. It returns a *scopes.TenantUnknownError if nobody bears
 // it, a *scopes.TenantUnavailableError if the tenant is in another state than active, and an error with
 // scopes.ErrUnavailable in its chain if the database is away. Answers may be some seconds old, unless the
-// directory hears of changes: see Follow.
+// directory listens for changes: see [Directory.Watch].
 func (d *Directory) Lookup(ctx context.Context, slug string) (scopes.Tenant, error) {
 	if !tenanthttp.ValidSlug(slug) {
 		return scopes.Tenant{}, &scopes.TenantUnknownError{Slug: slug}
@@ -166,7 +166,7 @@ func (d *Directory) List(ctx context.Context, limit int) ([]Entry, error) {
 	if d.owner == nil {
 		return nil, ErrNoOwner
 	}
-	rows, _ := d.owner.Query(ctx, "select id, slug, database, schema, name, state from control.tenants order by id limit nullif($1, 0)", limit)
+	rows, _ := d.owner.Query(ctx, "select id, slug, coalesce(database, current_database()), schema, name, state from control.tenants order by id limit nullif($1, 0)", limit)
 	entries, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (e Entry, err error) {
 		return e, row.Scan(&e.ID, &e.Slug, &e.Database, &e.Schema, &e.Name, &e.State)
 	})

@@ -66,6 +66,7 @@ const (
 	codeDuplicateDB     = "42P04"
 	codeUniqueViolation = "23505" // of the catalogs, when two create the same thing at once
 	codeNoSchema        = "3F000"
+	codeNoTable         = "42P01"
 	codeNoFunction      = "42883"
 )
 
@@ -89,8 +90,11 @@ func Connect(ctx context.Context, to *pgx.ConnConfig, database string) (*pgx.Con
 	return conn, err
 }
 
-// connect opens a connection. Its error is one line for people.
+// connect opens a connection for administration, which prepares no statements: behind a pooler they are somebody else's. Its
+// error is one line for people.
 func connect(ctx context.Context, to *pgx.ConnConfig) (*pgx.Conn, error) {
+	to = to.Copy()
+	to.DefaultQueryExecMode = pgx.QueryExecModeExec
 	conn, err := pgx.ConnectConfig(ctx, to)
 	if err == nil {
 		return conn, nil

@@ -58,9 +58,11 @@ func newSetup(t *testing.T, cfg config.Config, said *[]string) *tenancy.Setup {
 
 // account is a fill that makes the tenant's own row only.
 func account(n tenancy.NewTenant) tenancy.Fill {
-	return func(ctx context.Context, conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, "insert into accounts (id, slug, name) values ($1, $2, $3) on conflict do nothing", n.ID, n.Slug, n.Name)
-		return err
+	return func(ctx context.Context, in tenancy.Placed) error {
+		return in.Begin(ctx, func(tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, "insert into accounts (id, slug, name) values ($1, $2, $3) on conflict do nothing", n.ID, n.Slug, n.Name)
+			return err
+		})
 	}
 }
 

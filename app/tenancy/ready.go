@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/jackc/pgx/v5"
-	"golang.org/x/sync/errgroup"
 
 	"tenanted/app/config"
 	"tenanted/migrations"
@@ -16,31 +14,20 @@ import (
 	"tenanted/scopes/audit"
 )
 
-// readyWorkers bounds the databases that are looked at simultaneously.
-const readyWorkers = 4
-
-// Ready reports whether cfg's databases can be served: set up for this configuration, at the newest version,
-// with a runtime role and tables that row-level security binds. It looks as the runtime role and changes
-// nothing. Errors are *NotReadyError, *NewerError, *ConfigurationError, *audit.DefectError, and those of a
-// connection.
+// Ready reports whether cfg's default database can be served from: set up for this configuration, with tables that this
+// program can work with, and a runtime role that row-level security binds. It looks as the runtime role and changes
+// nothing. Tenants with a placement of their own do not matter here: see [Tenancy.Lookup]. Errors are *NotReadyError,
+// *NewerError, *ConfigurationError, *audit.DefectError, and those of a connection.
 func Ready(ctx context.Context, cfg config.Config) error {
-	inDefault, elsewhere := []string{}, []string{}
-	for _, placement := range cfg.Placements() {
-		if placement.Database == cfg.Database {
-			inDefault = append(inDefault, placement.Schema)
-		} else {
-			elsewhere = append(elsewhere, placement.Database)
-		}
-	}
-	if err := defaultReady(ctx, cfg, inDefault); err != nil {
+	conn, versions, err := openDefault(ctx, cfg)
+	if err != nil {
 		return err
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(readyWorkers)
-	for _, database := range elsewhere {
-		group.Go(func() error { return tenantReady(ctx, cfg, database) })
+	defer conn.Close(context.WithoutCancel(ctx))
+	if shared, ok := cfg.SharedPlacement(); ok {
+		return placementReady(ctx, cfg, conn, shared, versions)
 	}
-	return group.Wait()
+	return audited(ctx, cfg, conn) // the role, whatever tenants there are
 }
 
 // DirectoryReady is [Ready] for the directory alone, whatever has become of the tenants' placements.
@@ -52,22 +39,9 @@ func DirectoryReady(ctx context.Context, cfg config.Config) error {
 	return conn.Close(context.WithoutCancel(ctx))
 }
 
-// defaultReady looks at the default database: its directory and the placements in it.
-func defaultReady(ctx context.Context, cfg config.Config, schemas []string) error {
-	conn, versions, err := openDefault(ctx, cfg)
-	if err != nil {
-		return err
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	if cfg.Strategy == config.MultipleSchemas {
-		schemas = tenantSchemas(versions)
-	}
-	return placementsReady(ctx, cfg, conn, schemas, versions)
-}
-
 // openDefault connects to the default database as the runtime role, and returns the versions there, if its directory is
 // current and of this configuration.
-func openDefault(ctx context.Context, cfg config.Config) (*pgx.Conn, map[migrations.Target]int64, error) {
+func openDefault(ctx context.Context, cfg config.Config) (*pgx.Conn, map[migrations.Target]migrations.Version, error) {
 	conn, err := Connect(ctx, cfg.Runtime(), cfg.Database)
 	if err != nil {
 		return nil, nil, notReady(cfg, err)
@@ -82,7 +56,7 @@ func openDefault(ctx context.Context, cfg config.Config) (*pgx.Conn, map[migrati
 
 // defaultVersions returns the versions in the default database, if its directory is current and of this
 // configuration.
-func defaultVersions(ctx context.Context, cfg config.Config, conn *pgx.Conn) (map[migrations.Target]int64, error) {
+func defaultVersions(ctx context.Context, cfg config.Config, conn *pgx.Conn) (map[migrations.Target]migrations.Version, error) {
 	versions, err := migrations.Versions(ctx, conn)
 	if err != nil {
 		return nil, err
@@ -98,64 +72,33 @@ func controlTarget(cfg config.Config) migrations.Target {
 	return migrations.Target{Set: migrations.Control, Placement: scopes.Placement{Database: cfg.Database, Schema: config.ControlSchema}}
 }
 
-// tenantSchemas are those that the runtime role may use: it cannot list the directory.
-func tenantSchemas(versions map[migrations.Target]int64) (schemas []string) {
-	for target := range versions {
-		if target.Set == migrations.Tenant {
-			schemas = append(schemas, target.Schema)
-		}
-	}
-	slices.Sort(schemas)
-	return schemas
-}
-
-func tenantReady(ctx context.Context, cfg config.Config, database string) error {
-	conn, err := Connect(ctx, cfg.Runtime(), database)
-	if err != nil {
-		return notReady(cfg, err)
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	versions, err := migrations.Versions(ctx, conn)
-	if err != nil {
-		return err
-	}
-	return placementsReady(ctx, cfg, conn, []string{config.PublicSchema}, versions)
-}
-
-// Fleet returns the placements that are in use: with an owner those of the configuration and of the directory's tenants,
-// save those that are just being created; without one those of the configuration or, in MultipleSchemas, those
-// that the runtime role has rights in. It refuses a default database that is not set up, with the errors of [Ready].
+// Fleet returns the placements of the directory's tenants, as the owner, and the shared one. Without an owner the
+// directory cannot be listed, and only the shared placement is known. It refuses a default database that is not set up,
+// with the errors of [Ready].
 func Fleet(ctx context.Context, cfg config.Config) ([]scopes.Placement, error) {
-	conn, versions, err := openDefault(ctx, cfg)
-	if err != nil {
+	if err := DirectoryReady(ctx, cfg); err != nil {
 		return nil, err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
 	if setup, err := NewSetup(cfg, nil, func(string) {}); err == nil {
-		return setup.placements(ctx, func(p scopes.Placement) bool {
-			_, granted := versions[migrations.Target{Set: migrations.Tenant, Placement: p}]
-			return p.Database == cfg.Database && granted
-		})
+		return setup.Placements(ctx)
 	}
-	fleet := cfg.Placements()
-	if cfg.Strategy == config.MultipleSchemas {
-		for _, schema := range tenantSchemas(versions) {
-			fleet = append(fleet, scopes.Placement{Database: cfg.Database, Schema: schema})
-		}
+	if shared, ok := cfg.SharedPlacement(); ok {
+		return []scopes.Placement{shared}, nil
 	}
-	return fleet, nil
+	return nil, nil
 }
 
-func placementsReady(ctx context.Context, cfg config.Config, conn *pgx.Conn, schemas []string, versions map[migrations.Target]int64) error {
-	for _, schema := range schemas {
-		for _, set := range placementSets(cfg) {
-			placement := scopes.Placement{Database: conn.Config().Database, Schema: schema}
-			if err := current(conn, migrations.Target{Set: set, Placement: placement}, versions); err != nil {
-				return err
-			}
+// placementReady judges one placement over a connection of the runtime role.
+func placementReady(ctx context.Context, cfg config.Config, conn *pgx.Conn, p scopes.Placement, versions map[migrations.Target]migrations.Version) error {
+	for _, set := range placementSets(cfg) {
+		if err := current(conn, migrations.Target{Set: set, Placement: p}, versions); err != nil {
+			return err
 		}
 	}
-	// Without a placement the role is judged all the same.
+	return audited(ctx, cfg, conn, p.Schema)
+}
+
+func audited(ctx context.Context, cfg config.Config, conn *pgx.Conn, schemas ...string) error {
 	report, err := audit.Startup(ctx, conn, AuditConfig(cfg, conn.Config().Database), schemas...)
 	if err != nil {
 		return err
@@ -179,33 +122,32 @@ func AuditConfig(cfg config.Config, database string) audit.Config {
 }
 
 // current compares a target's version with the newest. A target that is not among the versions is missing, or the
-// role has no rights there yet.
-func current(conn *pgx.Conn, target migrations.Target, versions map[migrations.Target]int64) error {
+// role has no rights there yet. A newer one will do if all that was changed since is additive.
+func current(conn *pgx.Conn, target migrations.Target, versions map[migrations.Target]migrations.Version) error {
 	has, ok := versions[target]
 	switch newest := target.Set.Newest(); {
 	case !ok && target.Set == migrations.Control:
 		return &NotReadyError{target.Database, "is not set up"}
 	case !ok:
 		return &NotReadyError{target.Database, "has no tables for role " + conn.Config().User + " in schema " + target.Schema}
-	case has < newest:
+	case has.Number < newest:
 		return &NotReadyError{target.Database, "is outdated in schema " + target.Schema}
-	case has > newest:
-		return &NewerError{target.Database, target.Schema, has, newest}
+	case has.Number > newest && !migrations.Compatible(has.Comment, newest):
+		return &NewerError{target.Database, target.Schema, has.Number, newest}
 	}
 	return nil
 }
 
 // sameConfiguration refuses a database that was set up for another configuration.
 func sameConfiguration(ctx context.Context, cfg config.Config, conn *pgx.Conn) error {
-	var was *string
-	err := conn.QueryRow(ctx, "select control.configuration()").Scan(&was)
+	d, err := readDeployment(ctx, conn)
 	switch {
 	case err != nil:
 		return err
-	case was == nil:
+	case d.ID == "":
 		return &NotReadyError{cfg.Database, "is not set up"}
-	case *was != string(cfg.Strategy):
-		return &ConfigurationError{cfg.Database, config.Strategy(*was), cfg.Strategy}
+	case d.Configuration != string(cfg.Strategy):
+		return &ConfigurationError{cfg.Database, config.Strategy(d.Configuration), cfg.Strategy}
 	}
 	return nil
 }

@@ -5,9 +5,13 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
 
+	"tenanted/app/config"
+	"tenanted/migrations"
 	"tenanted/scopes"
 )
 
@@ -91,28 +95,87 @@ func (s *Setup) ensureDefaultDatabase(ctx context.Context) error {
 	return s.createDatabase(ctx, conn, s.cfg.Database)
 }
 
-// ensureDatabases makes the placements' databases where they are missing.
-func (s *Setup) ensureDatabases(ctx context.Context, placements []scopes.Placement) error {
+// ensureDatabases makes the placements' databases where they are missing, and binds them to the deployment. It returns,
+// by database, why one must not be used: nothing was changed there.
+func (s *Setup) ensureDatabases(ctx context.Context, placements []scopes.Placement) (refused map[string]error, err error) {
+	conn, err := connect(ctx, s.cfg.OwnerConn())
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	d, err := readDeployment(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
 	var wanted []string
-	for _, placement := range placements {
-		if placement.Database != s.cfg.Database && !slices.Contains(wanted, placement.Database) {
-			wanted = append(wanted, placement.Database)
+	for _, group := range ByDatabase(s.cfg, placements)[1:] {
+		wanted = append(wanted, group.Name)
+	}
+	rows, _ := conn.Query(ctx, "select datname::text from pg_database where datname = any($1)", wanted)
+	existing, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, err
+	}
+	refused = map[string]error{}
+	var mutex sync.Mutex
+	var group errgroup.Group
+	group.SetLimit(migrateWorkers)
+	for _, name := range wanted {
+		group.Go(func() error {
+			if err := s.ensureOwn(ctx, conn, &mutex, d, name, slices.Contains(existing, name)); err != nil {
+				mutex.Lock()
+				defer mutex.Unlock()
+				refused[name] = err
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // the errors are in refused
+	return refused, nil
+}
+
+// ensureOwn makes a tenant's own database if it does not exist, over conn, which mutex guards, and binds it. One that exists
+// is only verified, unless it is empty: a run that was killed may have made it.
+func (s *Setup) ensureOwn(ctx context.Context, conn *pgx.Conn, mutex *sync.Mutex, d deployment, name string, exists bool) error {
+	if d.isCopy() {
+		return &PlacementError{name, fmt.Sprintf("belongs to the deployment that database %q is a copy of", s.cfg.Database)}
+	}
+	if !exists {
+		mutex.Lock()
+		err := s.createDatabase(ctx, conn, name)
+		mutex.Unlock()
+		if err != nil {
+			return err
 		}
 	}
-	if len(wanted) == 0 {
-		return nil
-	}
-	conn, err := connect(ctx, s.cfg.OwnerConn())
+	own, err := Connect(ctx, s.cfg.OwnerConn(), name)
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	rows, _ := conn.Query(ctx, "select datname::text from pg_database where datname = any($1)", wanted)
-	existing, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	for _, name := range wanted {
-		if err == nil && !slices.Contains(existing, name) {
-			err = s.createDatabase(ctx, conn, name)
-		}
+	defer own.Close(context.WithoutCancel(ctx))
+	if err := d.mayBind(ctx, s.cfg, own); err != nil {
+		return err
+	}
+	if result := s.runner().Up(ctx, placementTarget(name)); result.Err != nil {
+		return result.Err
+	}
+	return d.bind(ctx, s.cfg, own)
+}
+
+// mayBind refuses a database that another deployment has made, or that has tables and is bound to none. One in which only
+// the first step was made, by a run that was killed, is ours to complete.
+func (d deployment) mayBind(ctx context.Context, cfg config.Config, conn *pgx.Conn) error {
+	p, err := readPlacement(ctx, conn)
+	if err != nil {
+		return err
+	}
+	if p.Exists {
+		return d.verify(ctx, cfg, conn)
+	}
+	versions, err := migrations.Versions(ctx, conn)
+	delete(versions, placementTarget(conn.Config().Database))
+	if err == nil && len(versions) > 0 {
+		return &PlacementError{conn.Config().Database, "is bound to no deployment"}
 	}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -75,10 +76,8 @@ func (s *Setup) Base(ctx context.Context) error {
 
 // refuseOther is what keeps a wrong configuration from changing anything, so it comes before the first change.
 func (s *Setup) refuseOther(ctx context.Context, conn *pgx.Conn) error {
-	var notReady *NotReadyError
 	err := sameConfiguration(ctx, s.cfg, conn)
-	switch c := code(err); {
-	case c == codeNoSchema, c == codeNoFunction, errors.As(err, &notReady):
+	if _, notReady := errors.AsType[*NotReadyError](err); notReady {
 		return nil // not set up yet
 	}
 	return err
@@ -86,55 +85,61 @@ func (s *Setup) refuseOther(ctx context.Context, conn *pgx.Conn) error {
 
 // claim writes the configuration into the database. Of two that do so at once one is first, and the other sees it.
 func (s *Setup) claim(ctx context.Context, conn *pgx.Conn) error {
-	_, err := conn.Exec(ctx, "insert into control.deployment (configuration) values ($1) on conflict do nothing", string(s.cfg.Strategy))
+	_, err := conn.Exec(ctx, "insert into control.deployment (configuration, made_in) select $1, "+here+" on conflict do nothing", string(s.cfg.Strategy))
 	if err != nil {
 		return fmt.Errorf("write the configuration into database %q: %w", s.cfg.Database, err)
 	}
 	return sameConfiguration(ctx, s.cfg, conn)
 }
 
-// Placements returns all placements: those of the configuration, and those of the directory's tenants.
-func (s *Setup) Placements(ctx context.Context) ([]scopes.Placement, error) {
-	return s.placements(ctx, func(scopes.Placement) bool { return true })
+// stored is how the directory stores a placement's database: the default one by no name, so that a copy or a renamed
+// database stays whole.
+func (s *Setup) stored(database string) *string {
+	if database == s.cfg.Database {
+		return nil
+	}
+	return &database
 }
 
-// placements leaves out, of those that only tenants in state "creating" have, the ones that are not begun.
-func (s *Setup) placements(ctx context.Context, begun func(scopes.Placement) bool) ([]scopes.Placement, error) {
+// Placements returns the placements of all tenants in the directory but those that are being dropped, and the shared
+// one, which exists before any tenant.
+func (s *Setup) Placements(ctx context.Context) ([]scopes.Placement, error) {
 	conn, err := connect(ctx, s.cfg.OwnerConn())
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	rows, _ := conn.Query(ctx, `
-		select database, schema, bool_and(state = $2) from control.tenants where state <> $1
-		group by database, schema order by min(id)`, StateDropping, StateCreating)
-	all := s.cfg.Placements()
-	known := make(map[scopes.Placement]bool, len(all))
-	for _, placement := range all {
-		known[placement] = true
-	}
-	var used scopes.Placement
-	var creating bool
-	_, err = pgx.ForEachRow(rows, []any{&used.Database, &used.Schema, &creating}, func() error {
-		if !known[used] && (!creating || begun(used)) {
-			all = append(all, used)
-		}
-		return nil
-	})
+		select coalesce(database, current_database()), schema from control.tenants where state <> $1
+		group by database, schema order by min(id)`, StateDropping)
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[scopes.Placement])
 	if err != nil {
 		return nil, fmt.Errorf("read the directory of database %q: %w", s.cfg.Database, err)
+	}
+	if shared, ok := s.cfg.SharedPlacement(); ok && !slices.Contains(all, shared) {
+		all = append([]scopes.Placement{shared}, all...)
 	}
 	return all, nil
 }
 
 // Migrate makes the placements' databases and schemas where they are missing, and brings them to the newest version,
-// several at a time. It calls report for each, one call at a time. A placement that fails does not keep
-// the others from being done; all errors are returned, joined.
+// several at a time. It calls report for each, one call at a time. A placement that fails, or whose database belongs to
+// another deployment, does not keep the others from being done; all errors are returned, joined.
 func (s *Setup) Migrate(ctx context.Context, placements []scopes.Placement, report func(migrations.Result)) error {
-	if err := s.ensureDatabases(ctx, placements); err != nil {
+	refused, err := s.ensureDatabases(ctx, placements)
+	if err != nil {
 		return err
 	}
-	return s.each(ctx, s.sets(), placements, s.runner().Up, report)
+	var mine []scopes.Placement
+	for _, p := range placements {
+		if err := refused[p.Database]; err != nil {
+			report(migrations.Result{Target: migrations.Target{Set: migrations.Tenant, Placement: p}, Err: err})
+			continue
+		}
+		mine = append(mine, p)
+	}
+	errs := append(slices.Collect(maps.Values(refused)), s.each(ctx, s.sets(), mine, s.runner().Up, report))
+	return errors.Join(errs...)
 }
 
 // Down undoes the newest migration of each set of each placement, with the data that is in the tables it drops.

@@ -4,9 +4,11 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
@@ -97,33 +99,116 @@ func everything(t *testing.T, db *testpg.DB) []string {
 	return list
 }
 
-func TestOutdatedAndNewerTablesAreNotReady(t *testing.T) {
+// ready says whether tenant-1 can be served: by the start-up check where the tables are shared, and else when it is looked up.
+func ready(t *testing.T, cfg config.Config) error {
+	t.Helper()
+	if err := tenancy.Ready(t.Context(), cfg); err != nil {
+		return err
+	}
+	app, err := tenancy.Open(t.Context(), cfg, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, app.Close()) }()
+	if _, err := app.Lookup(t.Context(), "tenant-0"); err != nil {
+		return fmt.Errorf("one bad tenant keeps another from being served: %w", err)
+	}
+	_, err = app.Lookup(t.Context(), "tenant-1")
+	require.Equal(t, err != nil, len(app.NotServed()) == 1)
+	return err
+}
+
+// asOwner runs SQL in tenant-1's placement.
+func asOwner(t *testing.T, cfg config.Config, sql string) {
+	t.Helper()
+	p, err := newSetup(t, cfg, nil).PlacementOf(t.Context(), "tenant-1")
+	require.NoError(t, err)
+	owner := cfg.OwnerConn()
+	owner.Database = p.Database
+	conn, err := pgx.ConnectConfig(t.Context(), owner)
+	require.NoError(t, err)
+	defer conn.Close(t.Context())
+	_, err = conn.Exec(t.Context(), "set search_path = "+pgx.Identifier{p.Schema}.Sanitize()+";"+sql)
+	require.NoError(t, err)
+}
+
+func TestOutdatedAndNewerTables(t *testing.T) {
 	t.Parallel()
 	eachStrategy(t, func(t *testing.T, db *testpg.DB, cfg config.Config) {
 		withTenants(t, cfg, 2)
-		setup := newSetup(t, cfg, nil)
-		placements, err := setup.Placements(t.Context())
-		require.NoError(t, err)
-		last := placements[len(placements)-1]
-		version := func(sql string, args ...any) {
-			owner := cfg.OwnerConn()
-			owner.Database = last.Database
-			conn, err := pgx.ConnectConfig(t.Context(), owner)
-			require.NoError(t, err)
-			defer conn.Close(t.Context())
-			_, err = conn.Exec(t.Context(), fmt.Sprintf(sql, pgx.Identifier{last.Schema, "tenant_version"}.Sanitize()), args...)
-			require.NoError(t, err)
-		}
-		version("insert into %s (version_id, is_applied) values ($1, true)", migrations.Tenant.Newest()+1)
+		require.NoError(t, ready(t, cfg))
+		next := migrations.Tenant.Newest() + 1
+		asOwner(t, cfg, fmt.Sprintf("insert into tenant_version (version_id, is_applied) values (%d, true)", next))
+		require.NoError(t, ready(t, cfg), "what was changed since only adds")
+		asOwner(t, cfg, fmt.Sprintf("comment on table tenant_version is 'compatible from version %d'", next))
 		var newer *tenancy.NewerError
-		require.ErrorAs(t, tenancy.Ready(t.Context(), cfg), &newer)
-		version("delete from %s where version_id > 0")
-		require.ErrorContains(t, tenancy.Ready(t.Context(), cfg),
-			fmt.Sprintf("database %q is outdated in schema %s: run `tenanted migrate`", last.Database, last.Schema))
+		require.ErrorAs(t, ready(t, cfg), &newer)
+		asOwner(t, cfg, "comment on table tenant_version is null")
+		require.ErrorAs(t, ready(t, cfg), &newer)
+		asOwner(t, cfg, "delete from tenant_version where version_id > 0")
+		require.ErrorContains(t, ready(t, cfg), "is outdated in schema ")
 	})
 }
 
-func TestRightsLostBetweenMigrationAndGrantAreMended(t *testing.T) {
+func TestOnePlacementNotInOrderIsItsTenantsAlone(t *testing.T) {
+	t.Parallel()
+	eachStrategy(t, func(t *testing.T, db *testpg.DB, cfg config.Config) {
+		if cfg.Strategy == config.SingleSchema {
+			return // all share one
+		}
+		for name, harm := range map[string]string{
+			"no policy": "drop policy tenant on tasks", "no table": "drop table subtasks", "no rights": "revoke all on tenant_version from " + testpg.Runtime,
+			"no version": "drop table tenant_version",
+		} {
+			db, cfg := bare(t, cfg.Strategy)
+			withTenants(t, cfg, 2)
+			asOwner(t, cfg, harm)
+			var unavailable *scopes.TenantUnavailableError
+			require.ErrorAs(t, ready(t, cfg), &unavailable, name)
+			db.AssertQuiet(t)
+		}
+		withTenants(t, cfg, 2)
+		for _, state := range []string{"suspended", "dropping", "creating"} {
+			db.Exec(t, testpg.Owner, "update control.tenants set state = $1 where id = 2", state)
+			require.ErrorContains(t, onlyLookup(t, cfg), state)
+			require.NoError(t, newSetup(t, cfg, nil).Run(t.Context()))
+		}
+		db.Exec(t, testpg.Owner, `create schema archived; create table archived.tenant_version (version_id int); create schema try_tenant`)
+		db.Exec(t, testpg.Owner, "update control.tenants set state = 'active'")
+		require.NoError(t, ready(t, cfg), "schemas that no tenant has do not matter")
+	})
+}
+
+func onlyLookup(t *testing.T, cfg config.Config) error {
+	app, err := tenancy.Open(t.Context(), cfg, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, app.Close()) }()
+	_, err = app.Lookup(t.Context(), "tenant-0")
+	require.NoError(t, err)
+	_, err = app.Lookup(t.Context(), "tenant-1")
+	return err
+}
+
+// A placement is served as soon as it is in order again, by the same process.
+func TestAPlacementHealsByItself(t *testing.T) {
+	t.Parallel()
+	db, cfg := bare(t, config.MultipleDb)
+	withTenants(t, cfg, 2)
+	app, err := tenancy.Open(t.Context(), cfg, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, app.Close()) }()
+	name := `"` + db.Name + `_tenant-1"`
+	db.Exec(t, testpg.Superuser, "alter database "+name+" allow_connections false")
+	_, err = app.Lookup(t.Context(), "tenant-1")
+	require.ErrorIs(t, err, scopes.ErrUnavailable)
+	require.Contains(t, app.NotServed()["tenant-1"], "not currently accepting connections")
+	db.Exec(t, testpg.Superuser, "alter database "+name+" allow_connections true")
+	require.Eventually(t, func() bool {
+		_, err := app.Lookup(t.Context(), "tenant-1")
+		return err == nil
+	}, 10*time.Second, 50*time.Millisecond)
+	require.Empty(t, app.NotServed())
+}
+
+func TestRightsLostBetweenMigrationAndGrantAreGranted(t *testing.T) {
 	t.Parallel()
 	eachStrategy(t, func(t *testing.T, db *testpg.DB, cfg config.Config) {
 		withTenants(t, cfg, 1)
@@ -155,19 +240,10 @@ func TestARuntimeRoleThatIsNotBoundIsRefusedWithTheSQL(t *testing.T) {
 
 func TestDroppedPolicyIsRefused(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, db *testpg.DB, cfg config.Config) {
-		withTenants(t, cfg, 1)
-		setup := newSetup(t, cfg, nil)
-		placements, err := setup.Placements(t.Context())
-		require.NoError(t, err)
-		owner := cfg.OwnerConn()
-		owner.Database = placements[0].Database
-		conn, err := pgx.ConnectConfig(t.Context(), owner)
-		require.NoError(t, err)
-		defer conn.Close(t.Context())
-		_, err = conn.Exec(t.Context(), "alter table "+pgx.Identifier{placements[0].Schema, "tasks"}.Sanitize()+" disable row level security")
-		require.NoError(t, err)
-		require.ErrorContains(t, tenancy.Ready(t.Context(), cfg), "tasks")
+	eachStrategy(t, func(t *testing.T, _ *testpg.DB, cfg config.Config) {
+		withTenants(t, cfg, 2)
+		asOwner(t, cfg, "alter table tasks disable row level security")
+		require.ErrorContains(t, ready(t, cfg), "tasks")
 	})
 }
 

@@ -3,11 +3,9 @@ package tenancy
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/jackc/pgx/v5"
 
-	"tenanted/app/config"
 	"tenanted/migrations"
 	"tenanted/scopes"
 )
@@ -16,55 +14,62 @@ import (
 type Status struct {
 	migrations.Target
 	Version int64  // 0: there is nothing
-	State   string // "current", "outdated", "newer" than this program, or "missing"
+	State   string // "current", "outdated", "newer" than this program, "missing", or "unavailable"
+	Err     error  // why it is unavailable
 }
 
-// Status returns the status of the directory and of every placement, as the owner sees them. It changes nothing.
+// Status returns the status of the directory and of every placement, as the owner sees them. It changes nothing. A tenant's
+// database that cannot be looked at is "unavailable"; without the default one there is only an error.
 func (s *Setup) Status(ctx context.Context) ([]Status, error) {
 	control := controlTarget(s.cfg)
 	versions, err := s.versions(ctx, s.cfg.Database)
 	if err != nil {
 		return nil, err
 	}
-	placements := s.cfg.Placements()
-	if versions[control] > 0 {
+	statuses := []Status{statusOf(control, versions)}
+	var placements []scopes.Placement
+	if versions[control].Number > 0 {
 		if placements, err = s.Placements(ctx); err != nil {
 			return nil, err
 		}
+	} else if shared, ok := s.cfg.SharedPlacement(); ok {
+		placements = append(placements, shared)
 	}
-	statuses := []Status{statusOf(control, versions)}
-	database := s.cfg.Database
-	for _, placement := range placements {
-		if placement.Database != database {
-			database = placement.Database
-			if versions, err = s.versions(ctx, database); err != nil {
-				return nil, err
+	for _, group := range ByDatabase(s.cfg, placements) {
+		if group.Name != s.cfg.Database {
+			versions, err = s.versions(ctx, group.Name)
+		}
+		for _, schema := range group.Schemas {
+			for _, set := range s.sets() {
+				target := migrations.Target{Set: set, Placement: scopes.Placement{Database: group.Name, Schema: schema}}
+				if err != nil {
+					statuses = append(statuses, Status{Target: target, State: "unavailable", Err: err})
+				} else {
+					statuses = append(statuses, statusOf(target, versions))
+				}
 			}
 		}
-		for _, set := range s.sets() {
-			statuses = append(statuses, statusOf(migrations.Target{Set: set, Placement: placement}, versions))
-		}
 	}
-	return statuses, nil
+	return statuses, ctx.Err()
 }
 
-func statusOf(target migrations.Target, versions map[migrations.Target]int64) Status {
+func statusOf(target migrations.Target, versions map[migrations.Target]migrations.Version) Status {
 	version, exists := versions[target]
 	state := "current"
 	switch newest := target.Set.Newest(); {
 	case !exists:
 		state = "missing"
-	case version < newest:
+	case version.Number < newest:
 		state = "outdated"
-	case version > newest:
+	case version.Number > newest:
 		state = "newer"
 	}
-	return Status{target, version, state}
+	return Status{Target: target, Version: version.Number, State: state}
 }
 
 // versions returns the versions in a database; a database that does not exist has none. On the private server
 // the same goes for the owner.
-func (s *Setup) versions(ctx context.Context, database string) (map[migrations.Target]int64, error) {
+func (s *Setup) versions(ctx context.Context, database string) (map[migrations.Target]migrations.Version, error) {
 	to := s.cfg.OwnerConn()
 	to.Database = database
 	conn, err := connect(ctx, to)
@@ -78,22 +83,17 @@ func (s *Setup) versions(ctx context.Context, database string) (map[migrations.T
 	return migrations.Versions(ctx, conn)
 }
 
-// Home returns where a tenant's rows are, by the directory, or will be, in a database that exists before its
-// tenant does. It returns a *scopes.TenantUnknownError if there is no such place. The directory must be there.
-func (s *Setup) Home(ctx context.Context, slug string) (scopes.Placement, error) {
+// PlacementOf returns where a tenant's rows are, by the directory. It returns a *scopes.TenantUnknownError if there is no
+// such tenant. The directory must exist.
+func (s *Setup) PlacementOf(ctx context.Context, slug string) (p scopes.Placement, err error) {
 	conn, err := connect(ctx, s.cfg.OwnerConn())
 	if err != nil {
-		return scopes.Placement{}, err
+		return p, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	var home scopes.Placement
-	err = conn.QueryRow(ctx, "select database, schema from control.tenants where slug = $1", slug).Scan(&home.Database, &home.Schema)
-	if !errors.Is(err, pgx.ErrNoRows) {
-		return home, err
+	err = conn.QueryRow(ctx, "select coalesce(database, current_database()), schema from control.tenants where slug = $1", slug).Scan(&p.Database, &p.Schema)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return p, &scopes.TenantUnknownError{Slug: slug}
 	}
-	planned, err := s.cfg.PlacementFor(slug)
-	if err != nil || s.cfg.Strategy != config.MultipleDb || !slices.Contains(s.cfg.Placements(), planned) {
-		return scopes.Placement{}, &scopes.TenantUnknownError{Slug: slug}
-	}
-	return planned, nil
+	return p, err
 }

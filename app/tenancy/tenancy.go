@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 
+	"github.com/jackc/pgx/v5"
 	"gorm.io/gorm"
 
 	"tenanted/app/config"
@@ -20,7 +21,8 @@ type Tenancy struct {
 	// Directory knows which tenants there are.
 	Directory *Directory
 
-	registry *registry.Registry
+	registry  *registry.Registry
+	readiness *readiness
 }
 
 // Open returns the way to cfg's tenants. Slow and failed statements go to log. It waits for no connection: see [Ready].
@@ -30,27 +32,53 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (*Tenancy, e
 	if err != nil {
 		return nil, err
 	}
-	pools, err := registry.Open(registryConfig(cfg))
+	t := &Tenancy{Directory: directory, readiness: newReadiness(cfg)}
+	pools, err := registry.Open(t.registryConfig(cfg))
 	if err != nil {
 		return nil, errors.Join(err, directory.Close())
 	}
-	t := &Tenancy{Directory: directory, registry: pools}
+	t.registry = pools
 	t.DB, err = pools.OpenGORM(&gorm.Config{Logger: newQueryLog(log)}, scopes.NewPlugin(scopes.Config{}))
 	if err != nil {
 		return nil, errors.Join(err, t.Close())
 	}
-	directory.Follow(ctx, cfg)
+	directory.Watch(ctx, cfg)
 	return t, nil
 }
 
-// registryConfig leaves the owner out where the tenants' tables are not one: there is no view over them.
-func registryConfig(cfg config.Config) registry.Config {
+// registryConfig leaves the owner out where the tenants' tables are not one: there is no view over them. Each connection
+// to a tenant's own database looks first whether that is this deployment's.
+func (t *Tenancy) registryConfig(cfg config.Config) registry.Config {
 	c := registry.Config{Runtime: cfg.Runtime(), MaxConns: cfg.MaxConns, MaxIdleTime: cfg.MaxIdleTime}
+	c.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		if conn.Config().Database == cfg.Database {
+			return nil
+		}
+		d, err := t.readiness.deployment(ctx)
+		if err != nil {
+			return err
+		}
+		return d.verify(ctx, cfg, conn)
+	}
 	if cfg.ListsAllTenants() {
 		c.Owner = cfg.OwnerConn()
 	}
 	return c
 }
+
+// Lookup returns the active tenant with that slug, if its placement can be served from: see [Directory.Lookup] for the
+// errors, and a *scopes.TenantUnavailableError if the placement is not as this program needs it. It looks again after a
+// while, so a tenant is served as soon as its placement is in order.
+func (t *Tenancy) Lookup(ctx context.Context, slug string) (scopes.Tenant, error) {
+	tenant, err := t.Directory.Lookup(ctx, slug)
+	if err != nil {
+		return tenant, err
+	}
+	return tenant, t.readiness.check(ctx, tenant)
+}
+
+// NotServed returns, for each tenant that could not be served lately, why.
+func (t *Tenancy) NotServed() map[string]string { return t.readiness.problems() }
 
 // SQL returns the *sql.DB below DB, for statements without GORM. The same rules hold there.
 func (t *Tenancy) SQL() *sql.DB { return t.registry.DB() }

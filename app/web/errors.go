@@ -45,6 +45,8 @@ var unavailableStates = map[string]string{
 	"creating":  "This account is being set up. Try again in a moment.",
 	"suspended": "This account is suspended.",
 	"dropping":  "This account is being deleted.",
+	"outdated":  "This account is being upgraded. Try again in a moment.",
+	"newer":     "This account is being upgraded. Try again in a moment.",
 }
 
 // describe is the one table from error to answer.

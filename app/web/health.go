@@ -2,7 +2,11 @@ package web
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -28,5 +32,25 @@ func (s *site) ready(c *gin.Context) {
 			return
 		}
 	}
-	c.String(http.StatusOK, "ready\n")
+	c.String(http.StatusOK, "ready\n"+s.notServed())
+}
+
+// maxNotServed bounds the lines of /readyz.
+const maxNotServed = 50
+
+// notServed has a line for each tenant that could not be served lately. The others are, so the process is ready.
+func (s *site) notServed() string {
+	if s.NotServed == nil {
+		return ""
+	}
+	problems := s.NotServed()
+	var b strings.Builder
+	for i, slug := range slices.Sorted(maps.Keys(problems)) {
+		if i == maxNotServed {
+			fmt.Fprintf(&b, "and %d more\n", len(problems)-i)
+			break
+		}
+		fmt.Fprintf(&b, "not served: %s: %s\n", slug, problems[slug])
+	}
+	return b.String()
 }

@@ -51,6 +51,8 @@ type Options struct {
 	Program string
 	// Ready says whether requests can be served now, for /readyz. Nil: always.
 	Ready func(context.Context) error
+	// NotServed says, by slug, why tenants could not be served lately, for the body of /readyz. Nil: all are.
+	NotServed func() map[string]string
 
 	// Hosts are the base domains; a tenant is at its slug + "." + one of them. Default: localhost.
 	Hosts []string

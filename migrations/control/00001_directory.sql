@@ -3,9 +3,15 @@
 --
 -- The runtime role may look one slug up with tenant_by_slug. It may not read the tables, so it cannot list the tenants.
 
+-- additive: no
 -- +goose Up
+-- A deployment is this database with the tenants' databases that it made. made_in says which database of which cluster it
+-- was made in: in a copy it is another one. (A rename changes neither.)
 create table control.deployment (
+    id            uuid    not null default gen_random_uuid(),
     configuration text    not null check (configuration in ('SingleSchema', 'MultipleDb', 'MultipleSchemas')),
+    made_in       text    not null,
+    successor_of  uuid,   -- the deployment whose databases this one takes, since it was restored from its backup
     only_row      boolean not null default true check (only_row),
     primary key (only_row)
 );
@@ -14,31 +20,33 @@ create table control.tenants (
     id         bigint      not null check (id > 0),
     slug       text        not null check (slug ~ '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$'),
     name       text        not null,
-    database   text        not null,
+    database   text,                -- null: this database, whatever it is called
     schema     text        not null,
     state      text        not null default 'creating' check (state in ('creating', 'active', 'suspended', 'dropping')),
     created_at timestamptz not null default now(),
     primary key (id),
     unique (slug)
 );
+-- No two tenants share a placement, but for the shared tables of this database.
+create unique index tenants_placement on control.tenants (coalesce(database, ''), schema) where database is not null or schema <> 'public';
 
 -- +goose StatementBegin
 create function control.tenant_by_slug(wanted text)
     returns table (id bigint, slug text, database text, schema text, state text)
     language sql stable security definer
     set search_path = ''
-as $$ select t.id, t.slug, t.database, t.schema, t.state from control.tenants t where t.slug = wanted $$;
+as $$ select t.id, t.slug, coalesce(t.database, current_database()::text), t.schema, t.state from control.tenants t where t.slug = wanted $$;
 -- +goose StatementEnd
 revoke all on function control.tenant_by_slug(text) from public;
 
 -- +goose StatementBegin
-create function control.configuration()
-    returns text
+create function control.identity()
+    returns table (id uuid, configuration text, made_in text)
     language sql stable security definer
     set search_path = ''
-as $$ select d.configuration from control.deployment d $$;
+as $$ select d.id, d.configuration, d.made_in from control.deployment d $$;
 -- +goose StatementEnd
-revoke all on function control.configuration() from public;
+revoke all on function control.identity() from public;
 
 -- Whoever caches tenants listens on the channel tenant_changes. The notification does not say which tenant changed, since
 -- every role that may connect may listen, and the runtime role may not learn whom we serve.
@@ -57,7 +65,7 @@ create trigger tenant_changes after insert or update or delete on control.tenant
 -- +goose Down
 drop trigger tenant_changes on control.tenants;
 drop function control.notify_tenant_change();
-drop function control.configuration();
+drop function control.identity();
 drop function control.tenant_by_slug(text);
 drop table control.tenants;
 drop table control.deployment;

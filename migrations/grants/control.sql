@@ -4,5 +4,5 @@ grant usage on schema :"schema" to :"runtime";
 revoke create on schema :"schema" from :"runtime";
 revoke all on deployment, tenants, control_version from :"runtime", public;
 grant select on control_version to :"runtime";
-revoke all on function tenant_by_slug(text), configuration() from public;
-grant execute on function tenant_by_slug(text), configuration() to :"runtime";
+revoke all on function tenant_by_slug(text), identity() from public;
+grant execute on function tenant_by_slug(text), identity() to :"runtime";

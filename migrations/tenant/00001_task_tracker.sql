@@ -5,6 +5,7 @@
 -- point at another tenant's parent. Every table has one policy, a bare equality on the tenant, which is
 -- the form that can use the index. The owner is not subject to it, so that COPY and pg_dump work for it.
 
+-- additive: no
 -- +goose Up
 create table accounts (
     id         bigint      not null,

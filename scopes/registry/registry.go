@@ -24,6 +24,10 @@ type Config struct {
 	// Owner says how to connect for cross-tenant work. Without it there is none.
 	Owner *pgx.ConnConfig
 
+	// AfterConnect is called with each new connection of the runtime role, before it is used. An error closes the connection
+	// and becomes the statement's. Default: nil.
+	AfterConnect func(context.Context, *pgx.Conn) error
+
 	// MaxConns bounds the connections over all databases, in use and idle. Default: 20.
 	MaxConns int
 
@@ -158,5 +162,5 @@ func (r *Registry) connector(t target) *session.Connector {
 	}
 	config := r.config.Runtime.Copy()
 	config.Database = t.database
-	return session.NewConnector(config)
+	return session.NewConnector(config).AfterConnect(r.config.AfterConnect)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 	"time"
 
@@ -18,6 +19,7 @@ type Connector struct {
 	config                        *pgx.ConnConfig
 	allTenants                    bool
 	statementTimeout, lockTimeout time.Duration
+	afterConnect                  func(context.Context, *pgx.Conn) error
 }
 
 var _ driver.Connector = (*Connector)(nil)
@@ -48,6 +50,13 @@ func (c *Connector) WithTimeouts(statement, lock time.Duration) *Connector {
 	return &limited
 }
 
+// AfterConnect has f called with each new connection, before it is used, and returns c. An error of f closes the connection
+// and is Connect's. A nil f is none.
+func (c *Connector) AfterConnect(f func(context.Context, *pgx.Conn) error) *Connector {
+	c.afterConnect = f
+	return c
+}
+
 // Open returns a database handle with connections of its own, for a program with one database. For many
 // see scopes/registry.
 func Open(config *pgx.ConnConfig) *sql.DB { return sql.OpenDB(NewConnector(config)) }
@@ -58,7 +67,13 @@ func (c *Connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, Explain(fmt.Errorf("connect to database %q: %w", c.config.Database, err))
 	}
-	return newConn(conn.(*stdlib.Conn), c), nil
+	inner := conn.(*stdlib.Conn)
+	if c.afterConnect != nil {
+		if err := c.afterConnect(ctx, inner.Conn()); err != nil {
+			return nil, errors.Join(Explain(err), inner.Close())
+		}
+	}
+	return newConn(inner, c), nil
 }
 
 // Driver implements driver.Connector.

@@ -1,0 +1,115 @@
+package tenancy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"tenanted/app/config"
+	"tenanted/scopes"
+)
+
+// here names the database that a connection leads to: the cluster, and the database in it. A rename changes neither; a
+// copy, a restored dump and another server have other ones.
+const here = `(select system_identifier::text from pg_control_system()) || '/' || (select oid::text from pg_database where datname = current_database())`
+
+// deployment is the default database with the tenants' databases that it made.
+type deployment struct {
+	ID            string
+	Configuration string
+	MadeIn        string // where it was made, by [here]
+	Here          string // where it is
+}
+
+// isCopy reports whether the default database is a copy of the one that made the tenants' databases.
+func (d deployment) isCopy() bool { return d.MadeIn != d.Here }
+
+// readDeployment reads the identity of a default database. Before it was set up, the ID is empty.
+func readDeployment(ctx context.Context, conn *pgx.Conn) (d deployment, err error) {
+	err = conn.QueryRow(ctx, "select id::text, configuration, made_in, "+here+" from control.identity()").Scan(&d.ID, &d.Configuration, &d.MadeIn, &d.Here)
+	if c := code(err); errors.Is(err, pgx.ErrNoRows) || c == codeNoSchema || c == codeNoFunction {
+		return deployment{}, nil
+	}
+	return d, err
+}
+
+// PlacementError says that a tenant's database must not be used by this deployment. To whoever asks for the tenant, its
+// database is unavailable.
+type PlacementError struct {
+	Database string
+	Problem  string
+}
+
+func (e *PlacementError) Error() string {
+	return fmt.Sprintf("database %q %s: if this deployment is a copy or was restored, run `tenanted tenants adopt`", e.Database, e.Problem)
+}
+
+// Unwrap returns scopes.ErrUnavailable.
+func (*PlacementError) Unwrap() error { return scopes.ErrUnavailable }
+
+// placementIdentity is what a tenant's own database says of itself.
+type placementIdentity struct {
+	Exists     bool // it was bound to a deployment
+	Deployment string
+	MadeIn     string
+	Here       string
+}
+
+func readPlacement(ctx context.Context, conn *pgx.Conn) (p placementIdentity, err error) {
+	err = conn.QueryRow(ctx, "select deployment::text, made_in, "+here+" from control.placement").Scan(&p.Deployment, &p.MadeIn, &p.Here)
+	p.Exists = err == nil
+	if c := code(err); errors.Is(err, pgx.ErrNoRows) || c == codeNoTable || c == codeNoSchema {
+		err = nil
+	}
+	return p, err
+}
+
+// verify refuses a tenant's database that is not bound to the deployment, or is a copy of one that is. The placements of
+// the default database are its own, in a copy too.
+func (d deployment) verify(ctx context.Context, cfg config.Config, conn *pgx.Conn) error {
+	database := conn.Config().Database
+	if database == cfg.Database {
+		return nil
+	}
+	if d.isCopy() {
+		return &PlacementError{database, fmt.Sprintf("belongs to the deployment that database %q is a copy of", cfg.Database)}
+	}
+	p, err := readPlacement(ctx, conn)
+	switch {
+	case err != nil:
+		return fmt.Errorf("read whose database %q is: %w", database, err)
+	case !p.Exists:
+		return &PlacementError{database, "is bound to no deployment"}
+	case p.Deployment != d.ID:
+		return &PlacementError{database, "belongs to another deployment"}
+	case p.MadeIn != p.Here:
+		return &PlacementError{database, "is a copy of a tenant's database"}
+	}
+	return nil
+}
+
+// bind binds a database that has no tables yet to the deployment. One that is bound is verified.
+func (d deployment) bind(ctx context.Context, cfg config.Config, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, "insert into control.placement (deployment, made_in) select $1, "+here+" where not exists (select from control.placement) on conflict do nothing", d.ID)
+	if err != nil {
+		return err
+	}
+	return d.verify(ctx, cfg, conn)
+}
+
+// VerifyIdentity returns a *PlacementError if the database that conn leads to does not belong to cfg's deployment. It is
+// for databases that somebody looks at; the registry and the owner's work verify by themselves.
+func VerifyIdentity(ctx context.Context, cfg config.Config, conn *pgx.Conn) error {
+	control, err := Connect(ctx, cfg.Runtime(), cfg.Database)
+	if err != nil {
+		return err
+	}
+	defer control.Close(context.WithoutCancel(ctx))
+	d, err := readDeployment(ctx, control)
+	if err != nil {
+		return err
+	}
+	return d.verify(ctx, cfg, conn)
+}

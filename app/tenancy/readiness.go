@@ -1,0 +1,154 @@
+package tenancy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/semaphore"
+	"golang.org/x/sync/singleflight"
+
+	"tenanted/app/config"
+	"tenanted/migrations"
+	"tenanted/scopes"
+	"tenanted/scopes/audit"
+	"tenanted/scopes/session"
+)
+
+// How long a placement counts as ready, and as not ready, until it is looked at again.
+const (
+	readyFor    = 10 * time.Minute
+	notReadyFor = 2 * time.Second
+)
+
+// readinessConns bounds the connections by which placements are looked at.
+const readinessConns = 4
+
+// readiness knows which placements can be served from. It looks at each when its tenant is first asked for, so one that
+// is not in order never keeps others from being served.
+type readiness struct {
+	cfg    config.Config
+	flight singleflight.Group
+	conns  *semaphore.Weighted
+	known  *lru.Cache[scopes.Placement, verdict]
+
+	mutex sync.Mutex
+	own   deployment
+}
+
+// verdict is what came of looking at a placement.
+type verdict struct {
+	slug  string // of the tenant that was asked for
+	err   error
+	until time.Time
+}
+
+func newReadiness(cfg config.Config) *readiness {
+	known, _ := lru.New[scopes.Placement, verdict](knownMax) // it fails only for a size that is not above zero
+	return &readiness{cfg: cfg, conns: semaphore.NewWeighted(readinessConns), known: known}
+}
+
+// check returns nil if the tenant's placement is ready. Of several who ask at once, one looks.
+func (r *readiness) check(ctx context.Context, tenant scopes.Tenant) error {
+	if v, ok := r.known.Get(tenant.Placement); ok && time.Now().Before(v.until) {
+		return v.err
+	}
+	answer := r.flight.DoChan(tenant.Placement.String(), func() (any, error) {
+		v := verdict{slug: tenant.Slug, err: r.judge(context.WithoutCancel(ctx), tenant), until: time.Now().Add(readyFor)}
+		if v.err != nil {
+			v.until = time.Now().Add(notReadyFor)
+		}
+		r.known.Add(tenant.Placement, v)
+		return nil, v.err
+	})
+	select {
+	case a := <-answer:
+		return a.Err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// lookTime bounds one look at a placement, which no request's end stops.
+const lookTime = 10 * time.Second
+
+// judge looks at the tenant's placement as the runtime role.
+func (r *readiness) judge(ctx context.Context, tenant scopes.Tenant) error {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	if err := r.conns.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer r.conns.Release(1)
+	err := r.look(ctx, tenant.Placement)
+	if state := unavailableState(err); state != "" {
+		return fmt.Errorf("%w: %w", &scopes.TenantUnavailableError{Slug: tenant.Slug, State: state}, err)
+	}
+	return err
+}
+
+func (r *readiness) look(ctx context.Context, p scopes.Placement) error {
+	conn, err := Connect(ctx, r.cfg.Runtime(), p.Database)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	d, err := r.deployment(ctx)
+	if err == nil {
+		err = d.verify(ctx, r.cfg, conn)
+	}
+	if err != nil {
+		return err
+	}
+	versions, err := migrations.Versions(ctx, conn)
+	if err != nil {
+		return err
+	}
+	return placementReady(ctx, r.cfg, conn, p, versions)
+}
+
+// unavailableState names, for the tenant's users, why a placement cannot be served from. It is empty where the database
+// is unavailable, and for errors of ours.
+func unavailableState(err error) string {
+	if _, ok := errors.AsType[*NotReadyError](err); ok {
+		return "outdated"
+	}
+	if _, ok := errors.AsType[*NewerError](err); ok {
+		return "newer"
+	}
+	if _, ok := errors.AsType[*audit.DefectError](err); ok {
+		return "not isolated"
+	}
+	return ""
+}
+
+// deployment returns the identity of the default database, which is read once.
+func (r *readiness) deployment(ctx context.Context) (deployment, error) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	if r.own.ID != "" {
+		return r.own, nil
+	}
+	conn, err := pgx.ConnectConfig(ctx, r.cfg.Runtime())
+	if err != nil {
+		return deployment{}, session.Explain(err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	r.own, err = readDeployment(ctx, conn)
+	return r.own, err
+}
+
+// problems returns, by slug, why placements are not ready, as far as they were looked at lately.
+func (r *readiness) problems() map[string]string {
+	problems := map[string]string{}
+	for _, v := range r.known.Values() {
+		if v.err != nil {
+			problems[v.slug] = v.err.Error()
+		}
+	}
+	return problems
+}
