@@ -151,6 +151,10 @@ func RequireDirect(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
+// lockTimeout is how long a migration waits for a table that somebody else has locked, while it keeps other statements
+// waiting behind it.
+const lockTimeout = "10s"
+
 // prepare takes the lock, makes the schema, and makes the session work in it. CREATE SCHEMA IF NOT EXISTS would need the right to create
 // one even where it exists.
 func prepare(ctx context.Context, conn *pgx.Conn, t Target) error {
@@ -166,7 +170,8 @@ func prepare(ctx context.Context, conn *pgx.Conn, t Target) error {
 		_, err = conn.Exec(ctx, "create schema "+pgx.Identifier{t.Schema}.Sanitize())
 	}
 	if err == nil {
-		_, err = conn.Exec(ctx, "select set_config('search_path', $1, false)", pgx.Identifier{t.Schema}.Sanitize())
+		_, err = conn.Exec(ctx, "select set_config('search_path', $1, false), set_config('lock_timeout', $2, false)",
+			pgx.Identifier{t.Schema}.Sanitize(), lockTimeout)
 	}
 	return err
 }

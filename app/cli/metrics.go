@@ -35,6 +35,8 @@ var (
 	connsMaxDesc   = prometheus.NewDesc("tenanted_db_connections_max", "The bound over all databases.", nil, nil)
 	waitsDesc      = prometheus.NewDesc("tenanted_db_waits_total", "Times that a statement waited for a connection.", nil, nil)
 	waitedDesc     = prometheus.NewDesc("tenanted_db_waited_seconds_total", "Time that statements waited for a connection.", nil, nil)
+	suspendedDesc  = prometheus.NewDesc("tenanted_db_suspended_tenants", "Tenants refused now since their statements keep timing out.", nil, nil)
+	refusedDesc    = prometheus.NewDesc("tenanted_db_refused_total", "Statements refused since their tenant's kept timing out.", nil, nil)
 	lookupsDesc    = prometheus.NewDesc("tenanted_directory_lookups_total", "Lookups of a tenant, by where the answer was.", []string{"answer"}, nil)
 	rememberedDesc = prometheus.NewDesc("tenanted_directory_remembered", "Slugs in memory.", []string{"kind"}, nil)
 )
@@ -58,6 +60,8 @@ func (m tenancyMetrics) Collect(ch chan<- prometheus.Metric) {
 	gauge(connsMaxDesc, conns.MaxOpenConnections)
 	counter(waitsDesc, float64(conns.WaitCount))
 	counter(waitedDesc, conns.WaitDuration.Seconds())
+	gauge(suspendedDesc, conns.Suspended)
+	counter(refusedDesc, float64(conns.Refused))
 
 	directory := m.app.Directory.Stats()
 	counter(lookupsDesc, float64(directory.Remembered), "memory")

@@ -46,6 +46,9 @@ type Config struct {
 	MaxConns int
 	// MaxIdleTime closes connections that were idle for longer: DB_MAX_IDLE_TIME. Default: 5 minutes.
 	MaxIdleTime time.Duration
+	// StatementTimeout and LockTimeout are the server's limits for a tenant's statement, and for its waiting for a lock:
+	// DB_STATEMENT_TIMEOUT and DB_LOCK_TIMEOUT. Default: 5 and 2 seconds.
+	StatementTimeout, LockTimeout time.Duration
 	// LocalDir is the private server's directory: LOCALPG_DIR. Default: one of the user's own (empty).
 	LocalDir string
 	// LocalBinDir is where PostgreSQL's programs are: LOCALPG_BINDIR. Default: found (empty).

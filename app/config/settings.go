@@ -16,17 +16,22 @@ import (
 
 // settings are the variables as they are written; config checks them against each other.
 type settings struct {
-	Strategy     Strategy      `env:"DJANGO_CONFIGURATION" envDefault:"SingleSchema"`
-	MultiDBCount int           `env:"MULTIDB_COUNT" envDefault:"5"`
-	Owner        string        `env:"PGOWNER"`
-	AllowedHosts []string      `env:"ALLOWED_HOSTS" envDefault:"localhost"`
-	TimeZone     string        `env:"TZ" envDefault:"UTC"`
-	MaxConns     int           `env:"DB_MAX_CONNS" envDefault:"40"`
-	MaxIdleTime  time.Duration `env:"DB_MAX_IDLE_TIME" envDefault:"5m"`
-	Prepare      bool          `env:"DB_PREPARED_STATEMENTS" envDefault:"true"`
-	LocalDir     string        `env:"LOCALPG_DIR"`
-	LocalBinDir  string        `env:"LOCALPG_BINDIR"`
+	Strategy         Strategy      `env:"DJANGO_CONFIGURATION" envDefault:"SingleSchema"`
+	MultiDBCount     int           `env:"MULTIDB_COUNT" envDefault:"5"`
+	Owner            string        `env:"PGOWNER"`
+	AllowedHosts     []string      `env:"ALLOWED_HOSTS" envDefault:"localhost"`
+	TimeZone         string        `env:"TZ" envDefault:"UTC"`
+	MaxConns         int           `env:"DB_MAX_CONNS" envDefault:"40"`
+	MaxIdleTime      time.Duration `env:"DB_MAX_IDLE_TIME" envDefault:"5m"`
+	StatementTimeout time.Duration `env:"DB_STATEMENT_TIMEOUT" envDefault:"5s"`
+	LockTimeout      time.Duration `env:"DB_LOCK_TIMEOUT" envDefault:"2s"`
+	Prepare          bool          `env:"DB_PREPARED_STATEMENTS" envDefault:"true"`
+	LocalDir         string        `env:"LOCALPG_DIR"`
+	LocalBinDir      string        `env:"LOCALPG_BINDIR"`
 }
+
+// requestTimeout is app/web's, which cannot be imported here.
+const requestTimeout = 10 * time.Second
 
 func parse(vars map[string]string) (settings, error) {
 	raw, err := env.ParseAsWithOptions[settings](env.Options{Environment: vars})
@@ -65,6 +70,10 @@ func (s settings) validate(vars map[string]string) error {
 		return invalid("MULTIDB_COUNT", "must be from 1 to 10000")
 	case s.MaxConns < 2:
 		return invalid("DB_MAX_CONNS", "must be at least 2")
+	case s.StatementTimeout <= 0 || s.StatementTimeout >= requestTimeout:
+		return invalid("DB_STATEMENT_TIMEOUT", "must be above zero and below %v, the time limit of a request", requestTimeout)
+	case s.LockTimeout <= 0 || s.LockTimeout > s.StatementTimeout:
+		return invalid("DB_LOCK_TIMEOUT", "must be above zero and no longer than DB_STATEMENT_TIMEOUT, %v", s.StatementTimeout)
 	case s.MaxIdleTime <= 0:
 		return invalid("DB_MAX_IDLE_TIME", "must be above zero")
 	}
@@ -88,7 +97,7 @@ func (s settings) config(vars map[string]string) (Config, error) {
 	conn.prepare = s.Prepare
 	c := Config{
 		Strategy: s.Strategy, MultiDBCount: s.MultiDBCount, AllowedHosts: hosts, Location: location,
-		MaxConns: s.MaxConns, MaxIdleTime: s.MaxIdleTime, LocalDir: s.LocalDir, LocalBinDir: s.LocalBinDir,
+		MaxConns: s.MaxConns, MaxIdleTime: s.MaxIdleTime, StatementTimeout: s.StatementTimeout, LockTimeout: s.LockTimeout, LocalDir: s.LocalDir, LocalBinDir: s.LocalBinDir,
 		Database: conn.settings["dbname"], User: conn.settings["user"], Owner: conn.ownerName,
 	}
 	if err := c.checkNames(); err != nil {

@@ -41,7 +41,7 @@ func (p Placed) Begin(ctx context.Context, work func(pgx.Tx) error) error {
 
 func inSchema(ctx context.Context, tx pgx.Tx, schema string, work func(pgx.Tx) error) error {
 	var where *string
-	const goTo = "select set_config('search_path', $1, true)"
+	const goTo = "select set_config('search_path', $1, true), set_config('lock_timeout', '1min', true)"
 	if _, err := tx.Exec(ctx, goTo, pgx.Identifier{schema}.Sanitize()+", pg_temp"); err != nil {
 		return err
 	}

@@ -19,14 +19,19 @@ import (
 	"tenanted/scopes/session"
 )
 
-// How long a placement counts as ready, and as not ready, until it is looked at again.
+// How long a placement counts as ready, and as not ready, until it is looked at again. One that could not be looked at in
+// time, since its tables are locked or its server hangs, rests for longer: others are waiting for the connections.
 const (
 	readyFor    = 10 * time.Minute
 	notReadyFor = 2 * time.Second
+	timedOutFor = 10 * time.Second
 )
 
-// readinessConns bounds the connections by which placements are looked at.
-const readinessConns = 4
+// readinessConns bounds the connections by which placements are looked at, lookTime one look, which no request's end stops.
+const (
+	readinessConns = 8
+	lookTime       = 3 * time.Second
+)
 
 // readiness knows which placements can be served from. It looks at each when its tenant is first asked for, so one that
 // is not in order never keeps others from being served.
@@ -59,7 +64,10 @@ func (r *readiness) check(ctx context.Context, tenant scopes.Tenant) error {
 	}
 	answer := r.flight.DoChan(tenant.Placement.String(), func() (any, error) {
 		v := verdict{slug: tenant.Slug, err: r.judge(context.WithoutCancel(ctx), tenant), until: time.Now().Add(readyFor)}
-		if v.err != nil {
+		switch {
+		case errors.Is(v.err, scopes.ErrTimeout), errors.Is(v.err, context.DeadlineExceeded):
+			v.until = time.Now().Add(timedOutFor)
+		case v.err != nil:
 			v.until = time.Now().Add(notReadyFor)
 		}
 		r.known.Add(tenant.Placement, v)
@@ -73,9 +81,6 @@ func (r *readiness) check(ctx context.Context, tenant scopes.Tenant) error {
 	}
 }
 
-// lookTime bounds one look at a placement, which no request's end stops.
-const lookTime = 10 * time.Second
-
 // judge looks at the tenant's placement as the runtime role.
 func (r *readiness) judge(ctx context.Context, tenant scopes.Tenant) error {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
@@ -84,7 +89,7 @@ func (r *readiness) judge(ctx context.Context, tenant scopes.Tenant) error {
 		return err
 	}
 	defer r.conns.Release(1)
-	err := r.look(ctx, tenant.Placement)
+	err := session.Explain(r.look(ctx, tenant.Placement))
 	if state := unavailableState(err); state != "" {
 		return fmt.Errorf("%w: %w", &scopes.TenantUnavailableError{Slug: tenant.Slug, State: state}, err)
 	}

@@ -1,6 +1,7 @@
 package tenancy_test
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"tenanted/app/config"
@@ -335,4 +337,46 @@ func TestARoleThatIsNotThereIsAHintAtMigrate(t *testing.T) {
 	db, _ := bare(t, config.SingleSchema)
 	err := tenancy.Ready(t.Context(), settings(t, db, config.SingleSchema, "PGUSER=nobody_at_all"))
 	require.ErrorContains(t, err, `role "nobody_at_all" does not exist; if the role does not exist yet, `+"`tenanted migrate` makes it")
+}
+
+// Placements that cannot be looked at, since their tables are locked, keep no other from being looked at.
+func TestLockedPlacementsDoNotHoldUpOthers(t *testing.T) {
+	t.Parallel()
+	db, cfg := bare(t, config.MultipleSchemas)
+	const locked = 20
+	withTenants(t, cfg, locked+1)
+	lock := db.Connect(t, testpg.Owner)
+	_, err := lock.Exec(t.Context(), "begin")
+	require.NoError(t, err)
+	for n := range locked {
+		_, err := lock.Exec(t.Context(), fmt.Sprintf("lock table %q.subtasks", numbered(n).Slug))
+		require.NoError(t, err)
+	}
+	app, err := tenancy.Open(t.Context(), cfg, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, app.Close()) }()
+	ctx, cancel := context.WithCancel(t.Context())
+	var clients sync.WaitGroup
+	for n := range locked {
+		clients.Go(func() {
+			for ctx.Err() == nil {
+				_, err := app.Lookup(ctx, numbered(n).Slug)
+				assert.Error(t, err)
+				time.Sleep(time.Millisecond)
+			}
+		})
+	}
+	time.Sleep(100 * time.Millisecond) // so that they are first
+	healthy, stop := context.WithTimeout(ctx, 5*time.Second)
+	defer stop()
+	_, err = app.Lookup(healthy, numbered(locked).Slug)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return len(app.NotServed()) == locked }, 20*time.Second, 10*time.Millisecond)
+	cancel()
+	clients.Wait()
+	require.NoError(t, lock.Close(t.Context()))
+	require.Eventually(t, func() bool {
+		_, err := app.Lookup(t.Context(), numbered(0).Slug)
+		return err == nil
+	}, 20*time.Second, 50*time.Millisecond, "served again")
 }

@@ -49,7 +49,8 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (*Tenancy, e
 // registryConfig leaves the owner out where the tenants' tables are not one: there is no view over them. Each connection
 // to a tenant's own database looks first whether that is this deployment's.
 func (t *Tenancy) registryConfig(cfg config.Config) registry.Config {
-	c := registry.Config{Runtime: cfg.Runtime(), MaxConns: cfg.MaxConns, MaxIdleTime: cfg.MaxIdleTime}
+	c := registry.Config{Runtime: cfg.Runtime(), MaxConns: cfg.MaxConns, MaxIdleTime: cfg.MaxIdleTime,
+		StatementTimeout: cfg.StatementTimeout, LockTimeout: cfg.LockTimeout}
 	c.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		if conn.Config().Database == cfg.Database {
 			return nil

@@ -72,9 +72,11 @@ func describe(err error) problem {
 		if p.Detail == "" {
 			p.Detail = "This account is not available now. Try again in a moment."
 		}
+	case errors.Is(err, scopes.ErrTimeout):
+		p.Status, p.Detail, p.retryAfter = tenanthttp.Status(err), "The data of this account answers too slowly now. Try again in a moment.", 5
 	case errors.Is(err, scopes.ErrUnavailable):
 		p.Status, p.Detail, p.retryAfter = tenanthttp.Status(err), "The database can't be reached. Try again in a moment.", 5
-	case errors.Is(err, errBusy):
+	case errors.Is(err, tenanthttp.ErrBusy):
 		p.Status, p.Detail, p.retryAfter = http.StatusServiceUnavailable, "Too many requests at once. Try again in a moment.", 1
 	case errors.Is(err, errTimeout), errors.Is(err, context.DeadlineExceeded):
 		p.Status, p.Detail, p.retryAfter = http.StatusServiceUnavailable, "The request took too long. Try again in a moment.", 5
@@ -134,7 +136,7 @@ func (s *site) log(c *gin.Context, status int, err error) {
 	if errors.As(err, new(*scopes.TenantMissingError)) {
 		s.metrics.violation()
 	}
-	told := errors.As(err, new(*refusal)) || errors.As(err, new(*scopes.TenantUnavailableError)) || errors.Is(err, errBusy)
+	told := errors.As(err, new(*refusal)) || errors.As(err, new(*scopes.TenantUnavailableError)) || errors.Is(err, tenanthttp.ErrBusy)
 	if status < http.StatusInternalServerError || told || errors.As(err, new(*panicError)) {
 		return
 	}

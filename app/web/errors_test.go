@@ -29,7 +29,7 @@ func TestStatusOfErrors(t *testing.T) {
 		400: {&tenanthttp.HostError{}, refuse(400, "no")},
 		404: {&scopes.TenantUnknownError{Slug: "x"}, refuse(404, "no")},
 		413: {&http.MaxBytesError{Limit: 1}},
-		503: {&scopes.TenantUnavailableError{Slug: "x"}, scopes.ErrUnavailable, errBusy, errTimeout, context.DeadlineExceeded},
+		503: {&scopes.TenantUnavailableError{Slug: "x"}, scopes.ErrUnavailable, scopes.ErrTimeout, tenanthttp.ErrBusy, errTimeout, context.DeadlineExceeded},
 		500: {errors.New("secret"), &scopes.TenantMissingError{Model: "secret"}, &scopes.TenantMismatchError{Model: "secret"}},
 	} {
 		for _, err := range failures {

@@ -14,65 +14,6 @@ import (
 	"tenanted/scopes"
 )
 
-func TestGatesBoundOneTenant(t *testing.T) {
-	t.Parallel()
-	g := newLimiter(8, 2, time.Hour)
-	var turns []func()
-	take := func(id scopes.TenantID) error {
-		done, err := g.acquire(t.Context(), id)
-		if err == nil {
-			turns = append(turns, done)
-		}
-		return err
-	}
-	require.NoError(t, take(1))
-	require.NoError(t, take(1))
-	waiting := make(chan error, 2)
-	for range 2 { // half of eight are inside then
-		go func() {
-			done, err := g.acquire(t.Context(), 1)
-			if err == nil {
-				defer done()
-			}
-			waiting <- err
-		}()
-	}
-	require.Eventually(t, func() bool { return g.inside(1) == 4 }, 5*time.Second, time.Millisecond)
-	require.ErrorIs(t, take(1), errBusy, "a fifth finds no place")
-	require.NoError(t, take(2), "another tenant does not wait")
-	for _, done := range turns {
-		done()
-	}
-	require.NoError(t, <-waiting)
-	require.NoError(t, <-waiting)
-	require.Eventually(t, func() bool { return g.inside(1) == 0 && g.inside(2) == 0 }, 5*time.Second, time.Millisecond)
-	require.Empty(t, g.tenants, "limiters of tenants without requests are dropped")
-}
-
-func (l *limiter) inside(id scopes.TenantID) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.tenants[id] == nil {
-		return 0
-	}
-	return l.tenants[id].inside
-}
-
-func TestGatesWaitForAWhileOnly(t *testing.T) {
-	t.Parallel()
-	g := newLimiter(8, 1, 10*time.Millisecond)
-	done, err := g.acquire(t.Context(), 1)
-	require.NoError(t, err)
-	_, err = g.acquire(t.Context(), 1)
-	require.ErrorIs(t, err, errBusy)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	_, err = g.acquire(ctx, 1)
-	require.Error(t, err)
-	done()
-	require.Zero(t, g.inside(1))
-}
-
 // askAs sends a request with a context, and returns the status that was set.
 func (w *fixture) askAs(ctx context.Context, host, path string) int {
 	r := httptest.NewRequestWithContext(ctx, "GET", path, nil)
@@ -106,14 +47,14 @@ func TestOneTenantCannotTakeWhatOthersNeed(t *testing.T) {
 	close(release)
 	group.Wait()
 	require.Equal(t, 200, w.ask(t, "GET tenant-0.localhost /subtasks/").StatusCode)
-	require.Zero(t, len(w.site.limiter.total))
+	require.Zero(t, w.site.limiter.Inside())
 }
 
 // Who leaves while waiting for a turn was not refused.
 func TestLeavingIsNoRefusal(t *testing.T) {
 	t.Parallel()
 	w := newFixture(t, single, func(o *Options) { o.MaxPerTenant, o.Metrics = 1, prometheus.NewRegistry() })
-	done, err := w.site.limiter.acquire(t.Context(), 1)
+	done, err := w.site.limiter.Acquire(scopes.WithTenant(t.Context(), w.tenants[0]))
 	require.NoError(t, err)
 	defer done()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -130,7 +71,7 @@ func TestTooManyRequestsAltogether(t *testing.T) {
 	for _, host := range []string{"tenant-0.localhost", "tenant-1.localhost"} {
 		group.Go(func() { w.askAs(t.Context(), host, "/failing") })
 	}
-	require.Eventually(t, func() bool { return len(w.site.limiter.total) == 2 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return w.site.limiter.Inside() == 2 }, 5*time.Second, time.Millisecond)
 	response := w.ask(t, "GET tenant-2.localhost /subtasks/")
 	require.Equal(t, 503, response.StatusCode)
 	require.NotEmpty(t, response.Header.Get("Retry-After"))

@@ -122,7 +122,7 @@ type site struct {
 	Options
 	resolve     tenanthttp.Middleware
 	crossOrigin *http.CrossOriginProtection
-	limiter     *limiter
+	limiter     *tenanthttp.Limiter
 	metrics     *metrics
 }
 
@@ -152,7 +152,7 @@ func newSite(options Options) (*site, error) {
 		Options:     o,
 		resolve:     tenanthttp.Middleware{Source: source, Directory: bounded{o.Directory, o.Timeout}, Optional: true},
 		crossOrigin: http.NewCrossOriginProtection(),
-		limiter:     newLimiter(o.MaxRequests, o.MaxPerTenant, o.MaxWait),
+		limiter:     tenanthttp.NewLimiter(tenanthttp.Limits{Total: o.MaxRequests, PerTenant: o.MaxPerTenant, MaxWait: o.MaxWait}),
 		metrics:     m,
 	}, nil
 }

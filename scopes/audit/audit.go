@@ -178,7 +178,7 @@ func audit(ctx context.Context, conn *pgx.Conn, cfg Config, schemas []string, st
 	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 	err = pgx.BeginTxFunc(ctx, conn, options, func(tx pgx.Tx) error {
 		// Names are printed with their schema, and nobody's function hides a built-in one.
-		if _, err := tx.Exec(ctx, "set local search_path to pg_catalog, pg_temp"); err != nil {
+		if _, err := tx.Exec(ctx, "set local search_path to pg_catalog, pg_temp; set local lock_timeout = '1s'"); err != nil {
 			return err
 		}
 		return s.read(ctx, tx, rules, in)

@@ -18,8 +18,8 @@
 // # Guarantees
 //
 // Run and Startup read the catalogs in one read-only transaction, so the report describes one moment, and
-// change nothing; only plans are asked for one table at a time, so that no more than a table's locks are held. They fail
-// closed: what cannot be read is an error, and a SECURITY DEFINER function that
+// change nothing; only plans are asked for one table at a time, so that no more than a table's locks are held. For
+// a table that somebody else has locked they wait a second: a plan is not checked then, all else is an error. They fail closed: what cannot be read is an error, and a SECURITY DEFINER function that
 // cannot be judged is a defect until [Config].Allow names it. Expressions are compared as PostgreSQL prints
 // them with nothing but pg_catalog in the search path, so a function or operator of the same name in another
 // schema does not pass for the right one.

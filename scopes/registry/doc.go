@@ -10,7 +10,9 @@
 // Connections are opened when first needed. One bound holds over all databases. While there is room, each schema has
 // connections of its own, for which PostgreSQL keeps its plans; when the bound is reached, one of another schema in
 // the same database serves as well, and otherwise the connection that has been idle longest, to whichever database,
-// makes room, after a short wait for one that is in use to come back. When all are in use, callers wait. Idle
+// makes room, after a short wait for one that is in use to come back. No tenant and no database holds more than its share
+// of the connections, which shrinks as they get fewer; callers past it wait. A tenant whose statements keep timing out
+// on the server is refused with scopes.ErrTimeout for some seconds, and then tried again. Idle
 // connections are closed after a time. Every connection is one of scopes/session and so carries the tenant; one that
 // has been left in a transaction, or is broken, is closed and not used again.
 package registry

@@ -11,8 +11,7 @@ import (
 	"tenanted/scopes/session"
 )
 
-// pool keeps the connections. That no more than max are asked for at a time is the business of the *sql.DB in front
-// of it.
+// pool keeps the connections. That no more than max are asked for at a time is the business of [shares].
 type pool struct {
 	max       int
 	maxIdle   time.Duration
@@ -44,6 +43,7 @@ type sessionConn interface {
 	driver.SessionResetter
 	driver.Validator
 	Lost() bool
+	TimedOut() bool
 }
 
 // conn is a connection to one target.

@@ -31,6 +31,10 @@ type Config struct {
 	// MaxConns bounds the connections over all databases, in use and idle. Default: 20.
 	MaxConns int
 
+	// StatementTimeout and LockTimeout bound how long the server lets a statement run, and wait for a lock: see
+	// session.Connector.WithTimeouts. Default: what the server is set to.
+	StatementTimeout, LockTimeout time.Duration
+
 	// MaxIdleTime is how long a connection may be idle before it is closed. Default: 5 minutes.
 	MaxIdleTime time.Duration
 }
@@ -52,6 +56,8 @@ func (c Config) validate() error {
 		return errors.New("registry: Config.Runtime is required")
 	case c.MaxConns < 1:
 		return fmt.Errorf("registry: Config.MaxConns is %d, it must be at least 1", c.MaxConns)
+	case c.StatementTimeout < 0 || c.LockTimeout < 0:
+		return errors.New("registry: Config.StatementTimeout and Config.LockTimeout must not be negative")
 	case c.MaxIdleTime < 0:
 		return fmt.Errorf("registry: Config.MaxIdleTime is %v, it must not be negative", c.MaxIdleTime)
 	}
@@ -60,9 +66,11 @@ func (c Config) validate() error {
 
 // Registry is the way to every tenant's database.
 type Registry struct {
-	config Config
-	pool   *pool
-	db     *sql.DB
+	config   Config
+	shares   *shares
+	breakers *breakers
+	pool     *pool
+	db       *sql.DB
 }
 
 // Open returns a registry. It connects to nothing yet. Close it after use.
@@ -71,10 +79,9 @@ func Open(config Config) (*Registry, error) {
 	if err := config.validate(); err != nil {
 		return nil, err
 	}
-	r := &Registry{config: config}
+	r := &Registry{config: config, shares: newShares(config.MaxConns), breakers: newBreakers()}
 	r.pool = newPool(config.MaxConns, config.MaxIdleTime, r.connector)
 	r.db = sql.OpenDB(connector{r})
-	r.db.SetMaxOpenConns(config.MaxConns)
 	r.db.SetMaxIdleConns(config.MaxConns) // routed connections without a connection, which cost nothing
 	return r, nil
 }
@@ -105,9 +112,15 @@ func (r *Registry) Close() error {
 
 // Stats describes the registry's connections at one moment.
 type Stats struct {
-	// DBStats are database/sql's figures over all databases: MaxOpenConnections, InUse, WaitCount,
-	// WaitDuration. Its Idle and OpenConnections count routed connections, not connections.
-	sql.DBStats
+	// MaxOpenConnections, InUse, WaitCount and WaitDuration are over all databases, and mean what they mean in
+	// sql.DBStats.
+	MaxOpenConnections, InUse int
+	WaitCount                 int64
+	WaitDuration              time.Duration
+	// Suspended is the number of tenants that are refused now since their statements keep timing out, Refused how often
+	// one was.
+	Suspended int
+	Refused   int64
 	// Open is the number of connections to the server, in use and idle.
 	Open int
 	// Databases maps each database that has a connection to its counts.
@@ -119,7 +132,8 @@ type DatabaseStats struct{ InUse, Idle int }
 
 // Stats returns the current figures.
 func (r *Registry) Stats() Stats {
-	s := Stats{DBStats: r.db.Stats()}
+	s := Stats{MaxOpenConnections: r.config.MaxConns, Suspended: r.breakers.suspended(), Refused: r.breakers.refused.Load()}
+	s.InUse, s.WaitCount, s.WaitDuration = r.shares.figures()
 	s.Open, s.Databases = r.pool.stats()
 	return s
 }
@@ -137,30 +151,49 @@ func (t target) reaches(other target) bool {
 	return t.database == other.database && t.allTenants == other.allTenants
 }
 
-// route returns where a statement with this context goes.
-func (r *Registry) route(ctx context.Context) (target, error) {
+// acquire returns a connection for h, and the function to call when it is given back. It waits for h's share of the
+// connections, unless h is refused.
+func (r *Registry) acquire(ctx context.Context, h holder) (c *conn, done func(error), err error) {
+	if err := r.breakers.refuses(h); err != nil {
+		return nil, nil, err
+	}
+	if err := r.shares.acquire(ctx, h); err != nil {
+		return nil, nil, err
+	}
+	if done, err = r.breakers.allow(h); err == nil {
+		if c, err = r.pool.get(ctx, h.target); err == nil {
+			return c, done, nil
+		}
+		done(nil)
+	}
+	r.shares.release(h)
+	return nil, nil, err
+}
+
+// route returns for whom and where a statement with this context is executed.
+func (r *Registry) route(ctx context.Context) (holder, error) {
 	if scopes.IsAllTenants(ctx) {
 		if r.config.Owner == nil {
-			return target{}, errors.New("no cross-tenant view: registry.Config.Owner is not set")
+			return holder{}, errors.New("no cross-tenant view: registry.Config.Owner is not set")
 		}
-		return target{database: r.config.Owner.Database, allTenants: true}, nil
+		return holder{target: target{database: r.config.Owner.Database, allTenants: true}}, nil
 	}
 	t, err := scopes.FromContext(ctx)
 	if err != nil {
-		return target{}, err
+		return holder{}, err
 	}
 	if t.Database == "" {
-		return target{}, fmt.Errorf("%v has no placement: take tenants from the directory, not from their ids", t)
+		return holder{}, fmt.Errorf("%v has no placement: take tenants from the directory, not from their ids", t)
 	}
-	return target{database: t.Database, schema: t.Schema}, nil
+	return holder{tenant: t.ID, target: target{database: t.Database, schema: t.Schema}}, nil
 }
 
 // connector returns the way to open a connection for t.
 func (r *Registry) connector(t target) *session.Connector {
 	if t.allTenants {
-		return session.NewAllTenantsConnector(r.config.Owner)
+		return session.NewAllTenantsConnector(r.config.Owner).WithTimeouts(r.config.StatementTimeout, r.config.LockTimeout)
 	}
 	config := r.config.Runtime.Copy()
 	config.Database = t.database
-	return session.NewConnector(config).AfterConnect(r.config.AfterConnect)
+	return session.NewConnector(config).AfterConnect(r.config.AfterConnect).WithTimeouts(r.config.StatementTimeout, r.config.LockTimeout)
 }

@@ -40,6 +40,7 @@ type fleet struct {
 	*gorm.DB
 	tenants []scopes.Tenant
 	server  *testpg.DB // the first
+	servers []*testpg.DB
 }
 
 func newFleet(t *testing.T, databases int, config registry.Config) fleet {
@@ -48,6 +49,7 @@ func newFleet(t *testing.T, databases int, config registry.Config) fleet {
 		db := testpg.Database(t, "registry-notes", notes)
 		db.Exec(t, testpg.Owner, "insert into notes (account_id, text) values ($1, current_database())", i+1)
 		f.tenants = append(f.tenants, scopes.Tenant{ID: scopes.TenantID(i + 1), Placement: scopes.Placement{Database: db.Name, Schema: "public"}})
+		f.servers = append(f.servers, db)
 		if i == 0 {
 			f.server = db
 		}

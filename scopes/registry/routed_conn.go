@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5/stdlib"
 
+	"tenanted/scopes"
 	"tenanted/scopes/internal/stmt"
 )
 
@@ -23,8 +24,10 @@ func (connector) Driver() driver.Driver { return stdlib.GetDefaultDriver() }
 // routedConn stands for a connection in database/sql's pool. It is bound to a connection for the tenant of the first
 // statement or transaction that a user of the pool runs on it, and gives it back when the user returns it.
 type routedConn struct {
-	r    *Registry
-	conn *conn // nil when not bound
+	r      *Registry
+	conn   *conn // nil when not bound
+	holder holder
+	done   func(error) // tells the tenant's breaker
 }
 
 var (
@@ -41,26 +44,34 @@ var (
 // bind binds it to a connection for the context's tenant. One that its user keeps, as in
 // gorm.DB.Connection, stays with the database it was bound to.
 func (c *routedConn) bind(ctx context.Context) (*conn, error) {
-	t, err := c.r.route(ctx)
+	h, err := c.r.route(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if c.conn != nil {
-		if !c.conn.target.reaches(t) {
-			return nil, fmt.Errorf("statement for database %q on a connection kept for database %q", t.database, c.conn.target.database)
+		if !c.conn.target.reaches(h.target) {
+			return nil, fmt.Errorf("statement for database %q on a connection kept for database %q", h.target.database, c.conn.target.database)
 		}
 		return c.conn, nil
 	}
-	c.conn, err = c.r.pool.get(ctx, t)
+	c.conn, c.done, err = c.r.acquire(ctx, h)
+	c.holder = h
 	return c.conn, err
 }
 
 // unbind gives the connection back.
 func (c *routedConn) unbind() {
-	if c.conn != nil {
-		c.r.pool.put(c.conn)
-		c.conn = nil
+	if c.conn == nil {
+		return
 	}
+	var timeout error
+	if c.conn.TimedOut() {
+		timeout = scopes.ErrTimeout
+	}
+	c.done(timeout)
+	c.r.pool.put(c.conn)
+	c.r.shares.release(c.holder)
+	c.conn = nil
 }
 
 // IsValid implements driver.Validator, which database/sql calls when, and only when, a user returns the handle.

@@ -101,7 +101,7 @@ func (m Middleware) refuse(w http.ResponseWriter, r *http.Request, err error) {
 
 // Status returns the HTTP status that says what err means to the client: 400 for a host we do not serve
 // or a request without a tenant, 404 for an unknown tenant, 503 for a tenant or database that is away
-// now, 500 for everything else.
+// or too slow now and for ErrBusy, 500 for everything else.
 func Status(err error) int {
 	if _, ok := errors.AsType[*HostError](err); ok || errors.Is(err, ErrNoTenant) {
 		return http.StatusBadRequest
@@ -109,7 +109,7 @@ func Status(err error) int {
 	if _, ok := errors.AsType[*scopes.TenantUnknownError](err); ok {
 		return http.StatusNotFound
 	}
-	if _, ok := errors.AsType[*scopes.TenantUnavailableError](err); ok || errors.Is(err, scopes.ErrUnavailable) {
+	if _, ok := errors.AsType[*scopes.TenantUnavailableError](err); ok || errors.Is(err, scopes.ErrUnavailable) || errors.Is(err, ErrBusy) {
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusInternalServerError
