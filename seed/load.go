@@ -11,7 +11,7 @@ import (
 
 // Result is what became of one account.
 type Result struct {
-	Account models.Account
+	Account models.Account // as it is in the database, which for one that was there already may not be as planned
 	Totals  Totals
 }
 
@@ -24,18 +24,18 @@ type Begin func(ctx context.Context, work func(pgx.Tx) error) error
 //
 // Several may load at the same time, one account even: the second waits for the first and then finds it there.
 func Load(ctx context.Context, begin Begin, o Options, number int) (Result, error) {
-	plan, err := NewPlan(o, number)
+	plan, err := NewPlan(ctx, o, number)
 	if err != nil {
 		return Result{}, err
 	}
 	if err = raiseSequences(ctx, begin, o); err == nil {
-		var totals Totals
+		var result Result
 		err = begin(ctx, func(tx pgx.Tx) (err error) {
-			totals, err = plan.load(ctx, tx)
+			result, err = plan.load(ctx, tx)
 			return err
 		})
 		if err == nil {
-			return Result{Account: plan.Account, Totals: totals}, nil
+			return result, nil
 		}
 	}
 	return Result{}, fmt.Errorf("seed %s: %w", plan.Account.Slug, err)
@@ -44,15 +44,15 @@ func Load(ctx context.Context, begin Begin, o Options, number int) (Result, erro
 // LoadIn makes account number in the caller's transaction, for one that is rolled back: it leaves the identity sequences
 // alone, which no rollback lowers again.
 func LoadIn(ctx context.Context, tx pgx.Tx, o Options, number int) (Result, error) {
-	plan, err := NewPlan(o, number)
+	plan, err := NewPlan(ctx, o, number)
 	if err != nil {
 		return Result{}, err
 	}
-	totals, err := plan.load(ctx, tx)
+	result, err := plan.load(ctx, tx)
 	if err != nil {
 		return Result{}, fmt.Errorf("seed %s: %w", plan.Account.Slug, err)
 	}
-	return Result{Account: plan.Account, Totals: totals}, nil
+	return result, nil
 }
 
 // settings keep the load's time linear. The server plans its check of a foreign key once for the session, while
@@ -63,18 +63,30 @@ func LoadIn(ctx context.Context, tx pgx.Tx, o Options, number int) (Result, erro
 const settings = `set local enable_seqscan = off; set local synchronous_commit = off`
 
 // load makes the account in one transaction.
-func (p *Plan) load(ctx context.Context, tx pgx.Tx) (Totals, error) {
+func (p *Plan) load(ctx context.Context, tx pgx.Tx) (Result, error) {
 	if _, err := tx.Exec(ctx, settings, pgx.QueryExecModeSimpleProtocol); err != nil {
-		return Totals{}, err
+		return Result{}, err
 	}
 	isNew, err := p.insertAccount(ctx, tx)
 	if err != nil {
-		return Totals{}, err
+		return Result{}, err
 	}
 	if !isNew {
-		return Totals{Existing: 1}, nil
+		existing, err := p.existing(ctx, tx)
+		return Result{Account: existing, Totals: Totals{Existing: 1}}, err
 	}
-	return p.copyRows(ctx, tx)
+	totals, err := p.copyRows(ctx, tx)
+	return Result{Account: p.Account, Totals: totals}, err
+}
+
+// existing reads the account that is in the place of the planned one.
+func (p *Plan) existing(ctx context.Context, tx pgx.Tx) (a models.Account, err error) {
+	const query = `select id, slug, name, created_at from accounts where id = $1 or slug = $2 order by id = $1 desc limit 1`
+	err = tx.QueryRow(ctx, query, int64(p.Account.ID), p.Account.Slug).Scan(&a.ID, &a.Slug, &a.Name, &a.CreatedAt)
+	if err != nil {
+		return a, fmt.Errorf("read the existing account: %w", err)
+	}
+	return a, nil
 }
 
 // insertAccount reports whether the account was not there before. Since it waits for another transaction

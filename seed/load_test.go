@@ -117,7 +117,9 @@ func TestExistingAccountIsLeftAlone(t *testing.T) {
 	_, err := conn.Exec(t.Context(), `insert into accounts (id, slug, name) values (1, 'acme', 'Ours')`)
 	require.NoError(t, err)
 	before := fingerprints(t, conn)
-	require.Equal(t, seed.Totals{Existing: 1}, load(t, conn, options(), 0).Totals)
+	found := load(t, conn, options(), 0)
+	require.Equal(t, seed.Totals{Existing: 1}, found.Totals)
+	require.Equal(t, "acme: Ours", found.Account.Slug+": "+found.Account.Name, "as it is, not as planned")
 	require.Equal(t, before, fingerprints(t, conn))
 	require.Equal(t, seed.Totals{Accounts: 1}, count(t, conn))
 }

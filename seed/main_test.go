@@ -78,7 +78,7 @@ func options() seed.Options {
 
 func plan(t testing.TB, o seed.Options, number int) *seed.Plan {
 	t.Helper()
-	p, err := seed.NewPlan(o, number)
+	p, err := seed.NewPlan(t.Context(), o, number)
 	require.NoError(t, err)
 	return p
 }

@@ -9,6 +9,9 @@ import (
 // stays within PostgreSQL's bigint.
 const maxPerParent = 1_000_000
 
+// maxRows bounds the rows of one table of an account. A billion take hours; more is a slip of the pen.
+const maxRows = 1_000_000_000
+
 // Range is how many rows there may be, both ends included.
 type Range struct{ Min, Max int }
 
@@ -42,7 +45,8 @@ func DefaultOptions() Options {
 }
 
 // Validate returns an error, one line that names the range and its values, if a range is below zero,
-// above 1,000,000, or has its minimum above its maximum.
+// above 1,000,000, or has its minimum above its maximum, or if the ranges together allow an account more than
+// 1,000,000,000 rows in a table.
 func (o Options) Validate() error {
 	ranges := []struct {
 		name string
@@ -51,6 +55,11 @@ func (o Options) Validate() error {
 	for _, each := range ranges {
 		if err := each.r.validate(each.name); err != nil {
 			return err
+		}
+	}
+	for _, r := range o.reaches() {
+		if r.ID > maxRows {
+			return fmt.Errorf("the maxima allow an account %d %s: choose smaller ones, for at most %d", r.ID, r.Table, maxRows)
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package seed
 
 import (
+	"context"
 	"fmt"
 	"iter"
 	"math/rand/v2"
@@ -59,8 +60,8 @@ const (
 func Slug(number int) string { return "tenant-" + strconv.Itoa(number) }
 
 // NewPlan returns the data of account number, whose id is number+1. It depends on nothing but its
-// arguments. It fails if the options are not valid or the number is negative.
-func NewPlan(o Options, number int) (*Plan, error) {
+// arguments. It fails if the options are not valid, the number is negative, or ctx ends while it counts.
+func NewPlan(ctx context.Context, o Options, number int) (*Plan, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
@@ -79,26 +80,47 @@ func NewPlan(o Options, number int) (*Plan, error) {
 		Name:      own.company(),
 		CreatedAt: p.epoch,
 	}
-	p.Totals = p.count(own)
+	if err := p.count(ctx, own); err != nil {
+		return nil, err
+	}
 	return p, nil
 }
 
 // count draws the numbers of users and projects, and adds up those of tasks and subtasks.
-func (p *Plan) count(own *composer) Totals {
+func (p *Plan) count(ctx context.Context, own *composer) (err error) {
 	t := Totals{Accounts: 1, Users: own.count(p.options.Users), Projects: own.count(p.options.Projects)}
-	for range p.children(t.Projects, taskCounts, p.options.Tasks) {
-		t.Tasks++
+	if t.Tasks, err = p.sum(ctx, t.Projects, taskCounts, p.options.Tasks); err != nil {
+		return err
 	}
-	for range p.children(t.Tasks, subtaskCounts, p.options.Subtasks) {
-		t.Subtasks++
+	if t.Subtasks, err = p.sum(ctx, t.Tasks, subtaskCounts, p.options.Subtasks); err != nil {
+		return err
 	}
-	return t
+	p.Totals = t
+	return nil
+}
+
+// drawsUntilLook is how many draws sum makes, in some microseconds, before it looks at the context again.
+const drawsUntilLook = 4096
+
+// sum returns how many children parents 1 to n have, without going through the children.
+func (p *Plan) sum(ctx context.Context, parents int64, counts stream, r Range) (all int64, err error) {
+	draw := p.draw(counts)
+	for parent := range parents {
+		if parent%drawsUntilLook == 0 && ctx.Err() != nil {
+			return 0, ctx.Err()
+		}
+		all += draw.count(r)
+	}
+	return all, nil
 }
 
 // children yields the id and the parent's id of every child of parents 1 to n, in order. No list of them
 // is kept, so an account of any size takes the same memory.
 func (p *Plan) children(parents int64, counts stream, r Range) iter.Seq2[int64, int64] {
 	return func(yield func(id, parent int64) bool) {
+		if r.Max == 0 {
+			return // and not go through any number of parents in vain
+		}
 		draw := p.draw(counts)
 		id := int64(0)
 		for parent := int64(1); parent <= parents; parent++ {

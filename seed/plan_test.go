@@ -1,10 +1,12 @@
 package seed_test
 
 import (
+	"context"
 	"crypto/pbkdf2"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -95,7 +97,7 @@ func TestBoundsAndReferences(t *testing.T) {
 			Subtasks: drawRange(t, "subtasks"),
 			Location: time.UTC,
 		}
-		p, err := seed.NewPlan(o, rapid.IntRange(0, 1<<31).Draw(t, "number"))
+		p, err := seed.NewPlan(t.Context(), o, rapid.IntRange(0, 1<<31).Draw(t, "number"))
 		require.NoError(t, err)
 		checkShape(t, o, p)
 	})
@@ -253,13 +255,38 @@ func TestMistakenArgumentsAreRefused(t *testing.T) {
 		"minimum of tasks, 1, is above its maximum, -5: give a smaller minimum or a larger maximum": with(
 			func(o *seed.Options) { o.Tasks.Max = -5 }),
 		"maximum of subtasks is 1000001: give 1000000 or less": with(func(o *seed.Options) { o.Subtasks.Max = 1_000_001 }),
+		"the maxima allow an account 10000000000 tasks: choose smaller ones, for at most 1000000000": with(
+			func(o *seed.Options) { o.Projects.Max, o.Tasks.Max = 100_000, 100_000 }),
+		"the maxima allow an account 1000000000000000 subtasks: choose smaller ones, for at most 1000000000": with(
+			func(o *seed.Options) { o.Projects.Max, o.Tasks.Max, o.Subtasks.Max = 1_000, 1_000_000, 1_000_000 }),
 	} {
 		require.EqualError(t, o.Validate(), want)
-		_, err := seed.NewPlan(o, 0)
+		_, err := seed.NewPlan(t.Context(), o, 0)
 		require.EqualError(t, err, want)
 	}
-	_, err := seed.NewPlan(seed.DefaultOptions(), -1)
+	_, err := seed.NewPlan(t.Context(), seed.DefaultOptions(), -1)
 	require.EqualError(t, err, "account number -1: give 0 or more")
 	require.NoError(t, seed.DefaultOptions().Validate())
 	require.NoError(t, seed.Options{}.Validate(), "an account may be empty")
+}
+
+// The most that is allowed takes seconds to count, and minutes to go through.
+func TestPlanningEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	big := seed.Range{Min: 30_000, Max: 30_000}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	begin := time.Now()
+	_, err := seed.NewPlan(ctx, seed.Options{Projects: big, Tasks: big}, 0)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.Less(t, time.Since(begin), time.Second)
+}
+
+func TestParentsWithoutChildrenAreNotGoneThrough(t *testing.T) {
+	t.Parallel()
+	many := plan(t, seed.Options{Projects: seed.Range{Min: 1000, Max: 1000}, Tasks: seed.Range{Min: 1000, Max: 1000}}, 0)
+	many.Totals.Tasks = math.MaxInt64
+	for range many.Subtasks() {
+		require.Fail(t, "there is none")
+	}
 }

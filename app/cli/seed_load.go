@@ -83,7 +83,7 @@ func (l loader) work(ctx context.Context, setup *tenancy.Setup, numbers <-chan i
 }
 
 func (l loader) one(ctx context.Context, creator *tenancy.Creator, number int) (placement scopes.Placement, result seed.Result, err error) {
-	plan, err := seed.NewPlan(l.options, number)
+	plan, err := seed.NewPlan(ctx, l.options, number)
 	if err != nil {
 		return placement, result, err
 	}

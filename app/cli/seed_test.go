@@ -91,6 +91,19 @@ func TestSeedRollbackLeavesNothing(t *testing.T) {
 	})
 }
 
+// Another --seed changes nothing of what is there, and so nothing of what is printed.
+func TestSeedPrintsWhatIsInTheDatabase(t *testing.T) {
+	t.Parallel()
+	eachStrategy(t, func(t *testing.T, w *fixture) {
+		w.ok(t, "migrate")
+		made := strings.Split(w.ok(t, "seed", "--accounts", "2"), "\n")[:2]
+		for _, more := range [][]string{nil, {"--rollback"}} {
+			again := strings.Split(w.ok(t, append([]string{"seed", "--seed", "7", "--accounts", "3"}, more...)...), "\n")
+			require.Equal(t, made, again[:2])
+		}
+	})
+}
+
 // A seed that is stopped half way is resumed by the next.
 func TestSeedResumes(t *testing.T) {
 	t.Parallel()
