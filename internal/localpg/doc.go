@@ -8,6 +8,7 @@
 //   - The data survives: restarts, kill -9 of any process that uses the server,
 //     and kill -9 of the server. A data directory is never deleted. With
 //     Options.Durable it survives a power cut too.
+//   - While a user keeps it (Server.Keep), a server that dies is started again.
 //   - Only the user can log in: the server listens on a Unix socket in a
 //     directory of mode 0700 and on nothing else, so it needs no password.
 //   - It never runs as root. Root's server runs under the account postgres,

@@ -54,6 +54,7 @@ type Server struct {
 	dir     string
 	host    string
 	binDir  string
+	options Options // with Dir
 	release func() error
 }
 

@@ -116,8 +116,11 @@ func (c *cluster) use(ctx context.Context, users *lockFile) (*Server, error) {
 	if err := c.run(ctx); err != nil {
 		return nil, err
 	}
+	options := c.options
+	options.Dir = c.dir
 	return &Server{
 		dir:     c.dir,
+		options: options,
 		host:    readPostmaster(c.data()).socketDir,
 		binDir:  runningBinDir(c.data()),
 		release: sync.OnceValue(func() error { return leave(c.dir, users) }),

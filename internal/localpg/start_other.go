@@ -13,3 +13,6 @@ import (
 func Start(context.Context, Options) (*Server, error) {
 	return nil, fmt.Errorf("a private PostgreSQL server cannot be started on %s: set PGHOST (or PGSERVICE) to a server that runs already", runtime.GOOS)
 }
+
+// Keep does nothing: there is no server to keep.
+func (*Server) Keep(context.Context, func(error)) {}
