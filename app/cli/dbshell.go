@@ -42,7 +42,7 @@ What comes after -- goes to psql. The exit code is psql's.`,
 			if len(args) > 0 && cmd.ArgsLenAtDash() != 0 {
 				return usage("%q comes before --: psql's arguments go after it, as in `tenanted dbshell -- -c 'select 1'`", args[0])
 			}
-			return p.with(cmd.Context(), func(s *server) error { return p.dbshell(cmd.Context(), s, o, args) })
+			return p.withAll(cmd.Context(), func(s *server) error { return p.dbshell(cmd.Context(), s, o, args) })
 		},
 	}
 	cmd.Flags().StringVar(&o.tenant, "tenant", "", "the tenant to work for")

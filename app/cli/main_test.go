@@ -21,7 +21,12 @@ import (
 	"tenanted/internal/testpg"
 )
 
-func TestMain(m *testing.M) { testpg.Main(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		os.Exit(program())
+	}
+	testpg.Main(m)
+}
 
 // fixture is a user's own server with a database for one strategy, and the environment that leads there.
 type fixture struct {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -52,19 +54,62 @@ func (p *program) open(ctx context.Context) (*server, error) {
 	}
 	s := &server{local: local, binDir: local.BinDir()}
 	if s.cfg, err = cfg.At(local.Host(), local.Port()); err != nil {
-		return nil, errors.Join(err, s.close())
+		return nil, errors.Join(err, s.close(ctx))
 	}
 	s.admin = s.cfg.OwnerConn()
 	s.admin.User, s.admin.Password, s.admin.Database = local.Superuser(), "", "postgres"
 	return s, nil
 }
 
-// close gives the private server back; its last user stops it.
-func (s *server) close() error {
+// How long what a command does, and the private server, may take to end once the command is asked to stop.
+const (
+	workGrace  = 300 * time.Millisecond
+	closeGrace = 500 * time.Millisecond
+)
+
+// within returns what work returns, but no later than grace after the end of ctx: then it is left to itself.
+func within(ctx context.Context, grace time.Duration, work func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- work() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(grace):
+		return ctx.Err()
+	}
+}
+
+// close gives the private server back; its last user stops it. When ctx ends, the server is not waited for: it goes on
+// stopping by itself.
+func (s *server) close(ctx context.Context) error {
 	if s.local == nil {
 		return nil
 	}
-	return s.local.Close()
+	return within(ctx, closeGrace, s.local.Close)
+}
+
+// keep has the private server started again whenever it dies, until stop is called.
+func (s *server) keep(ctx context.Context, log *slog.Logger) (stop func()) {
+	if s.local == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // requests in flight need it after ctx has ended
+	var kept sync.WaitGroup
+	kept.Go(func() {
+		s.local.Keep(ctx, func(err error) {
+			if err != nil {
+				log.Error("the private PostgreSQL died and could not be started again", "error", err)
+				return
+			}
+			log.Warn("the private PostgreSQL died and was started again")
+		})
+	})
+	return func() { cancel(); kept.Wait() }
 }
 
 func (s *server) setup(say func(string)) (*tenancy.Setup, error) {
@@ -88,11 +133,19 @@ func (p *program) prepare(ctx context.Context, s *server) error {
 	return tenancy.Ready(ctx, s.cfg)
 }
 
-// with runs work with the server, and gives the server back.
+// with runs work with the server, and gives the server back. Work that does not end soon after ctx is abandoned; the
+// process ends then, and PostgreSQL undoes what was not committed.
 func (p *program) with(ctx context.Context, work func(*server) error) error {
+	return p.withAll(ctx, func(s *server) error {
+		return within(ctx, workGrace, func() error { return work(s) })
+	})
+}
+
+// withAll is [program.with] for work that takes its own time to end: requests in flight, another program.
+func (p *program) withAll(ctx context.Context, work func(*server) error) error {
 	s, err := p.open(ctx)
 	if err != nil {
 		return err
 	}
-	return errors.Join(work(s), s.close())
+	return errors.Join(work(s), s.close(ctx))
 }

@@ -35,21 +35,21 @@ func (l loader) run(ctx context.Context, s *server) (seed.Totals, error) {
 	var mutex sync.Mutex
 	loaded := map[scopes.Placement]bool{}
 	numbers := make(chan int)
-	group, ctx := errgroup.WithContext(ctx)
+	group, working := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		defer close(numbers)
 		for number := range l.accounts {
 			select {
 			case numbers <- number:
-			case <-ctx.Done():
-				return ctx.Err()
+			case <-working.Done():
+				return working.Err()
 			}
 		}
 		return nil
 	})
 	for range min(l.workers, l.accounts) {
 		group.Go(func() error {
-			return l.work(ctx, setup, numbers, func(number int, placement scopes.Placement, result seed.Result) {
+			return l.work(working, setup, numbers, func(number int, placement scopes.Placement, result seed.Result) {
 				mutex.Lock()
 				defer mutex.Unlock()
 				totals.Add(result.Totals)
@@ -62,7 +62,7 @@ func (l loader) run(ctx context.Context, s *server) (seed.Totals, error) {
 		return totals, err
 	}
 	maps.DeleteFunc(loaded, func(_ scopes.Placement, is bool) bool { return !is })
-	return totals, setup.Analyze(context.WithoutCancel(ctx), slices.Collect(maps.Keys(loaded)))
+	return totals, setup.Analyze(ctx, slices.Collect(maps.Keys(loaded)))
 }
 
 // work makes the tenants whose numbers it gets.

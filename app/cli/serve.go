@@ -62,7 +62,7 @@ none. On a server of your own it changes nothing, and does not start unless ever
 			if !slices.Contains(logFormats, o.accessLog) {
 				return usage("--access-log %s is unknown: choose off, text or json", o.accessLog)
 			}
-			return p.with(cmd.Context(), func(s *server) error { return p.serve(cmd.Context(), s, o) })
+			return p.withAll(cmd.Context(), func(s *server) error { return p.serve(cmd.Context(), s, o) })
 		},
 	}
 	cmd.Flags().StringVar(&o.addr, "addr", "localhost:8080", "the address to listen on, as host:port")
@@ -93,6 +93,7 @@ func (p *program) serve(ctx context.Context, s *server, o serveOptions) error {
 	tuneGC()
 	log := p.logger(o.accessLog)
 	slog.SetDefault(log) // which scopes.AllTenants logs its reasons by
+	defer s.keep(ctx, log)()
 	app, err := tenancy.Open(ctx, s.cfg, log)
 	if err != nil {
 		return err

@@ -17,6 +17,10 @@ import (
 	"time"
 )
 
+// endGrace is how long a server whose start was given up may take to end by
+// itself.
+const endGrace = 300 * time.Millisecond
+
 // maxLogSize is the size from which on a start empties the server's log.
 const maxLogSize = 16 << 20
 
@@ -98,7 +102,7 @@ func (c *cluster) awaitReady(ctx context.Context, pid int, exited <-chan error) 
 		_ = syscall.Kill(pid, syscall.SIGINT)
 		select {
 		case <-exited:
-		case <-time.After(5 * time.Second):
+		case <-time.After(endGrace):
 			_ = syscall.Kill(pid, syscall.SIGQUIT)
 		}
 	}

@@ -52,13 +52,13 @@ func pidFile(data string) string { return filepath.Join(data, "postmaster.pid") 
 func (p postmaster) alive() bool { return p.pid > 0 && lives(p.pid, p.data) }
 
 // state says what the server does now.
-func (p postmaster) state() state {
+func (p postmaster) state(ctx context.Context) state {
 	switch {
 	case !p.alive():
 		return down
 	case p.status != "ready":
 		return busy
-	case !accepts(p.socketDir):
+	case !accepts(ctx, p.socketDir):
 		return down
 	default:
 		return ready
@@ -68,15 +68,15 @@ func (p postmaster) state() state {
 // accepts says whether a server answers at the socket. To connect is not
 // enough: the kernel does that, for a server that hangs or is dying too. So it
 // asks for encryption, which every server answers with one byte.
-func accepts(dir string) bool {
-	conn, err := net.DialTimeout("unix", socketPath(dir), answerTimeout)
+func accepts(ctx context.Context, dir string) bool {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", socketPath(dir))
 	if err != nil {
 		return false
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(answerTimeout)); err != nil {
-		return false
-	}
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })()
 	if _, err := conn.Write([]byte{0, 0, 0, 8, 4, 210, 22, 47}); err != nil { // SSLRequest
 		return false
 	}

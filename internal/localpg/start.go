@@ -154,9 +154,12 @@ func (c *cluster) hasPidFile() bool { return readPostmaster(c.data()).pid != 0 }
 func (c *cluster) settled(ctx context.Context) (state, error) {
 	var current state
 	err := poll(ctx, func() (bool, error) {
-		current = readPostmaster(c.data()).state()
+		current = readPostmaster(c.data()).state(ctx)
 		return current != busy, nil
 	})
+	if err == nil && ctx.Err() != nil {
+		err = context.Cause(ctx) // it may be why nothing answered
+	}
 	if err != nil {
 		return current, fmt.Errorf("PostgreSQL in %s is %s: %w", c.dir, readPostmaster(c.data()).status, err)
 	}

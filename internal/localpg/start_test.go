@@ -148,7 +148,7 @@ func TestAZombieServerIsDead(t *testing.T) {
 	require.NoError(t, zombie.Start())
 	defer func() { require.ErrorContains(t, zombie.Wait(), "killed") }()
 	pid := zombie.Process.Pid
-	eventually(t, func() bool { return readPostmaster(c.data()).state() == ready }, "it runs")
+	eventually(t, func() bool { return readPostmaster(c.data()).state(t.Context()) == ready }, "it runs")
 
 	killServer(t, pid)
 	eventually(t, func() bool { return !running(pid, dir) }, "it ended")
@@ -203,6 +203,22 @@ func TestWaitingForAnotherProgramEnds(t *testing.T) {
 	_, err = Start(ctx, Options{Dir: dir})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.ErrorContains(t, err, "another program that starts or stops PostgreSQL in "+dir)
+}
+
+func TestWaitingForAServerThatHangsEnds(t *testing.T) {
+	t.Parallel()
+	dir := stopped(t)
+	start(t, Options{Dir: dir})
+	pid := postmasterPID(dir)
+	require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
+	defer func() { require.NoError(t, syscall.Kill(pid, syscall.SIGCONT)) }()
+
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	begin := time.Now()
+	_, err := Start(ctx, Options{Dir: dir})
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.Less(t, time.Since(begin), answerTimeout/2)
 }
 
 func TestAFailedStartSaysWhy(t *testing.T) {
