@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
@@ -132,8 +133,11 @@ func inForce(environ []string, t scopes.Tenant) []string {
 	return append(kept, "PGDATABASE="+t.Database, "PGOPTIONS="+options)
 }
 
-// runChild runs a program in the foreground. Ctrl-C reaches it from the terminal and is its business, as a query's
-// cancellation; a SIGTERM may have reached only us, and is passed on.
+// cancelGrace is how long psql gets to cancel its query.
+const cancelGrace = 100 * time.Millisecond
+
+// runChild runs psql in the foreground. Ctrl-C reaches it from the terminal and is its business, as a query's
+// cancellation; what may have reached only us is passed on.
 func runChild(cmd *exec.Cmd) error {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -142,10 +146,11 @@ func runChild(cmd *exec.Cmd) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
+	fromTerminal := hasTerminal()
 	go func() {
 		for received := range signals {
-			if received == syscall.SIGTERM {
-				_ = cmd.Process.Signal(received) // it fails when the program has ended
+			if received == syscall.SIGTERM || !fromTerminal {
+				endChild(cmd.Process)
 			}
 		}
 	}()
@@ -154,4 +159,21 @@ func runChild(cmd *exec.Cmd) error {
 		return &childError{code: max(exit.ExitCode(), exitFailure)}
 	}
 	return err
+}
+
+// endChild ends psql, its query first: a server that works on one does not notice that psql is gone. Signals to a process
+// that has ended fail.
+func endChild(psql *os.Process) {
+	_ = psql.Signal(os.Interrupt)
+	time.Sleep(cancelGrace)
+	_ = psql.Signal(syscall.SIGTERM)
+}
+
+// hasTerminal reports whether there is a terminal that sends signals to all of its foreground processes.
+func hasTerminal() bool {
+	tty, err := os.Open("/dev/tty")
+	if err != nil {
+		return false
+	}
+	return tty.Close() == nil
 }

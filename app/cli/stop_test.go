@@ -99,6 +99,25 @@ func TestEveryCommandEndsSoonAfterItIsAskedTo(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, lock.Rollback(context.Background())) })
 }
 
+// The server would go on with the query of a psql that is merely killed.
+func TestDBShellEndsWithItsQuery(t *testing.T) {
+	t.Parallel()
+	w := newFixture(t, config.SingleSchema)
+	w.ok(t, "migrate")
+	const sleeping = "select count(*) from pg_stat_activity where datname = current_database() and query like 'select pg_sleep(60%'"
+	for _, how := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
+		shell := w.command(t, "dbshell", "--", "-c", "select pg_sleep(60)")
+		shell.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // no terminal
+		require.NoError(t, shell.Start())
+		require.Eventually(t, func() bool { return w.count(t, sleeping+" and state = 'active'") > 0 }, time.Minute, 5*time.Millisecond)
+		asked := time.Now()
+		require.NoError(t, shell.Process.Signal(how))
+		require.Error(t, shell.Wait())
+		require.Less(t, time.Since(asked), time.Second)
+		require.Eventually(t, func() bool { return w.count(t, sleeping) == 0 }, time.Second, 5*time.Millisecond)
+	}
+}
+
 func TestServeOutlivesThePrivateServer(t *testing.T) {
 	t.Parallel()
 	w := private(t, config.MultipleSchemas)
