@@ -21,5 +21,6 @@ func main() {
 		fmt.Fprintln(os.Stderr, "tenanted: no working directory:", err)
 		os.Exit(1)
 	}
-	os.Exit(cli.Run(ctx, os.Args[1:], cli.IO{Environ: os.Environ(), Dir: dir, In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
+	executable, _ := os.Executable() // without it, nothing is known but the first argument
+	os.Exit(cli.Run(ctx, os.Args[1:], cli.IO{Program: cli.ProgramName(os.Args[0], executable), Environ: os.Environ(), Dir: dir, In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 }

@@ -33,9 +33,9 @@ looking at it, as the owner.
 
 Exits with 0 if everything is in force, 1 if something is not, and 3 if nothing is known to be wrong and something could
 not be looked at.`,
-		Example: `  tenanted check
-  tenanted check --format json
-  tenanted check --fix`,
+		Example: `  PROGRAM check
+  PROGRAM check --format json
+  PROGRAM check --fix`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.format != "text" && o.format != "json" {
@@ -119,7 +119,7 @@ func auditAll(ctx context.Context, cfg config.Config, fleet []scopes.Placement) 
 }
 
 func auditOne(ctx context.Context, cfg config.Config, d tenancy.DatabasePlacements) (audit.Report, error) {
-	conn, err := tenancy.Connect(ctx, cfg.Runtime(), d.Name)
+	conn, err := tenancy.Connect(ctx, cfg, cfg.Runtime(), d.Name)
 	if err != nil {
 		return audit.Report{}, err
 	}
@@ -167,7 +167,7 @@ func fixOne(ctx context.Context, cfg config.Config, report audit.Report) ([]audi
 	if report.InForce() {
 		return nil, nil
 	}
-	conn, err := tenancy.Connect(ctx, cfg.OwnerConn(), report.Database)
+	conn, err := tenancy.Connect(ctx, cfg, cfg.OwnerConn(), report.Database)
 	if err != nil {
 		return nil, err
 	}

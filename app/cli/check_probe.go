@@ -158,7 +158,7 @@ func probeRLS(ctx context.Context, cfg config.Config, app *tenancy.Tenancy, repo
 	if len(report.Schemas) == 0 {
 		return nil
 	}
-	conn, err := tenancy.Connect(ctx, cfg.Runtime(), report.Database)
+	conn, err := tenancy.Connect(ctx, cfg, cfg.Runtime(), report.Database)
 	if err != nil {
 		return []audit.Check{unchecked("probe-rls", layerRLS, "database "+report.Database, err)}
 	}

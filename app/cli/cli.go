@@ -7,6 +7,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 
 // IO is what a process was given.
 type IO struct {
+	Program  string   // how the program was called, for advice on further calls; empty: tenanted
 	Environ  []string // as os.Environ
 	Dir      string   // the working directory, where .env is looked for
 	In       io.Reader
@@ -37,6 +39,7 @@ const (
 // Run runs the command that args name (without the program's own name) and returns its exit code. The end of ctx
 // asks the command to stop.
 func Run(ctx context.Context, args []string, streams IO) int {
+	streams.Program = cmp.Or(streams.Program, defaultName)
 	root := newRoot(&program{IO: streams})
 	root.SetArgs(args)
 	root.SetIn(streams.In)
@@ -82,16 +85,17 @@ func exitCode(err error) int {
 
 func newRoot(p *program) *cobra.Command {
 	root := &cobra.Command{
-		Use:   "tenanted",
-		Short: "A task tracker for many tenants, kept apart in one of three ways",
+		Use:         defaultName,
+		Annotations: map[string]string{cobra.CommandDisplayNameAnnotation: p.Program},
+		Short:       "A task tracker for many tenants, kept apart in one of three ways",
 		Long: `Tenanted serves a task tracker to many tenants from one process. DJANGO_CONFIGURATION says how they
 are kept apart: SingleSchema (default), MultipleDb or MultipleSchemas.
 
 Settings come from the environment and the file .env; .env.example documents them. With neither PGHOST nor
 PGSERVICE set, a private PostgreSQL is started and used.`,
-		Example: `  tenanted serve
-  DJANGO_CONFIGURATION=MultipleDb tenanted serve --addr localhost:9000
-  tenanted seed --accounts 20`,
+		Example: `  PROGRAM serve
+  DJANGO_CONFIGURATION=MultipleDb PROGRAM serve --addr localhost:9000
+  PROGRAM seed --accounts 20`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          cobra.ArbitraryArgs, // so that an unknown command comes to RunE
@@ -101,7 +105,16 @@ PGSERVICE set, a private PostgreSQL is started and used.`,
 		return usage("%v: see `%s --help`", err, cmd.CommandPath())
 	})
 	root.AddCommand(newServe(p), newMigrate(p), newSeed(p), newCheck(p), newTenants(p), newDBShell(p))
+	callAs(root, p.Program)
 	return root
+}
+
+// callAs writes the program's name into the examples of a command and those below it, where they say PROGRAM.
+func callAs(cmd *cobra.Command, program string) {
+	cmd.Example = strings.ReplaceAll(cmd.Example, "PROGRAM", program)
+	for _, below := range cmd.Commands() {
+		callAs(below, program)
+	}
 }
 
 // unknownCommand is what a command that only groups others runs: its help, or a refusal of what is none of them.

@@ -36,12 +36,12 @@ func newDBShell(p *program) *cobra.Command {
 the owner of the tables, who sees everyone's.
 
 What comes after -- goes to psql. The exit code is psql's.`,
-		Example: `  tenanted dbshell
-  tenanted dbshell --tenant tenant-0 -- -c 'select count(*) from subtasks'
-  tenanted dbshell --owner -- -c 'select slug from accounts'`,
+		Example: `  PROGRAM dbshell
+  PROGRAM dbshell --tenant tenant-0 -- -c 'select count(*) from subtasks'
+  PROGRAM dbshell --owner -- -c 'select slug from accounts'`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 && cmd.ArgsLenAtDash() != 0 {
-				return usage("%q comes before --: psql's arguments go after it, as in `tenanted dbshell -- -c 'select 1'`", args[0])
+				return usage("%q comes before --: psql's arguments go after it, as in `%s -- -c 'select 1'`", args[0], cmd.CommandPath())
 			}
 			return p.withAll(cmd.Context(), func(s *server) error { return p.dbshell(cmd.Context(), s, o, args) })
 		},
@@ -103,7 +103,7 @@ func lookUp(ctx context.Context, cfg config.Config, slug string) (scopes.Tenant,
 
 // direct refuses a pooler, which would not keep the session's tenant for psql, and a database of another deployment.
 func direct(ctx context.Context, cfg config.Config, database string) error {
-	conn, err := tenancy.Connect(ctx, cfg.Runtime(), database)
+	conn, err := tenancy.Connect(ctx, cfg, cfg.Runtime(), database)
 	if err != nil {
 		return err
 	}

@@ -30,6 +30,7 @@ func TestMain(m *testing.M) {
 
 // fixture is a user's own server with a database for one strategy, and the environment that leads there.
 type fixture struct {
+	program  string // how it is called; empty: tenanted
 	strategy config.Strategy
 	db       *testpg.DB
 	environ  []string
@@ -79,7 +80,7 @@ func (w *fixture) run(t *testing.T, args ...string) result {
 
 func (w *fixture) runUntil(ctx context.Context, args ...string) result {
 	var out, errs output
-	code := cli.Run(ctx, args, cli.IO{Environ: w.environ, Dir: w.dir, In: strings.NewReader(""), Out: &out, Err: &errs})
+	code := cli.Run(ctx, args, cli.IO{Program: w.program, Environ: w.environ, Dir: w.dir, In: strings.NewReader(""), Out: &out, Err: &errs})
 	return result{code, out.String(), errs.String()}
 }
 
@@ -136,7 +137,7 @@ func (w *fixture) serve(t *testing.T, args ...string) *server {
 	s := &server{out: &output{}, errs: &output{}, stop: cancel, done: make(chan int, 1)}
 	go func() {
 		s.done <- cli.Run(ctx, append([]string{"serve", "--addr", "localhost:0"}, args...),
-			cli.IO{Environ: w.environ, Dir: w.dir, In: strings.NewReader(""), Out: s.out, Err: s.errs})
+			cli.IO{Program: w.program, Environ: w.environ, Dir: w.dir, In: strings.NewReader(""), Out: s.out, Err: s.errs})
 	}()
 	t.Cleanup(cancel)
 	require.Eventually(t, func() bool { return address.MatchString(s.out.String()) || len(s.done) > 0 }, time.Minute, 5*time.Millisecond)

@@ -31,11 +31,11 @@ func newMigrate(p *program) *cobra.Command {
 newest version, several at once. What is up to date stays as it is; only the runtime role's rights are renewed.
 
 --down undoes the newest migration, with the data in the tables that it drops. It wants to be told where.`,
-		Example: `  tenanted migrate
-  tenanted migrate --status
-  tenanted migrate --tenant tenant-3
-  tenanted migrate --database tenanted_multipledb_tenant-0
-  tenanted migrate --down --all`,
+		Example: `  PROGRAM migrate
+  PROGRAM migrate --status
+  PROGRAM migrate --tenant tenant-3
+  PROGRAM migrate --database tenanted_multipledb_tenant-0
+  PROGRAM migrate --down --all`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.validate(); err != nil {

@@ -39,9 +39,16 @@ type server struct {
 	binDir string          // where the server's programs are; empty: not known
 }
 
+// load reads the settings.
+func (p *program) load() (config.Config, error) {
+	cfg, err := config.Load(p.Environ, p.Dir)
+	cfg.Program = p.Program
+	return cfg, err
+}
+
 // open reads the settings and, unless they name a server, starts or joins the private one.
 func (p *program) open(ctx context.Context) (*server, error) {
-	cfg, err := config.Load(p.Environ, p.Dir)
+	cfg, err := p.load()
 	if err != nil {
 		return nil, err
 	}

@@ -33,9 +33,9 @@ its number and --seed only. Accounts that exist are left as they are, so a run t
 running it again. All users have the password "password".
 
 A number above 10 shows progress instead of names. In MultipleDb there can be at most MULTIDB_COUNT accounts.`,
-		Example: `  tenanted seed --accounts 20
-  tenanted seed --accounts 3 --min-projects 5 --max-projects 5
-  tenanted seed --accounts 100 --rollback`,
+		Example: `  PROGRAM seed --accounts 20
+  PROGRAM seed --accounts 3 --min-projects 5 --max-projects 5
+  PROGRAM seed --accounts 100 --rollback`,
 		Args: noArgs,
 	}
 	flags := cmd.Flags()
@@ -72,7 +72,7 @@ func (p *program) seed(ctx context.Context, options seed.Options, accounts int, 
 	if accounts < 0 {
 		return usage("--accounts %d is below zero: give how many accounts there shall be", accounts)
 	}
-	cfg, err := config.Load(p.Environ, p.Dir)
+	cfg, err := p.load()
 	if err != nil {
 		return err
 	}

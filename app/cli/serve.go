@@ -54,9 +54,9 @@ stop it after the requests in flight.
 
 On the private PostgreSQL it makes what is missing: roles, databases, tables, and five demo tenants if there is
 none. On a server of your own it changes nothing, and does not start unless everything is in place.`,
-		Example: `  tenanted serve
-  tenanted serve --addr :8000 --no-demo
-  DJANGO_CONFIGURATION=MultipleSchemas tenanted serve`,
+		Example: `  PROGRAM serve
+  PROGRAM serve --addr :8000 --no-demo
+  DJANGO_CONFIGURATION=MultipleSchemas PROGRAM serve`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !slices.Contains(logFormats, o.accessLog) {
@@ -141,6 +141,7 @@ func listen(ctx context.Context, flag, addr string) (net.Listener, error) {
 // site is the handler with everything it needs from the other packages.
 func site(app *tenancy.Tenancy, cfg config.Config, o serveOptions, log *slog.Logger) (http.Handler, error) {
 	options := web.Options{
+		Program:    cfg.Program,
 		Models:     models.New(app.DB),
 		Directory:  app,
 		NotServed:  app.NotServed,
@@ -193,7 +194,7 @@ func (p *program) showTenants(ctx context.Context, s *server, directory *tenancy
 		text += fmt.Sprintf("\n  http://%s.%s/", slug, host)
 	}
 	if len(slugs) == 0 {
-		text += "\n  no demo tenant is there: `tenanted seed` makes some"
+		text += "\n  no tenant is served: " + s.cfg.Command("seed") + " makes some"
 	}
 	p.say(text)
 	return nil
@@ -220,9 +221,9 @@ func lookAtTenants(ctx context.Context, app *tenancy.Tenancy, log *slog.Logger) 
 // someTenants returns the slugs of a few that are served. Without an owner it asks for those that seed makes, since the
 // runtime role may not list.
 func someTenants(ctx context.Context, directory *tenancy.Directory) (slugs []string, err error) {
-	entries, err := directory.List(ctx, shownTenants)
+	entries, err := directory.List(ctx, 0)
 	for _, entry := range entries {
-		if entry.State == tenancy.StateActive {
+		if entry.State == tenancy.StateActive && len(slugs) < shownTenants {
 			slugs = append(slugs, entry.Slug)
 		}
 	}

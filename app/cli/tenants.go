@@ -15,7 +15,7 @@ func newTenants(p *program) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "tenants",
 		Short:   "Look at the directory of tenants",
-		Example: "  tenanted tenants list",
+		Example: "  PROGRAM tenants list",
 		Args:    cobra.ArbitraryArgs,
 		RunE:    unknownCommand,
 	}
@@ -23,7 +23,7 @@ func newTenants(p *program) *cobra.Command {
 		Use:     "list",
 		Short:   "List the tenants with their placement and state",
 		Long:    "Lists every tenant, in whatever state, as the owner; the runtime role may not.",
-		Example: "  tenanted tenants list\n  DJANGO_CONFIGURATION=MultipleDb tenanted tenants list",
+		Example: "  PROGRAM tenants list\n  DJANGO_CONFIGURATION=MultipleDb PROGRAM tenants list",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.with(cmd.Context(), func(s *server) error { return p.listTenants(cmd.Context(), s) })
@@ -37,7 +37,7 @@ deployment that it was copied from, and must not use them. This command gives th
 takes the tenants' databases that are copies too: under the name in the directory or, on the same server, under that of
 this default database, as $PGDATABASE_tenant-0. A database that is the original of another deployment is never taken;
 a tenant without a database here is suspended.`,
-		Example: "  PGDATABASE=staging tenanted tenants adopt",
+		Example: "  PGDATABASE=staging PROGRAM tenants adopt",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.with(cmd.Context(), func(s *server) error { return p.adopt(cmd.Context(), s) })

@@ -9,6 +9,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -54,7 +55,16 @@ type Config struct {
 	// LocalBinDir is where PostgreSQL's programs are: LOCALPG_BINDIR. Default: found (empty).
 	LocalBinDir string
 
+	// Program is how the program was called, for advice on further calls. It is no setting: who loads the Config knows it.
+	// Default: tenanted.
+	Program string
+
 	conn *connection
+}
+
+// Command returns a call of the program as a user would type it, in backquotes: "`go run . migrate`".
+func (c Config) Command(arguments string) string {
+	return "`" + cmp.Or(c.Program, "tenanted") + " " + arguments + "`"
 }
 
 // Error is a setting that cannot be used. Its text is one line without passwords.

@@ -137,9 +137,9 @@ func (s *Setup) take(ctx context.Context, d deployment, predecessor, name string
 	case p.Deployment == d.ID && p.MadeIn == p.Here:
 		return nil
 	case !p.Exists:
-		return &PlacementError{name, "is bound to no deployment"}
+		return misplaced(s.cfg, name, "is bound to no deployment")
 	case p.MadeIn == p.Here && p.Deployment != predecessor:
-		return &PlacementError{name, "is the original of another deployment"}
+		return misplaced(s.cfg, name, "is the original of another deployment")
 	}
 	var own bool
 	accounts := pgx.Identifier{tenant.Schema, "accounts"}.Sanitize()
@@ -147,11 +147,11 @@ func (s *Setup) take(ctx context.Context, d deployment, predecessor, name string
 		return err
 	}
 	if !own {
-		return &PlacementError{name, fmt.Sprintf("has no rows of %v", tenant)}
+		return misplaced(s.cfg, name, fmt.Sprintf("has no rows of %v", tenant))
 	}
 	tag, err := conn.Exec(ctx, "update control.placement set deployment = $1, made_in = "+here+" where deployment = $2", d.ID, p.Deployment)
 	if err == nil && tag.RowsAffected() == 0 {
-		return &PlacementError{name, "was just taken by another deployment"}
+		return misplaced(s.cfg, name, "was just taken by another deployment")
 	}
 	return err
 }

@@ -18,10 +18,15 @@ import (
 type NotReadyError struct {
 	Database string
 	Problem  string // what is wrong, as "has no tables"
+	Remedy   string // the command, as config.Config.Command gives it
 }
 
 func (e *NotReadyError) Error() string {
-	return fmt.Sprintf("database %q %s: run `tenanted migrate`", e.Database, e.Problem)
+	return fmt.Sprintf("database %q %s: run %s", e.Database, e.Problem, e.Remedy)
+}
+
+func unready(cfg config.Config, database, problem string) *NotReadyError {
+	return &NotReadyError{database, problem, cfg.Command("migrate")}
 }
 
 // NewerError says that a database was migrated by a newer version of this program.
@@ -78,14 +83,14 @@ func code(err error) string {
 	return ""
 }
 
-// Connect opens a connection with to's settings, to another database. If that does not exist, the error is a
-// *NotReadyError; others are one line for people.
-func Connect(ctx context.Context, to *pgx.ConnConfig, database string) (*pgx.Conn, error) {
+// Connect opens a connection with to's settings, which are one of cfg's, to another database. If that does not exist, the
+// error is a *NotReadyError; others are one line for people.
+func Connect(ctx context.Context, cfg config.Config, to *pgx.ConnConfig, database string) (*pgx.Conn, error) {
 	to = to.Copy()
 	to.Database = database
 	conn, err := connect(ctx, to)
 	if code(err) == codeNoDatabase {
-		return nil, &NotReadyError{database, "does not exist"}
+		return nil, unready(cfg, database, "does not exist")
 	}
 	return conn, err
 }

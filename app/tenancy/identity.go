@@ -40,10 +40,15 @@ func readDeployment(ctx context.Context, conn *pgx.Conn) (d deployment, err erro
 type PlacementError struct {
 	Database string
 	Problem  string
+	Remedy   string // the command, as config.Config.Command gives it
+}
+
+func misplaced(cfg config.Config, database, problem string) *PlacementError {
+	return &PlacementError{database, problem, cfg.Command("tenants adopt")}
 }
 
 func (e *PlacementError) Error() string {
-	return fmt.Sprintf("database %q %s: if this deployment is a copy or was restored, run `tenanted tenants adopt`", e.Database, e.Problem)
+	return fmt.Sprintf("database %q %s: if this deployment is a copy or was restored, run %s", e.Database, e.Problem, e.Remedy)
 }
 
 // Unwrap returns scopes.ErrUnavailable.
@@ -74,18 +79,18 @@ func (d deployment) verify(ctx context.Context, cfg config.Config, conn *pgx.Con
 		return nil
 	}
 	if d.isCopy() {
-		return &PlacementError{database, fmt.Sprintf("belongs to the deployment that database %q is a copy of", cfg.Database)}
+		return misplaced(cfg, database, fmt.Sprintf("belongs to the deployment that database %q is a copy of", cfg.Database))
 	}
 	p, err := readPlacement(ctx, conn)
 	switch {
 	case err != nil:
 		return fmt.Errorf("read whose database %q is: %w", database, err)
 	case !p.Exists:
-		return &PlacementError{database, "is bound to no deployment"}
+		return misplaced(cfg, database, "is bound to no deployment")
 	case p.Deployment != d.ID:
-		return &PlacementError{database, "belongs to another deployment"}
+		return misplaced(cfg, database, "belongs to another deployment")
 	case p.MadeIn != p.Here:
-		return &PlacementError{database, "is a copy of a tenant's database"}
+		return misplaced(cfg, database, "is a copy of a tenant's database")
 	}
 	return nil
 }
@@ -102,7 +107,7 @@ func (d deployment) bind(ctx context.Context, cfg config.Config, conn *pgx.Conn)
 // VerifyIdentity returns a *PlacementError if the database that conn leads to does not belong to cfg's deployment. It is
 // for databases that somebody looks at; the registry and the owner's work verify by themselves.
 func VerifyIdentity(ctx context.Context, cfg config.Config, conn *pgx.Conn) error {
-	control, err := Connect(ctx, cfg.Runtime(), cfg.Database)
+	control, err := Connect(ctx, cfg, cfg.Runtime(), cfg.Database)
 	if err != nil {
 		return err
 	}

@@ -97,7 +97,7 @@ func (r *readiness) judge(ctx context.Context, tenant scopes.Tenant) error {
 }
 
 func (r *readiness) look(ctx context.Context, p scopes.Placement) error {
-	conn, err := Connect(ctx, r.cfg.Runtime(), p.Database)
+	conn, err := Connect(ctx, r.cfg, r.cfg.Runtime(), p.Database)
 	if err != nil {
 		return err
 	}

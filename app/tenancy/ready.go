@@ -42,7 +42,7 @@ func DirectoryReady(ctx context.Context, cfg config.Config) error {
 // openDefault connects to the default database as the runtime role, and returns the versions there, if its directory is
 // current and of this configuration.
 func openDefault(ctx context.Context, cfg config.Config) (*pgx.Conn, map[migrations.Target]migrations.Version, error) {
-	conn, err := Connect(ctx, cfg.Runtime(), cfg.Database)
+	conn, err := Connect(ctx, cfg, cfg.Runtime(), cfg.Database)
 	if err != nil {
 		return nil, nil, notReady(cfg, err)
 	}
@@ -61,7 +61,7 @@ func defaultVersions(ctx context.Context, cfg config.Config, conn *pgx.Conn) (ma
 	if err != nil {
 		return nil, err
 	}
-	if err := current(conn, controlTarget(cfg), versions); err != nil {
+	if err := current(cfg, conn, controlTarget(cfg), versions); err != nil {
 		return nil, err
 	}
 	return versions, sameConfiguration(ctx, cfg, conn)
@@ -91,7 +91,7 @@ func Fleet(ctx context.Context, cfg config.Config) ([]scopes.Placement, error) {
 // placementReady judges one placement over a connection of the runtime role.
 func placementReady(ctx context.Context, cfg config.Config, conn *pgx.Conn, p scopes.Placement, versions map[migrations.Target]migrations.Version) error {
 	for _, set := range placementSets(cfg) {
-		if err := current(conn, migrations.Target{Set: set, Placement: p}, versions); err != nil {
+		if err := current(cfg, conn, migrations.Target{Set: set, Placement: p}, versions); err != nil {
 			return err
 		}
 	}
@@ -123,15 +123,15 @@ func AuditConfig(cfg config.Config, database string) audit.Config {
 
 // current compares a target's version with the newest. A target that is not among the versions is missing, or the
 // role has no rights there yet. A newer one will do if all that was changed since is additive.
-func current(conn *pgx.Conn, target migrations.Target, versions map[migrations.Target]migrations.Version) error {
+func current(cfg config.Config, conn *pgx.Conn, target migrations.Target, versions map[migrations.Target]migrations.Version) error {
 	has, ok := versions[target]
 	switch newest := target.Set.Newest(); {
 	case !ok && target.Set == migrations.Control:
-		return &NotReadyError{target.Database, "is not set up"}
+		return unready(cfg, target.Database, "is not set up")
 	case !ok:
-		return &NotReadyError{target.Database, "has no tables for role " + conn.Config().User + " in schema " + target.Schema}
+		return unready(cfg, target.Database, "has no tables for role "+conn.Config().User+" in schema "+target.Schema)
 	case has.Number < newest:
-		return &NotReadyError{target.Database, "is outdated in schema " + target.Schema}
+		return unready(cfg, target.Database, "is outdated in schema "+target.Schema)
 	case has.Number > newest && !migrations.Compatible(has.Comment, newest):
 		return &NewerError{target.Database, target.Schema, has.Number, newest}
 	}
@@ -145,7 +145,7 @@ func sameConfiguration(ctx context.Context, cfg config.Config, conn *pgx.Conn) e
 	case err != nil:
 		return err
 	case d.ID == "":
-		return &NotReadyError{cfg.Database, "is not set up"}
+		return unready(cfg, cfg.Database, "is not set up")
 	case d.Configuration != string(cfg.Strategy):
 		return &ConfigurationError{cfg.Database, config.Strategy(d.Configuration), cfg.Strategy}
 	}
@@ -161,9 +161,9 @@ func notReady(cfg config.Config, err error) error {
 	}
 	switch c := code(err); {
 	case c == codeNoPermission, c == codeNoRole && cfg.Private():
-		return &NotReadyError{failed.to.Database, "is not set up for role " + failed.to.User}
+		return unready(cfg, failed.to.Database, "is not set up for role "+failed.to.User)
 	case c == codeNoRole, c == codeWrongPassword: // servers do not tell which it is
-		return fmt.Errorf("%w; if the role does not exist yet, `tenanted migrate` makes it", err)
+		return fmt.Errorf("%w; if the role does not exist yet, %s makes it", err, cfg.Command("migrate"))
 	}
 	return err
 }

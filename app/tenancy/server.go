@@ -138,7 +138,7 @@ func (s *Setup) ensureDatabases(ctx context.Context, placements []scopes.Placeme
 // is only verified, unless it is empty: a run that was killed may have made it.
 func (s *Setup) ensureOwn(ctx context.Context, conn *pgx.Conn, mutex *sync.Mutex, d deployment, name string, exists bool) error {
 	if d.isCopy() {
-		return &PlacementError{name, fmt.Sprintf("belongs to the deployment that database %q is a copy of", s.cfg.Database)}
+		return misplaced(s.cfg, name, fmt.Sprintf("belongs to the deployment that database %q is a copy of", s.cfg.Database))
 	}
 	if !exists {
 		mutex.Lock()
@@ -148,7 +148,7 @@ func (s *Setup) ensureOwn(ctx context.Context, conn *pgx.Conn, mutex *sync.Mutex
 			return err
 		}
 	}
-	own, err := Connect(ctx, s.cfg.OwnerConn(), name)
+	own, err := Connect(ctx, s.cfg, s.cfg.OwnerConn(), name)
 	if err != nil {
 		return err
 	}
@@ -175,7 +175,7 @@ func (d deployment) mayBind(ctx context.Context, cfg config.Config, conn *pgx.Co
 	versions, err := migrations.Versions(ctx, conn)
 	delete(versions, placementTarget(conn.Config().Database))
 	if err == nil && len(versions) > 0 {
-		return &PlacementError{conn.Config().Database, "is bound to no deployment"}
+		return misplaced(cfg, conn.Config().Database, "is bound to no deployment")
 	}
 	return err
 }

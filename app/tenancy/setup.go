@@ -156,7 +156,7 @@ func (s *Setup) Analyze(ctx context.Context, placements []scopes.Placement) erro
 	group.SetLimit(migrateWorkers)
 	for _, placement := range placements {
 		group.Go(func() error {
-			conn, err := Connect(ctx, s.cfg.OwnerConn(), placement.Database)
+			conn, err := Connect(ctx, s.cfg, s.cfg.OwnerConn(), placement.Database)
 			if err != nil {
 				return err
 			}
