@@ -91,8 +91,8 @@ func newRoot(p *program) *cobra.Command {
 		Long: `Tenanted serves a task tracker to many tenants from one process. DJANGO_CONFIGURATION says how they
 are kept apart: SingleSchema (default), MultipleDb or MultipleSchemas.
 
-Settings come from the environment and the file .env; .env.example documents them. With neither PGHOST nor
-PGSERVICE set, a private PostgreSQL is started and used.`,
+Settings come from the environment and the file .env; .env.example documents them. A private PostgreSQL
+is started and used unless PGHOST, DATABASE_URL or another of its variables names a server.`,
 		Example: `  PROGRAM serve
   DJANGO_CONFIGURATION=MultipleDb PROGRAM serve --addr localhost:9000
   PROGRAM seed --accounts 20`,

@@ -92,12 +92,16 @@ func (w *fixture) ok(t *testing.T, args ...string) string {
 	return r.out
 }
 
+// usingPrivate is the line that every command begins with on the private server.
+var usingPrivate = regexp.MustCompile("\\A(creating a private PostgreSQL server in .*\n)?using the private PostgreSQL in .*\n")
+
 // fails runs a command that must fail with that code and, in one line, that text.
 func (w *fixture) fails(t *testing.T, code int, text string, args ...string) {
 	t.Helper()
 	r := w.run(t, args...)
 	require.Equal(t, code, r.code, "%v: %s%s", args, r.out, r.err)
 	require.Contains(t, r.err, text)
+	r.err = usingPrivate.ReplaceAllString(r.err, "")
 	require.Equal(t, 1, strings.Count(r.err, "\n"), "one line: %s", r.err)
 	require.True(t, strings.HasPrefix(r.err, "tenanted: "), r.err)
 }

@@ -55,10 +55,12 @@ func (p *program) open(ctx context.Context) (*server, error) {
 	if !cfg.Private() {
 		return &server{cfg: cfg}, nil
 	}
-	local, err := localpg.Start(ctx, localpg.Options{Dir: cfg.LocalDir, BinDir: cfg.LocalBinDir, Durable: true})
+	note := func(line string) { fmt.Fprintln(p.Err, line) } // not on the standard output, which may be JSON
+	local, err := localpg.Start(ctx, localpg.Options{Dir: cfg.LocalDir, BinDir: cfg.LocalBinDir, Durable: true, Notify: note})
 	if err != nil {
 		return nil, err
 	}
+	note("using the private PostgreSQL in " + local.Dir() + ", since neither PGHOST nor DATABASE_URL names a server")
 	s := &server{local: local, binDir: local.BinDir()}
 	if s.cfg, err = cfg.At(local.Host(), local.Port()); err != nil {
 		return nil, errors.Join(err, s.close(ctx))
@@ -74,7 +76,10 @@ const (
 	closeGrace = 500 * time.Millisecond
 )
 
-// within returns what work returns, but no later than grace after the end of ctx: then it is left to itself.
+// errAbandoned says that work was left to itself.
+var errAbandoned = errors.New("interrupted before it was done")
+
+// within returns what work returns, or errAbandoned once ctx has ended and grace has passed.
 func within(ctx context.Context, grace time.Duration, work func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- work() }()
@@ -87,7 +92,7 @@ func within(ctx context.Context, grace time.Duration, work func() error) error {
 	case err := <-done:
 		return err
 	case <-time.After(grace):
-		return ctx.Err()
+		return errAbandoned
 	}
 }
 
@@ -97,7 +102,10 @@ func (s *server) close(ctx context.Context) error {
 	if s.local == nil {
 		return nil
 	}
-	return within(ctx, closeGrace, s.local.Close)
+	if err := within(ctx, closeGrace, s.local.Close); !errors.Is(err, errAbandoned) {
+		return err
+	}
+	return nil
 }
 
 // keep has the private server started again whenever it dies, until stop is called.

@@ -113,7 +113,7 @@ func TestSeedResumes(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var out, errs output
 		done := make(chan int, 1)
-		args := []string{"seed", "--accounts", "8", "--min-projects", "20", "--max-projects", "20"}
+		args := []string{"seed", "--accounts", "8", "--min-projects", "60", "--max-projects", "60"}
 		go func() {
 			done <- cli.Run(ctx, args, cli.IO{Environ: w.environ, Dir: w.dir, In: strings.NewReader(""), Out: &out, Err: &errs})
 		}()

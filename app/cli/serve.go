@@ -84,9 +84,6 @@ func (p *program) serve(ctx context.Context, s *server, o serveOptions) error {
 		return err
 	}
 	defer stopProfiles()
-	if s.local != nil {
-		p.say("using the private PostgreSQL in " + s.local.Dir())
-	}
 	if err := p.prepare(ctx, s); err != nil {
 		return err
 	}

@@ -141,6 +141,21 @@ func TestServeOutlivesThePrivateServer(t *testing.T) {
 	require.Equal(t, 0, s.end(t), s.errs.String())
 }
 
+// Nobody works on the private server without knowing, and programs can read what is printed.
+func TestEveryCommandNamesThePrivateServer(t *testing.T) {
+	t.Parallel()
+	w := private(t, config.SingleSchema)
+	s := w.serve(t)
+	for _, args := range []string{"migrate", "migrate --status", "seed", "seed --rollback", "check --format json", "tenants list", "tenants adopt",
+		"dbshell -- -c \\q"} {
+		r := w.run(t, strings.Fields(args)...)
+		require.Regexp(t, `^using the private PostgreSQL in \S+/pg, since`, r.err, args)
+		require.NotContains(t, r.out, "private PostgreSQL")
+	}
+	require.Contains(t, s.errs.String(), "using the private PostgreSQL in ")
+	require.Zero(t, s.end(t))
+}
+
 // program is what a killed test binary was.
 func program() int {
 	return cli.Run(context.Background(), os.Args[1:], cli.IO{Environ: os.Environ(), Dir: ".", In: os.Stdin, Out: os.Stdout, Err: os.Stderr})

@@ -95,7 +95,8 @@ func Load(environ []string, dir string) (Config, error) {
 	return raw.config(vars)
 }
 
-// Private reports whether the private PostgreSQL is to be used: neither PGHOST nor PGSERVICE is set.
+// Private reports whether the private PostgreSQL is to be used: none of PGHOST, PGHOSTADDR,
+// PGPORT, PGSERVICE and DATABASE_URL is set.
 func (c Config) Private() bool { return c.conn.private }
 
 // At returns c with the private server's address filled in.

@@ -1,10 +1,12 @@
 package config
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,6 +20,7 @@ import (
 
 // Names used where the environment has none.
 const (
+	defaultPort         = "5432"
 	defaultUser         = "tenanted"
 	defaultPrivateOwner = "tenanted_owner"
 )
@@ -39,7 +42,7 @@ type connection struct {
 // keywords are libpq's environment variables and what its connection strings call them. PGSERVICE and
 // PGSERVICEFILE are resolved here, and passwords are kept apart.
 var keywords = map[string]string{
-	"PGHOST": "host", "PGPORT": "port", "PGDATABASE": "dbname", "PGUSER": "user",
+	"PGHOST": "host", "PGHOSTADDR": "hostaddr", "PGPORT": "port", "PGDATABASE": "dbname", "PGUSER": "user",
 	"PGPASSFILE": "passfile", "PGOPTIONS": "options", "PGAPPNAME": "application_name", "PGTZ": "timezone",
 	"PGCONNECT_TIMEOUT": "connect_timeout", "PGTARGETSESSIONATTRS": "target_session_attrs",
 	"PGSSLMODE": "sslmode", "PGSSLCERT": "sslcert", "PGSSLKEY": "sslkey", "PGSSLROOTCERT": "sslrootcert",
@@ -48,44 +51,104 @@ var keywords = map[string]string{
 	"PGCHANNELBINDING": "channel_binding", "PGREQUIREAUTH": "require_auth",
 }
 
+// serverVariables name a server. With any of them, or DATABASE_URL, the private one is not used.
+var serverVariables = []string{"PGHOST", "PGHOSTADDR", "PGPORT", "PGSERVICE"}
+
+// unsupported are libpq's variables that pgx does not know, where to pass over them in silence would be wrong; but for the
+// values given.
+var unsupported = map[string][]string{
+	"PGREQUIREPEER": nil, "PGSSLCRL": nil, "PGSSLCRLDIR": nil, "PGSSLMINPROTOCOLVERSION": nil, "PGSSLMAXPROTOCOLVERSION": nil,
+	"PGGSSENCMODE": {"disable", "prefer"}, "PGLOADBALANCEHOSTS": {"disable"},
+}
+
 func newConnection(vars map[string]string, database, owner string) (*connection, error) {
-	service, err := readService(vars)
-	if err != nil {
-		return nil, err
-	}
 	c := &connection{
 		vars:          vars,
-		private:       vars["PGHOST"] == "" && vars["PGSERVICE"] == "",
-		settings:      map[string]string{"port": "5432", "dbname": database, "user": defaultUser, "application_name": "tenanted"},
+		private:       isPrivate(vars),
+		settings:      map[string]string{"port": defaultPort, "dbname": database, "user": defaultUser, "application_name": "tenanted"},
 		password:      vars["PGPASSWORD"],
 		ownerName:     owner,
 		ownerPassword: vars["PGOWNERPASSWORD"],
 	}
-	for name, keyword := range keywords {
-		if value := vars[name]; value != "" {
-			c.settings[keyword] = value
-		}
-	}
-	maps.Copy(c.settings, service) // as in libpq, a service's settings win over the variables
-	if password, ok := service["password"]; ok {
-		c.password = password
-		delete(c.settings, "password")
+	if err := c.readSettings(); err != nil {
+		return nil, err
 	}
 	if c.private && c.ownerName == "" {
 		c.ownerName = defaultPrivateOwner
 	}
-	return c, c.checkPort()
+	if !c.private && c.settings["host"] == "" && c.settings["hostaddr"] == "" {
+		c.settings["host"] = localHost(c.settings["port"])
+	}
+	if err := c.checkPort(); err != nil {
+		return nil, err
+	}
+	return c, c.checkHostAddr()
 }
 
+func isPrivate(vars map[string]string) bool {
+	named := func(name string) bool { return vars[name] != "" }
+	return !named("DATABASE_URL") && !slices.ContainsFunc(serverVariables, named)
+}
+
+// readSettings reads the variables, and above them the service, as in libpq, or DATABASE_URL, which contradicts none.
+func (c *connection) readSettings() error {
+	for _, name := range slices.Sorted(maps.Keys(unsupported)) {
+		if value := c.vars[name]; value != "" && !c.private && !slices.Contains(unsupported[name], value) {
+			return &Error{name, value, "is not supported: unset it"}
+		}
+	}
+	service, err := readService(c.vars)
+	if err != nil {
+		return err
+	}
+	fromURL, err := readURL(c.vars)
+	if err != nil {
+		return err
+	}
+	for name, keyword := range keywords {
+		if value := c.vars[name]; value != "" {
+			c.settings[keyword] = value
+		}
+	}
+	maps.Copy(c.settings, service)
+	maps.Copy(c.settings, fromURL)
+	if password, ok := c.settings["password"]; ok {
+		c.password = password
+		delete(c.settings, "password")
+	}
+	return nil
+}
+
+// localHost is where libpq looks for a server of which only the port is named: the directory of its socket, else this
+// machine.
+func localHost(port string) string {
+	for _, dir := range []string{"/var/run/postgresql", "/private/tmp", "/tmp"} {
+		if _, err := os.Stat(filepath.Join(dir, ".s.PGSQL."+port)); err == nil {
+			return dir
+		}
+	}
+	return "localhost"
+}
+
+// readService returns the settings of PGSERVICE: of the user's file or, as in libpq, of the system's.
 func readService(vars map[string]string) (map[string]string, error) {
-	name := vars["PGSERVICE"]
+	name, path := vars["PGSERVICE"], vars["PGSERVICEFILE"]
 	if name == "" {
 		return nil, nil
 	}
-	path := vars["PGSERVICEFILE"]
 	if path == "" {
 		path = filepath.Join(vars["HOME"], ".pg_service.conf")
 	}
+	service, err := readServiceFile(name, path)
+	if dir := vars["PGSYSCONFDIR"]; err != nil && dir != "" {
+		if system, err := readServiceFile(name, filepath.Join(dir, "pg_service.conf")); err == nil {
+			return system, nil
+		}
+	}
+	return service, err
+}
+
+func readServiceFile(name, path string) (map[string]string, error) {
 	file, err := pgservicefile.ReadServicefile(path)
 	var pathError *os.PathError
 	if errors.As(err, &pathError) {
@@ -98,15 +161,47 @@ func readService(vars map[string]string) (map[string]string, error) {
 	if err != nil {
 		return nil, &Error{"PGSERVICE", name, fmt.Sprintf("the service file %s has no section [%s]", path, name)}
 	}
-	service.Settings["servicefile"] = path // pgx finds PGSERVICE in the process's environment, and reads it once more
-	return service.Settings, nil
+	settings, err := understood(service.Settings)
+	if err != nil {
+		return nil, &Error{"PGSERVICE", name, fmt.Sprintf("the service file %s: %v", path, err)}
+	}
+	settings["servicefile"] = path // pgx finds PGSERVICE in the process's environment, and reads it once more
+	return settings, nil
 }
 
 func (c *connection) checkPort() error {
 	for port := range strings.SplitSeq(c.settings["port"], ",") {
-		if number, err := strconv.Atoi(port); err != nil || number < 1 || number > 65535 {
-			return &Error{"PGPORT", c.settings["port"], "must be from 1 to 65535"}
+		number, err := strconv.Atoi(port)
+		if ofList := port == "" && strings.Contains(c.settings["port"], ","); !ofList && (err != nil || number < 1 || number > 65535) {
+			return &Error{c.source("PGPORT"), c.settings["port"], "must be from 1 to 65535"}
 		}
+	}
+	return nil
+}
+
+// source is the variable that a setting is from, if it is from any.
+func (c *connection) source(variable string) string {
+	for _, name := range []string{variable, "PGSERVICE", "DATABASE_URL"} {
+		if c.vars[name] != "" {
+			return name
+		}
+	}
+	return variable
+}
+
+// checkHostAddr checks the addresses that stand for the hosts' names, as many as there are hosts.
+func (c *connection) checkHostAddr() error {
+	list := c.settings["hostaddr"]
+	if list == "" {
+		return nil
+	}
+	for address := range strings.SplitSeq(list, ",") {
+		if _, err := netip.ParseAddr(address); err != nil {
+			return &Error{c.source("PGHOSTADDR"), list, "is not an IP address: a name goes into PGHOST"}
+		}
+	}
+	if host := c.settings["host"]; host != "" && strings.Count(host, ",") != strings.Count(list, ",") {
+		return &Error{c.source("PGHOSTADDR"), list, "must have as many addresses as PGHOST has hosts"}
 	}
 	return nil
 }
@@ -153,6 +248,7 @@ func (c *connection) role(name, password string) (*pgx.ConnConfig, error) {
 	settings := maps.Clone(c.settings)
 	settings["user"] = name
 	settings["password"] = ""
+	lookup := lookupAddr(settings)
 	parsed, err := pgx.ParseConfig(keywordValues(settings))
 	if err != nil {
 		return nil, &Error{Variable: "PG* variables", Reason: reason(err)}
@@ -160,10 +256,33 @@ func (c *connection) role(name, password string) (*pgx.ConnConfig, error) {
 	if password != "" {
 		parsed.Password = password
 	}
+	if lookup != nil {
+		parsed.LookupFunc = lookup
+	}
 	if !c.prepare {
 		parsed.DefaultQueryExecMode = pgx.QueryExecModeExec
 	}
 	return parsed, nil
+}
+
+// lookupAddr takes hostaddr, which pgx does not know, out of the settings. The addresses become the hosts where these have
+// no names, for certificates, and else what their names are looked up to.
+func lookupAddr(settings map[string]string) pgconn.LookupFunc {
+	list := settings["hostaddr"]
+	delete(settings, "hostaddr")
+	if list == "" {
+		return nil
+	}
+	hosts, addresses := strings.Split(settings["host"], ","), strings.Split(list, ",")
+	byName := map[string][]string{}
+	for i, address := range addresses {
+		if settings["host"] == "" || strings.HasPrefix(hosts[i], "/") {
+			settings["host"] = list
+			return nil
+		}
+		byName[hosts[i]] = append(byName[hosts[i]], address)
+	}
+	return func(_ context.Context, host string) ([]string, error) { return byName[host], nil }
 }
 
 // reason leaves out the connection string, which the library's message begins with.
@@ -190,6 +309,7 @@ func keywordValues(settings map[string]string) string {
 func (c *connection) environ(asOwner bool) []string {
 	vars := maps.Clone(c.vars)
 	delete(vars, "PGSERVICE")
+	delete(vars, "DATABASE_URL")
 	delete(vars, "PGPASSWORD")
 	delete(vars, "PGOWNERPASSWORD")
 	for name, keyword := range keywords {
