@@ -134,6 +134,18 @@ func TestWhatNeedsAnOwnerSaysSo(t *testing.T) {
 	require.Equal(t, 0, s.end(t))
 }
 
+// A pool's error has a line for each address that it tried.
+func TestAnOwnerWhoCannotLogInIsOneLine(t *testing.T) {
+	t.Parallel()
+	w := newFixture(t, config.SingleSchema)
+	w.ok(t, "migrate")
+	w.ok(t, "seed")
+	wrong := w.with("PGOWNER=nobody_at_all")
+	for _, command := range []string{"migrate", "migrate --status", "seed", "check", "check --fix", "tenants list", "tenants adopt", "serve --addr localhost:0"} {
+		wrong.fails(t, 1, `as role "nobody_at_all": role "nobody_at_all" does not exist`, strings.Fields(command)...)
+	}
+}
+
 func TestAnotherStrategyOnTheSameDatabaseIsRefused(t *testing.T) {
 	t.Parallel()
 	eachStrategy(t, func(t *testing.T, w *fixture) {

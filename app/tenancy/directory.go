@@ -13,7 +13,6 @@ import (
 
 	"tenanted/app/config"
 	"tenanted/scopes"
-	"tenanted/scopes/session"
 	"tenanted/scopes/tenanthttp"
 )
 
@@ -116,7 +115,7 @@ func (d *Directory) Lookup(ctx context.Context, slug string) (scopes.Tenant, err
 		d.asked.Add(1)
 		var err error
 		if found, err = d.ask(ctx, slug); err != nil {
-			return scopes.Tenant{}, fmt.Errorf("look up tenant %q: %w", slug, session.Explain(err))
+			return scopes.Tenant{}, fmt.Errorf("look up tenant %q: %w", slug, explain(d.runtime.Config().ConnConfig, err))
 		}
 		d.remember(slug, found)
 	}
@@ -171,7 +170,7 @@ func (d *Directory) List(ctx context.Context, limit int) ([]Entry, error) {
 		return e, row.Scan(&e.ID, &e.Slug, &e.Database, &e.Schema, &e.Name, &e.State)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list the tenants: %w", session.Explain(err))
+		return nil, fmt.Errorf("list the tenants: %w", explain(d.owner.Config().ConnConfig, err))
 	}
 	return entries, nil
 }
@@ -188,7 +187,9 @@ func (d *Directory) Stats() DirectoryStats {
 }
 
 // Ping reports whether the directory's database answers.
-func (d *Directory) Ping(ctx context.Context) error { return session.Explain(d.runtime.Ping(ctx)) }
+func (d *Directory) Ping(ctx context.Context) error {
+	return explain(d.runtime.Config().ConnConfig, d.runtime.Ping(ctx))
+}
 
 // Close closes the directory's connections, and waits for lookups under way. It returns no error; it is an io.Closer.
 func (d *Directory) Close() error {

@@ -54,11 +54,16 @@ func (e *ConfigurationError) Error() string {
 // SQLError is something only a more powerful role can do, with the SQL for it.
 type SQLError struct {
 	Problem string
+	In      string // the database in which to run it; empty: any
 	SQL     string // to be run by a superuser
 }
 
 func (e *SQLError) Error() string {
-	return fmt.Sprintf("%s: as a superuser, run: %s", e.Problem, e.SQL)
+	where := ""
+	if e.In != "" {
+		where = fmt.Sprintf(" in database %q", e.In)
+	}
+	return fmt.Sprintf("%s: as a superuser%s, run: %s", e.Problem, where, e.SQL)
 }
 
 // PostgreSQL's codes for what is told apart here.
@@ -105,6 +110,14 @@ func connect(ctx context.Context, to *pgx.ConnConfig) (*pgx.Conn, error) {
 		return conn, nil
 	}
 	return nil, &connectError{to: to, err: err}
+}
+
+// explain is session.Explain for what a pool of to's settings returned: a connection that failed becomes one line.
+func explain(to *pgx.ConnConfig, err error) error {
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return &connectError{to: to, err: err}
+	}
+	return session.Explain(err)
 }
 
 type connectError struct {

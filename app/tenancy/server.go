@@ -156,7 +156,7 @@ func (s *Setup) ensureOwn(ctx context.Context, conn *pgx.Conn, mutex *sync.Mutex
 	if err := d.mayBind(ctx, s.cfg, own); err != nil {
 		return err
 	}
-	if result := s.runner().Up(ctx, placementTarget(name)); result.Err != nil {
+	if result := s.up(ctx, placementTarget(name)); result.Err != nil {
 		return result.Err
 	}
 	return d.bind(ctx, s.cfg, own)
@@ -178,6 +178,34 @@ func (d deployment) mayBind(ctx context.Context, cfg config.Config, conn *pgx.Co
 		return misplaced(cfg, conn.Config().Database, "is bound to no deployment")
 	}
 	return err
+}
+
+// mayMake returns a *SQLError if the owner may not make the placement's schema or its tables, as in a database that belongs to
+// another role. What mends it takes no right from anybody.
+func (s *Setup) mayMake(ctx context.Context, p scopes.Placement) error {
+	conn, err := Connect(ctx, s.cfg, s.cfg.OwnerConn(), p.Database)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	schemas := []string{p.Schema}
+	if _, shared := s.cfg.SharedPlacement(); shared || p.Database != s.cfg.Database {
+		schemas = append(schemas, config.PublicSchema) // which comes next
+	}
+	const query = `
+		select format('grant create on database %I to %I;', current_database(), current_user)
+			where not has_database_privilege(current_database(), 'create')
+		union all select format('grant usage, create on schema %I to %I;', nspname, current_user) from pg_namespace
+			where nspname = any($1) and not (has_schema_privilege(oid, 'create') and has_schema_privilege(oid, 'usage'))`
+	rows, _ := conn.Query(ctx, query, schemas)
+	grants, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil || len(grants) == 0 {
+		return err
+	}
+	return &SQLError{
+		Problem: fmt.Sprintf("database %q belongs to another role, and role %q may not make tables there", p.Database, s.cfg.Owner),
+		In:      p.Database, SQL: strings.Join(grants, " "),
+	}
 }
 
 // createDatabase makes a database that the owner owns, over the owner's connection to another one.

@@ -1,6 +1,7 @@
 package tenancy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -66,7 +67,7 @@ func (s *Setup) Base(ctx context.Context) error {
 	if err := s.refuseOther(ctx, conn); err != nil {
 		return err
 	}
-	result := s.runner().Up(ctx, controlTarget(s.cfg))
+	result := s.up(ctx, controlTarget(s.cfg))
 	if result.Err != nil {
 		return result.Err
 	}
@@ -138,7 +139,7 @@ func (s *Setup) Migrate(ctx context.Context, placements []scopes.Placement, repo
 		}
 		mine = append(mine, p)
 	}
-	errs := append(slices.Collect(maps.Values(refused)), s.each(ctx, s.sets(), mine, s.runner().Up, report))
+	errs := append(slices.Collect(maps.Values(refused)), s.each(ctx, s.sets(), mine, s.up, report))
 	return errors.Join(errs...)
 }
 
@@ -209,6 +210,15 @@ func targets(set migrations.Set, placements []scopes.Placement) []migrations.Tar
 
 func (s *Setup) runner() migrations.Runner {
 	return migrations.Runner{Owner: s.cfg.OwnerConn(), Runtime: s.cfg.User}
+}
+
+// up brings a target to the newest version. Where the owner may not, the error is a *SQLError.
+func (s *Setup) up(ctx context.Context, target migrations.Target) migrations.Result {
+	result := s.runner().Up(ctx, target)
+	if code(result.Err) == codeNoPermission {
+		result.Err = cmp.Or(s.mayMake(ctx, target.Placement), result.Err)
+	}
+	return result
 }
 
 func (s *Setup) sayMigrated(r migrations.Result) {

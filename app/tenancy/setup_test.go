@@ -379,4 +379,42 @@ func TestLockedPlacementsDoNotHoldUpOthers(t *testing.T) {
 		_, err := app.Lookup(t.Context(), numbered(0).Slug)
 		return err == nil
 	}, 20*time.Second, 50*time.Millisecond, "served again")
+
+// One mending is enough, and takes nothing from the role that owns the database.
+func TestADatabaseOfAnotherRoleIsMendedByTheSQLGiven(t *testing.T) {
+	t.Parallel()
+	eachStrategy(t, func(t *testing.T, db *testpg.DB, cfg config.Config) {
+		own := []string{db.Name}
+		if cfg.Strategy == config.MultipleDb {
+			own = append(own, db.Name+"_tenant-1")
+			db.Exec(t, testpg.Superuser, `create database "`+own[1]+`"`)
+		}
+		db.Exec(t, testpg.Superuser, `alter database "`+db.Name+`" owner to `+testpg.Superuser)
+		for _, name := range own {
+			err := newSetup(t, cfg, nil).Run(t.Context())
+			if name != db.Name {
+				_, err = newCreator(t, cfg).Create(t.Context(), numbered(1), account(numbered(1)))
+			}
+			var refused *tenancy.SQLError
+			require.ErrorAs(t, err, &refused)
+			require.Contains(t, err.Error(), fmt.Sprintf("database %q belongs to another role", name))
+			require.Contains(t, err.Error(), "run: grant create on database ")
+			require.NotContains(t, err.Error(), "\n")
+			to := db.Config(testpg.Superuser)
+			to.Database = refused.In
+			mend(t, to, refused.SQL)
+			require.NoError(t, newSetup(t, cfg, nil).Run(t.Context()))
+		}
+		withTenants(t, cfg, 2)
+		require.NoError(t, tenancy.Ready(t.Context(), cfg))
+	})
+}
+
+func mend(t *testing.T, to *pgx.ConnConfig, sql string) {
+	t.Helper()
+	conn, err := pgx.ConnectConfig(t.Context(), to)
+	require.NoError(t, err)
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	_, err = conn.Exec(t.Context(), sql)
+	require.NoError(t, err)
 }
