@@ -38,13 +38,13 @@ not be looked at.`,
   PROGRAM check --fix`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.format != "text" && o.format != "json" {
-				return usage("--format %s is unknown: choose text or json", o.format)
+			if err := knownFormat(o.format); err != nil {
+				return err
 			}
 			return p.with(cmd.Context(), func(s *server) error { return p.check(cmd.Context(), s.cfg, o) })
 		},
 	}
-	cmd.Flags().StringVar(&o.format, "format", "text", "text, or json for programs")
+	addFormat(cmd, &o.format)
 	cmd.Flags().BoolVar(&o.fix, "fix", false, "apply the fixes that are safe")
 	return cmd
 }
@@ -71,7 +71,7 @@ func (p *program) check(ctx context.Context, cfg config.Config, o checkOptions) 
 		return ctx.Err()
 	}
 	write := audit.WriteText
-	if o.format == "json" {
+	if o.format == formatJSON {
 		write = audit.WriteJSON
 	}
 	return errors.Join(write(p.Out, reports...), verdict(audit.Summarize(reports...)))

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"tenanted/app/config"
 )
@@ -100,12 +101,17 @@ is started and used unless PGHOST, DATABASE_URL or another of its variables name
 		SilenceErrors: true,
 		Args:          cobra.ArbitraryArgs, // so that an unknown command comes to RunE
 		RunE:          unknownCommand,
+		Version:       version(),
+
+		PersistentPreRunE: noEmptyFlags,
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage("%v: see `%s --help`", err, cmd.CommandPath())
 	})
 	root.AddCommand(newServe(p), newMigrate(p), newSeed(p), newCheck(p), newTenants(p), newDBShell(p))
 	callAs(root, p.Program)
+	completeValues(root, p)
 	return root
 }
 
@@ -115,6 +121,17 @@ func callAs(cmd *cobra.Command, program string) {
 	for _, below := range cmd.Commands() {
 		callAs(below, program)
 	}
+}
+
+// noEmptyFlags refuses flags that were given and say nothing, as from a variable of the shell that is not set: without its
+// value, a command would do more than was meant.
+func noEmptyFlags(cmd *cobra.Command, _ []string) (err error) {
+	cmd.Flags().Visit(func(flag *pflag.Flag) {
+		if strings.TrimSpace(flag.Value.String()) == "" && err == nil {
+			err = usage("--%s is empty: give it a value, or leave it out", flag.Name)
+		}
+	})
+	return err
 }
 
 // unknownCommand is what a command that only groups others runs: its help, or a refusal of what is none of them.

@@ -30,10 +30,13 @@ type dbshellOptions struct {
 func newDBShell(p *program) *cobra.Command {
 	var o dbshellOptions
 	cmd := &cobra.Command{
+		ValidArgsFunction: cobra.CompletionFunc(func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			return nil, cobra.ShellCompDirectiveDefault // psql takes files
+		}),
 		Use:   "dbshell [--tenant SLUG] [--owner] [-- psql arguments]",
 		Short: "Run psql on the right server, database and schema",
 		Long: `Runs psql as the runtime role, which sees no tenant's rows, or one tenant's with --tenant. With --owner it runs as
-the owner of the tables, who sees everyone's.
+the owner of the tables, who sees everyone's, and may look at tenants that are suspended or half made.
 
 What comes after -- goes to psql. The exit code is psql's.`,
 		Example: `  PROGRAM dbshell
@@ -61,11 +64,11 @@ func (p *program) dbshell(ctx context.Context, s *server, o dbshellOptions, args
 	}
 	environ := s.cfg.Environ(o.asOwner)
 	if o.tenant != "" {
-		tenant, err := lookUp(ctx, s.cfg, o.tenant)
+		tenant, err := lookUp(ctx, s.cfg, o)
 		if err != nil {
 			return err
 		}
-		if err := direct(ctx, s.cfg, tenant.Database); err != nil {
+		if err := direct(ctx, s.cfg, o, tenant); err != nil {
 			return err
 		}
 		environ = inForce(environ, tenant)
@@ -89,7 +92,8 @@ func findPsql(binDir string) (string, error) {
 	return path, nil
 }
 
-func lookUp(ctx context.Context, cfg config.Config, slug string) (scopes.Tenant, error) {
+// lookUp finds the tenant: for the owner in whatever state it is, for the runtime role as serve would.
+func lookUp(ctx context.Context, cfg config.Config, o dbshellOptions) (scopes.Tenant, error) {
 	if err := tenancy.DirectoryReady(ctx, cfg); err != nil {
 		return scopes.Tenant{}, err
 	}
@@ -98,18 +102,38 @@ func lookUp(ctx context.Context, cfg config.Config, slug string) (scopes.Tenant,
 		return scopes.Tenant{}, err
 	}
 	defer directory.Close()
-	return directory.Lookup(ctx, slug)
+	if o.asOwner {
+		entry, err := directory.Find(ctx, o.tenant)
+		return entry.Tenant, err
+	}
+	tenant, err := directory.Lookup(ctx, o.tenant)
+	if _, ok := errors.AsType[*scopes.TenantUnavailableError](err); ok {
+		err = fmt.Errorf("%w: to look at it all the same, add --owner", err)
+	}
+	return tenant, err
 }
 
-// direct refuses a pooler, which would not keep the session's tenant for psql, and a database of another deployment.
-func direct(ctx context.Context, cfg config.Config, database string) error {
-	conn, err := tenancy.Connect(ctx, cfg, cfg.Runtime(), database)
+// direct refuses a pooler, which would not keep the session's tenant for psql, a database of another deployment, and a
+// schema that is not there.
+func direct(ctx context.Context, cfg config.Config, o dbshellOptions, tenant scopes.Tenant) error {
+	to := cfg.Runtime()
+	if o.asOwner {
+		to = cfg.OwnerConn()
+	}
+	conn, err := tenancy.Connect(ctx, cfg, to, tenant.Database)
 	if err != nil {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	if err := migrations.RequireDirect(ctx, conn); err != nil {
 		return err
+	}
+	var exists bool
+	if err := conn.QueryRow(ctx, "select exists (select from pg_namespace where nspname = $1)", tenant.Schema).Scan(&exists); err != nil {
+		return err
+	}
+	if !exists {
+		return fmt.Errorf("database %q has no schema %q for %v: run %s", tenant.Database, tenant.Schema, tenant, cfg.Command("migrate"))
 	}
 	return tenancy.VerifyIdentity(ctx, cfg, conn)
 }

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"text/tabwriter"
 
@@ -19,16 +21,7 @@ func newTenants(p *program) *cobra.Command {
 		Args:    cobra.ArbitraryArgs,
 		RunE:    unknownCommand,
 	}
-	cmd.AddCommand(&cobra.Command{
-		Use:     "list",
-		Short:   "List the tenants with their placement and state",
-		Long:    "Lists every tenant, in whatever state, as the owner; the runtime role may not.",
-		Example: "  PROGRAM tenants list\n  DJANGO_CONFIGURATION=MultipleDb PROGRAM tenants list",
-		Args:    noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return p.with(cmd.Context(), func(s *server) error { return p.listTenants(cmd.Context(), s) })
-		},
-	})
+	cmd.AddCommand(newTenantsList(p))
 	cmd.AddCommand(&cobra.Command{
 		Use:   "adopt",
 		Short: "Make a copied or restored deployment one of its own",
@@ -43,6 +36,27 @@ a tenant without a database here is suspended.`,
 			return p.with(cmd.Context(), func(s *server) error { return p.adopt(cmd.Context(), s) })
 		},
 	})
+	return cmd
+}
+
+func newTenantsList(p *program) *cobra.Command {
+	var format string
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the tenants with their placement and state",
+		Long:  "Lists every tenant, in whatever state, as the owner; the runtime role may not.",
+		Example: `  PROGRAM tenants list
+  PROGRAM tenants list --format json
+  DJANGO_CONFIGURATION=MultipleDb PROGRAM tenants list`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := knownFormat(format); err != nil {
+				return err
+			}
+			return p.with(cmd.Context(), func(s *server) error { return p.listTenants(cmd.Context(), s, format) })
+		},
+	}
+	addFormat(cmd, &format)
 	return cmd
 }
 
@@ -66,7 +80,7 @@ func (p *program) adopt(ctx context.Context, s *server) error {
 	return err
 }
 
-func (p *program) listTenants(ctx context.Context, s *server) error {
+func (p *program) listTenants(ctx context.Context, s *server, format string) error {
 	if err := tenancy.DirectoryReady(ctx, s.cfg); err != nil {
 		return err
 	}
@@ -79,10 +93,34 @@ func (p *program) listTenants(ctx context.Context, s *server) error {
 	if err != nil {
 		return err
 	}
+	if format == formatJSON {
+		return writeTenants(p.Out, entries)
+	}
 	table := tabwriter.NewWriter(p.Out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "SLUG\tNAME\tPLACEMENT\tSTATE")
+	fmt.Fprintln(table, "ID\tSLUG\tNAME\tPLACEMENT\tSTATE")
 	for _, e := range entries {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", e.Slug, e.Name, e.Placement, e.State)
+		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\n", e.ID, e.Slug, e.Name, e.Placement, e.State)
 	}
 	return table.Flush()
+}
+
+// listed is a tenant as JSON.
+type listed struct {
+	ID       int64  `json:"id"`
+	Slug     string `json:"slug"`
+	Name     string `json:"name"`
+	Database string `json:"database"`
+	Schema   string `json:"schema"`
+	State    string `json:"state"`
+}
+
+func writeTenants(w io.Writer, entries []tenancy.Entry) error {
+	tenants := make([]listed, len(entries)) // [] and not null, where there is none
+	for i, e := range entries {
+		tenants[i] = listed{int64(e.ID), e.Slug, e.Name, e.Database, e.Schema, e.State}
+	}
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(tenants)
 }

@@ -175,6 +175,23 @@ func (d *Directory) List(ctx context.Context, limit int) ([]Entry, error) {
 	return entries, nil
 }
 
+// Find returns the tenant with that slug, in whatever state, as the database has it. It returns a *scopes.TenantUnknownError
+// if nobody bears it, and without an owner [ErrNoOwner].
+func (d *Directory) Find(ctx context.Context, slug string) (e Entry, err error) {
+	if d.owner == nil {
+		return e, ErrNoOwner
+	}
+	const query = "select id, slug, coalesce(database, current_database()), schema, name, state from control.tenants where slug = $1"
+	err = d.owner.QueryRow(ctx, query, slug).Scan(&e.ID, &e.Slug, &e.Database, &e.Schema, &e.Name, &e.State)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return e, &scopes.TenantUnknownError{Slug: slug}
+	}
+	if err != nil {
+		return e, fmt.Errorf("find tenant %q: %w", slug, explain(d.owner.Config().ConnConfig, err))
+	}
+	return e, nil
+}
+
 // DirectoryStats are the directory's figures since it was opened.
 type DirectoryStats struct {
 	Remembered, Asked int64 // lookups answered from memory, and by the database

@@ -16,3 +16,8 @@ func Start(context.Context, Options) (*Server, error) {
 
 // Keep does nothing: there is no server to keep.
 func (*Server) Keep(context.Context, func(error)) {}
+
+// Find always fails here.
+func Find(Options) (string, int, error) {
+	return "", 0, fmt.Errorf("no private PostgreSQL runs on %s", runtime.GOOS)
+}

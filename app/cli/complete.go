@@ -1,0 +1,95 @@
+package cli
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"tenanted/app/config"
+	"tenanted/app/tenancy"
+	"tenanted/internal/localpg"
+)
+
+// completionTime bounds how long a person who presses the tab key waits, and maxCompletions how much there is to read.
+const (
+	completionTime = time.Second
+	maxCompletions = 1000
+)
+
+// completeValues has the shell complete the values of all flags: those with a choice here, by name, and no files for the
+// others.
+func completeValues(cmd *cobra.Command, p *program) {
+	choices := map[string]cobra.CompletionFunc{
+		"format":     cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp),
+		"access-log": cobra.FixedCompletions(logFormats, cobra.ShellCompDirectiveNoFileComp),
+		"accounts":   cobra.FixedCompletions([]cobra.Completion{"1", "5", "10", "100", "1000"}, cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveKeepOrder),
+		"addr":       cobra.FixedCompletions([]cobra.Completion{"localhost:8080", ":8080"}, cobra.ShellCompDirectiveNoFileComp),
+		"pprof":      cobra.FixedCompletions([]cobra.Completion{"localhost:6060"}, cobra.ShellCompDirectiveNoFileComp),
+		"tenant":     p.completeFrom(func(e tenancy.Entry) string { return e.Slug }),
+		"database":   p.completeFrom(func(e tenancy.Entry) string { return e.Database }),
+	}
+	cmd.LocalNonPersistentFlags().VisitAll(func(flag *pflag.Flag) {
+		complete, ok := choices[flag.Name]
+		if !ok {
+			complete = cobra.NoFileCompletions
+		}
+		_ = cmd.RegisterFlagCompletionFunc(flag.Name, complete) // it fails for a flag that has one
+	})
+	if cmd.ValidArgsFunction == nil && cmd.Runnable() {
+		cmd.ValidArgsFunction = cobra.NoFileCompletions
+	}
+	for _, below := range cmd.Commands() {
+		completeValues(below, p)
+	}
+}
+
+// completeFrom completes something of the tenants in the directory. Without a server, or an owner, there is nothing to
+// choose from.
+func (p *program) completeFrom(of func(tenancy.Entry) string) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		ctx, cancel := context.WithTimeout(cmd.Context(), completionTime)
+		defer cancel()
+		found := make(chan []tenancy.Entry, 1)
+		go func() { found <- p.entriesAtHand(ctx) }()
+		var values []cobra.Completion
+		select {
+		case entries := <-found:
+			for _, entry := range entries {
+				values = append(values, of(entry))
+			}
+		case <-ctx.Done():
+		}
+		slices.Sort(values)
+		return slices.Compact(values), cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// entriesAtHand lists tenants if that takes no start of a server. It says nothing of what is wrong.
+func (p *program) entriesAtHand(ctx context.Context) []tenancy.Entry {
+	cfg, err := p.load()
+	if err == nil && cfg.Private() {
+		cfg, err = besideOthers(cfg)
+	}
+	if err != nil {
+		return nil
+	}
+	directory, err := tenancy.OpenDirectory(ctx, cfg)
+	if err != nil {
+		return nil
+	}
+	defer directory.Close()
+	entries, _ := directory.List(ctx, maxCompletions)
+	return entries
+}
+
+// besideOthers leads cfg to the private server if somebody runs it.
+func besideOthers(cfg config.Config) (config.Config, error) {
+	host, port, err := localpg.Find(localpg.Options{Dir: cfg.LocalDir})
+	if err != nil {
+		return cfg, err
+	}
+	return cfg.At(host, port)
+}
