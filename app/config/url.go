@@ -73,7 +73,7 @@ func understood(settings map[string]string) (map[string]string, error) {
 	return known, nil
 }
 
-var errNoURL = errors.New("is no connection string: write postgres://user:password@host:port/database or host=... dbname=... user=...")
+var errNoURL = errors.New("is no connection string: write postgres://user:password@host:port/database, or keywords and values as host=db1 dbname=app user=app")
 
 // readURI reads postgres://user:password@host:port,host:port/database?keyword=value. Not by url.Parse, which takes no list
 // of hosts.

@@ -116,9 +116,7 @@ func TestEmptyVariablesCountAsUnset(t *testing.T) {
 		}
 	}
 	require.NoError(t, os.WriteFile(filepath.Join(dir, ".env"), []byte(strings.Join(set, "\n")), 0o600))
-	for _, more := range []string{"PGHOSTADDR=", "PGSERVICE=", "PGSSLMODE=", "PGSSLCRL=", "PGOPTIONS="} {
-		empty = append(empty, more)
-	}
+	empty = append(empty, "PGHOSTADDR=", "PGSERVICE=", "PGSSLMODE=", "PGSSLCRL=", "PGOPTIONS=")
 	cfg, err := config.Load(empty, dir)
 	require.NoError(t, err)
 	defaults := load(t)

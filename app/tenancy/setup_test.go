@@ -379,9 +379,10 @@ func TestLockedPlacementsDoNotHoldUpOthers(t *testing.T) {
 		_, err := app.Lookup(t.Context(), numbered(0).Slug)
 		return err == nil
 	}, 20*time.Second, 50*time.Millisecond, "served again")
+}
 
-// One mending is enough, and takes nothing from the role that owns the database.
-func TestADatabaseOfAnotherRoleIsMendedByTheSQLGiven(t *testing.T) {
+// One fix is enough, and takes nothing from the role that owns the database.
+func TestADatabaseOfAnotherRoleIsFixedByTheSQLGiven(t *testing.T) {
 	t.Parallel()
 	eachStrategy(t, func(t *testing.T, db *testpg.DB, cfg config.Config) {
 		own := []string{db.Name}
@@ -402,7 +403,7 @@ func TestADatabaseOfAnotherRoleIsMendedByTheSQLGiven(t *testing.T) {
 			require.NotContains(t, err.Error(), "\n")
 			to := db.Config(testpg.Superuser)
 			to.Database = refused.In
-			mend(t, to, refused.SQL)
+			fix(t, to, refused.SQL)
 			require.NoError(t, newSetup(t, cfg, nil).Run(t.Context()))
 		}
 		withTenants(t, cfg, 2)
@@ -410,7 +411,7 @@ func TestADatabaseOfAnotherRoleIsMendedByTheSQLGiven(t *testing.T) {
 	})
 }
 
-func mend(t *testing.T, to *pgx.ConnConfig, sql string) {
+func fix(t *testing.T, to *pgx.ConnConfig, sql string) {
 	t.Helper()
 	conn, err := pgx.ConnectConfig(t.Context(), to)
 	require.NoError(t, err)
