@@ -11,6 +11,7 @@ import (
 // checkCreate gives each new row its tenant, and refuses a row that bears another one.
 func checkCreate(db *gorm.DB, s statement) {
 	if s.id == 0 {
+		s.requireTenant("create", s.Dest)
 		return
 	}
 	switch dest := s.Dest.(type) {
@@ -24,7 +25,7 @@ func checkCreate(db *gorm.DB, s statement) {
 		s.ownMaps(*dest)
 	default:
 		eachRow(s.ReflectValue, func(row reflect.Value) {
-			s.ownRow(row)
+			s.own(row)
 			s.refuseForeignRelations(row)
 		})
 	}

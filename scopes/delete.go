@@ -11,38 +11,16 @@ import (
 // checkDelete refuses rows of another tenant and a delete without a condition.
 func checkDelete(db *gorm.DB, s statement) {
 	if s.id == 0 {
+		s.requireTenant("delete", s.Dest)
+		s.requireTenant("delete", s.Model)
 		return
 	}
 	if !s.hasCondition() && !s.anyKeyed(s.Dest) && !s.anyKeyed(s.Model) {
 		fail(db, gorm.ErrMissingWhereClause)
 		return
 	}
-	onlyDest := reflect.TypeOf(s.Model) == reflect.TypeOf(s.Dest) && s.ReflectValue.Kind() == reflect.Struct && !s.ReflectValue.CanAddr()
-	s.Dest = s.withTenant(s.Dest)
-	s.ReflectValue = reflect.Indirect(reflect.ValueOf(s.Dest))
-	if onlyDest {
-		s.Model = s.Dest // as GORM does: it looks at a model beside a Dest that is a pointer only
-		return
-	}
-	s.Model = s.withTenant(s.Model)
-}
-
-// withTenant refuses rows of another tenant, and completes the key of a row whose tenant is not set: GORM
-// looks for the whole primary key, and so would look for tenant 0.
-func (s statement) withTenant(value any) any {
-	rv := reflect.ValueOf(value)
-	if rv.Kind() == reflect.Struct { // not addressable: work on a copy
-		row := reflect.New(rv.Type())
-		row.Elem().Set(rv)
-		rv, value = row, row.Interface()
-	}
-	eachRow(rv, func(row reflect.Value) {
-		s.refuseForeign(row)
-		if s.owns(row) && s.keyed(row) {
-			s.ownKey(row)
-		}
-	})
-	return value
+	eachRow(reflect.ValueOf(s.Dest), s.refuseForeign)
+	eachRow(reflect.ValueOf(s.Model), s.refuseForeign)
 }
 
 // anyKeyed reports whether one of the rows in v says by its key that it is meant; GORM leaves out the others in a

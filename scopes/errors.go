@@ -23,16 +23,25 @@ var ErrTimeout = fmt.Errorf("%w: too slow", ErrUnavailable)
 type TenantMissingError struct {
 	// Model is the Go name of the model the statement is for, or what else is known of it, as "raw SQL".
 	Model string
-	// Operation is "query", "create", "update", "delete", "row" or "raw"; empty outside a statement.
+	// Operation is "query", "create", "update", "delete", "row", "raw", or "key" for a key in a condition of GORM's; empty
+	// outside a statement.
 	Operation string
+	// InValue says that the context is for all tenants, and that a value does not tell which one it belongs to. The
+	// plugin never panics with such an error.
+	InValue bool
 }
 
 func (e *TenantMissingError) Error() string {
-	const mend = "pass db.WithContext(scopes.WithTenant(ctx, tenant))"
-	if e.Operation == "" {
-		return "no tenant in the context: " + mend
+	const fix = "pass db.WithContext(scopes.WithTenant(ctx, tenant))"
+	switch {
+	case e.InValue:
+		return fmt.Sprintf("%s of %s for all tenants by a value without its tenant: set the value's tenant, or name one with scopes.FilterTenant",
+			e.Operation, e.Model)
+	case e.Operation == "":
+		return "no tenant in the context: " + fix
+	default:
+		return fmt.Sprintf("%s of %s without a tenant in the context: %s", e.Operation, e.Model, fix)
 	}
-	return fmt.Sprintf("%s of %s without a tenant in the context: %s", e.Operation, e.Model, mend)
 }
 
 // TenantMismatchError says that a value or a condition belongs to another tenant than the context's.

@@ -1,6 +1,7 @@
 package scopes
 
 import (
+	"context"
 	"reflect"
 	"slices"
 	"strings"
@@ -18,8 +19,10 @@ var (
 	_ schema.DeleteClausesInterface = TenantID(0)
 )
 
-// QueryClauses implements GORM's interface: the condition on the tenant, also where the model is joined.
+// QueryClauses implements GORM's interface: the condition on the tenant, also where the model is joined. It is called
+// once, when GORM parses the model.
 func (TenantID) QueryClauses(f *schema.Field) []clause.Interface {
+	completeFromContext(f)
 	return []clause.Interface{confineClause{fields: []*schema.Field{f}}}
 }
 
@@ -36,6 +39,30 @@ func (TenantID) UpdateClauses(*schema.Field) []clause.Interface {
 // DeleteClauses implements GORM's interface.
 func (TenantID) DeleteClauses(*schema.Field) []clause.Interface {
 	return []clause.Interface{pluginClause{}}
+}
+
+// completeFromContext makes GORM read the context's tenant from a row whose tenant is not set. GORM reads keys from rows
+// in a dozen places (Save, associations, preloads, updates and deletes of lists), some of which come before any
+// callback, and all of them ask the field. The value still counts as unset, so that it makes no condition of an example
+// (Where(&Task{Name: "x"})), unless it completes a primary key that is otherwise set: Save decides by that.
+func completeFromContext(f *schema.Field) {
+	valueOf := f.ValueOf
+	f.ValueOf = func(ctx context.Context, row reflect.Value) (value any, unset bool) {
+		if value, unset = valueOf(ctx, row); !unset {
+			return value, false
+		}
+		if id, ok := lookup(ctx); ok && id.confines() != 0 {
+			return id.confines(), !completesKey(f, row)
+		}
+		return value, true
+	}
+}
+
+// completesKey reports whether the rest of the row's primary key is set.
+func completesKey(f *schema.Field, row reflect.Value) bool {
+	return f.PrimaryKey && !slices.ContainsFunc(f.Schema.PrimaryFields, func(other *schema.Field) bool {
+		return other.IndirectFieldType != f.IndirectFieldType && isUnset(other, row)
+	})
 }
 
 // modifier is a clause that builds nothing and only modifies the statement it is added to.

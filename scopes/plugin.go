@@ -62,13 +62,14 @@ func (p *Plugin) Initialize(db *gorm.DB) error {
 	if err := requireCallbacks(db); err != nil {
 		return err
 	}
+	rewriteKeys(db)
 	c := db.Callback()
 	return errors.Join(
 		c.Create().Before("*").Register("scopes:guard", p.guard("create", checkCreate)),
 		c.Create().Before("gorm:create").Register("scopes:confine", unlessFailed(confineCreate)),
 		c.Create().After("gorm:create").Register("scopes:explain", explain),
 
-		c.Query().Before("*").Register("scopes:guard", p.guard("query", nil)),
+		c.Query().Before("*").Register("scopes:guard", p.guard("query", checkQuery)),
 		c.Query().Before("gorm:query").Register("scopes:confine", unlessFailed(confine)),
 		c.Query().After("gorm:query").Register("scopes:explain", explain),
 

@@ -17,31 +17,33 @@ func (s statement) keyed(row reflect.Value) bool {
 	isTenant := func(f *schema.Field) bool { return slices.Contains(s.fields, f) }
 	onlyTenants := !slices.ContainsFunc(s.Schema.PrimaryFields, func(f *schema.Field) bool { return !isTenant(f) })
 	return slices.ContainsFunc(s.Schema.PrimaryFields, func(f *schema.Field) bool {
-		if isTenant(f) && !onlyTenants {
-			return false
-		}
-		_, zero := f.ValueOf(s.Context, row)
-		return !zero
+		return (onlyTenants || !isTenant(f)) && !isUnset(f, row)
 	})
 }
 
-// ownRow sets the row's tenant where it is unset, and refuses another one.
-func (s statement) ownRow(row reflect.Value) {
-	s.refuseForeign(row)
-	if s.owns(row) {
-		s.own(row, s.fields)
+// isUnset reports whether a field of the row is zero in itself: no context completes it.
+func isUnset(f *schema.Field, row reflect.Value) bool {
+	row = reflect.Indirect(row)
+	for _, i := range f.StructField.Index {
+		if i >= 0 {
+			row = row.Field(i)
+		} else if row = row.Field(-i - 1); row.IsNil() { // GORM's form for an embedded pointer
+			return true
+		} else {
+			row = row.Elem()
+		}
 	}
+	return row.IsZero()
 }
 
-// ownKey sets the tenant in the row's primary key where it is unset.
-func (s statement) ownKey(row reflect.Value) {
-	s.own(row, slices.DeleteFunc(slices.Clone(s.fields), func(f *schema.Field) bool { return !f.PrimaryKey }))
-}
-
-func (s statement) own(row reflect.Value, fields []*schema.Field) {
-	for _, f := range fields {
-		// GORM refuses to create from a value that is not addressable.
-		if _, zero := f.ValueOf(s.Context, row); !zero || !row.CanAddr() {
+// own sets the row's tenant where it is unset, and refuses another one.
+func (s statement) own(row reflect.Value) {
+	s.refuseForeign(row)
+	if !s.owns(row) || !row.CanAddr() { // GORM refuses to create from a value that is not addressable
+		return
+	}
+	for _, f := range s.fields {
+		if !isUnset(f, row) {
 			continue
 		}
 		if err := f.Set(s.Context, row, int64(s.id)); err != nil {
@@ -50,13 +52,29 @@ func (s statement) own(row reflect.Value, fields []*schema.Field) {
 	}
 }
 
+// requireTenant refuses, in work for all tenants, a row that does not tell its tenant though it is to be created, or is
+// named by its key: several tenants may have one like it.
+func (s statement) requireTenant(operation string, v any) {
+	eachRow(reflect.ValueOf(v), func(row reflect.Value) {
+		if !s.owns(row) || operation != "create" && !s.keyed(row) {
+			return
+		}
+		for _, f := range s.fields {
+			if (operation == "create" || f.PrimaryKey) && isUnset(f, row) {
+				fail(s.DB, &TenantMissingError{Model: s.Schema.Name, Operation: operation, InValue: true})
+			}
+		}
+	})
+}
+
 // refuseForeign refuses a row that bears another tenant.
 func (s statement) refuseForeign(row reflect.Value) {
 	if !s.owns(row) {
 		return
 	}
 	for _, f := range s.fields {
-		if v, zero := f.ValueOf(s.Context, row); !zero {
+		if !isUnset(f, row) {
+			v, _ := f.ValueOf(s.Context, row)
 			s.refuse(v)
 		}
 	}

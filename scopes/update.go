@@ -12,6 +12,7 @@ import (
 // tenant column out of what is set.
 func checkUpdate(db *gorm.DB, s statement) {
 	if s.id == 0 {
+		s.requireTenant("update", s.Model)
 		return
 	}
 	if !s.hasCondition() && !s.allKeyed(s.Model) {
@@ -21,6 +22,9 @@ func checkUpdate(db *gorm.DB, s statement) {
 	eachRow(reflect.ValueOf(s.Model), func(row reflect.Value) {
 		s.refuseForeign(row)
 		s.refuseForeignRelations(row)
+		if s.owns(row) && s.keyed(row) { // GORM sets what it changes, too
+			s.own(row)
+		}
 	})
 	if values, ok := asMap(s.Dest); ok {
 		s.refuseChange(values)

@@ -1,6 +1,7 @@
 package scopes
 
 import (
+	"reflect"
 	"slices"
 	"strconv"
 
@@ -8,6 +9,13 @@ import (
 	"gorm.io/gorm/clause"
 	"gorm.io/gorm/schema"
 )
+
+// checkQuery looks at the row that GORM finds by its key.
+func checkQuery(_ *gorm.DB, s statement) {
+	if s.id == 0 && s.ReflectValue.Kind() == reflect.Struct {
+		s.requireTenant("query", s.Dest)
+	}
+}
 
 // confine restricts the statement to its tenant's rows.
 func confine(_ *gorm.DB, s statement) {
