@@ -111,7 +111,7 @@ func (r rewriter) one(e clause.Expression) clause.Expression {
 	case clause.NotConditions:
 		return clause.NotConditions{Exprs: r.all(r.withoutOwn(e.Exprs))}
 	case clause.AndConditions:
-		return clause.AndConditions{Exprs: r.all(e.Exprs)}
+		return clause.And(r.all(r.withoutOwn(e.Exprs))...)
 	case clause.OrConditions:
 		return clause.OrConditions{Exprs: r.all(e.Exprs)}
 	case parenthesised:
@@ -120,8 +120,8 @@ func (r rewriter) one(e clause.Expression) clause.Expression {
 	return e
 }
 
-// withoutOwn leaves the own tenant out of what is negated beside other columns. GORM negates each column of an example,
-// Not(&Task{AccountID: 1, ID: 2}), and would look for rows of any tenant but the own one.
+// withoutOwn leaves the own tenant out of conditions beside it, which it adds nothing to. GORM negates each column of an
+// example, Not(&Task{AccountID: 1, ID: 2}), and would look for rows of any tenant but the own one.
 func (r rewriter) withoutOwn(exprs []clause.Expression) []clause.Expression {
 	others := slices.DeleteFunc(slices.Clone(exprs), func(e clause.Expression) bool {
 		eq, ok := e.(clause.Eq)
