@@ -23,8 +23,8 @@ var ErrTimeout = fmt.Errorf("%w: too slow", ErrUnavailable)
 type TenantMissingError struct {
 	// Model is the Go name of the model the statement is for, or what else is known of it, as "raw SQL".
 	Model string
-	// Operation is "query", "create", "update", "delete", "row", "raw", or "key" for a key in a condition of GORM's; empty
-	// outside a statement.
+	// Operation is "query", "create", "update", "delete", "row" or "raw", "subquery" for a query within another, or "key" for a
+	// key in a condition of GORM's; empty outside a statement.
 	Operation string
 	// InValue says that the context is for all tenants, and that a value does not tell which one it belongs to. The
 	// plugin never panics with such an error.
@@ -37,6 +37,8 @@ func (e *TenantMissingError) Error() string {
 	case e.InValue:
 		return fmt.Sprintf("%s of %s for all tenants by a value without its tenant: set the value's tenant, or name one with scopes.FilterTenant",
 			e.Operation, e.Model)
+	case e.Operation == "subquery":
+		return fmt.Sprintf("subquery of %s without a tenant in its context: build it with db.WithContext(ctx).Model(&%[1]s{}), since GORM gives a gorm.G in a query no context", e.Model)
 	case e.Operation == "":
 		return "no tenant in the context: " + fix
 	default:

@@ -2,6 +2,7 @@ package scopes
 
 import (
 	"database/sql"
+	"fmt"
 
 	"gorm.io/gorm"
 )
@@ -19,11 +20,17 @@ func explain(db *gorm.DB) {
 	}
 }
 
+// maxVars is how many values PostgreSQL takes with one statement: the protocol counts them in 16 bits.
+const maxVars = 1<<16 - 1
+
 func explained(db *gorm.DB, err error) error {
 	for _, v := range db.Statement.Vars {
 		if failed, ok := v.(failedValue); ok {
 			return failed.err
 		}
 	}
-	return err
+	if n := len(db.Statement.Vars); n > maxVars && err != nil {
+		return fmt.Errorf("%d values in one statement, and PostgreSQL takes %d: use CreateInBatches, or set gorm.Config.CreateBatchSize: %w", n, maxVars, err)
+	}
+	return explainDerived(db.Statement, err)
 }

@@ -7,6 +7,7 @@ import (
 	"reflect"
 
 	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
 )
 
 // Missing says what happens to a statement without a tenant in its context.
@@ -52,15 +53,22 @@ const pluginName = "scopes"
 // errNoPlugin is what a tenanted model's statement gets on a *gorm.DB that the plugin does not guard.
 var errNoPlugin = errors.New("scopes: a tenanted model needs the plugin: db.Use(scopes.NewPlugin(scopes.Config{}))")
 
+// errPrepareStmt is about a wait of GORM's own: a goroutine that prepares a statement holds its place in GORM's cache while it
+// waits for a connection, and one that has the connection, in a transaction, waits for that place.
+var errPrepareStmt = errors.New("scopes: gorm.Config.PrepareStmt can deadlock when connections are short: leave it out, the driver prepares statements by itself")
+
 // Name implements gorm.Plugin.
 func (*Plugin) Name() string { return pluginName }
 
 // Initialize implements gorm.Plugin. The guard comes before all others, so that a statement is refused before GORM
 // begins a transaction for it. The condition is added last before GORM builds the statement, so that no hook of a model
-// runs after it. Initialize fails when GORM lacks a callback that the plugin depends on.
+// runs after it. Initialize fails when GORM lacks a callback that the plugin depends on, and with gorm.Config.PrepareStmt.
 func (p *Plugin) Initialize(db *gorm.DB) error {
 	if err := requireCallbacks(db); err != nil {
 		return err
+	}
+	if db.PrepareStmt {
+		return errPrepareStmt
 	}
 	rewriteKeys(db)
 	c := db.Callback()
@@ -116,6 +124,9 @@ func (p *Plugin) guard(operation string, check func(*gorm.DB, statement)) func(*
 
 // missing does what the configuration says about a statement without a tenant.
 func (p *Plugin) missing(db *gorm.DB, operation string) {
+	if db.DryRun && db.Logger == logger.Discard { // as GORM builds a subquery
+		operation = "subquery"
+	}
 	err := &TenantMissingError{Operation: operation, Model: describe(db.Statement)}
 	switch p.config.Missing {
 	case Warn:

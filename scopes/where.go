@@ -32,6 +32,9 @@ func confine(_ *gorm.DB, s statement) {
 // were added in between. A statement that carries another tenant's condition was built under that tenant: it
 // fails.
 func addCondition(stmt *gorm.Statement, own condition) {
+	if confinedInside(stmt, own.id) {
+		return
+	}
 	c := stmt.Clauses["WHERE"]
 	if c.Builder != nil {
 		fail(stmt.DB, errUnknownWhere)

@@ -73,7 +73,7 @@ func (c *conn) receivePrepared(p *pgconn.Pipeline, wanted []statementKey) (sd *p
 }
 
 // describeOnce returns what the server says of query now, without keeping a statement there or here: one more round
-// trip. In contrast to a prepared statement this cannot be outdated behind any pooler.
+// trip. In contrast to a prepared statement it is never an older one, behind any pooler.
 func (c *conn) describeOnce(ctx context.Context, settings txSettings, query string, args int) (*pgconn.StatementDescription, error) {
 	if args == 0 {
 		return nil, nil
@@ -89,6 +89,12 @@ func (c *conn) describeOnce(ctx context.Context, settings txSettings, query stri
 		return nil, err
 	}
 	return sd, p.Close()
+}
+
+// describeNothing has the server parse the statement together with its arguments, as text, in the round trip that executes it:
+// tables cannot be changed in between, as they can after any description.
+func describeNothing(context.Context, txSettings, string, int) (*pgconn.StatementDescription, error) {
+	return nil, nil
 }
 
 // receiveDescription reads up to the next description. An error leaves the pipeline closed.

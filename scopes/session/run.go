@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -21,12 +22,15 @@ func (c *conn) run(ctx context.Context, query string, named []driver.NamedValue)
 	}
 	r, err := c.execute(ctx, settings, query, args, c.describe)
 	_, prepared := c.cached(settings.schema, query) // before, or just now
-	for attempts := 0; attempts < 2 && (prepared && outdated(err) || unknownStatement(err)); attempts++ {
+	for i, again := range []describer{c.describeOnce, describeNothing} {
+		if !(prepared && outdated(err) || unknownStatement(err)) || i > 0 && errors.As(err, new(*argumentError)) {
+			break // an argument that does not fit what was just described never will
+		}
 		c.forgetStatements()
 		if !c.recover(ctx) {
 			break
 		}
-		r, err = c.execute(ctx, settings, query, args, c.describeOnce)
+		r, err = c.execute(ctx, settings, query, args, again)
 	}
 	if c.tx != nil {
 		c.tx.used = true

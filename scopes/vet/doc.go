@@ -11,7 +11,9 @@
 //     within a package are followed. A subquery counts as a statement of its own, as it does for GORM.
 //   - A context without a tenant where one is needed: context.Background, context.TODO or a test's Context(), also when
 //     wrapped by context.WithTimeout and its like, that reaches WithContext, a method of gorm.G, or a statement on
-//     the *sql.DB of scopes/registry. scopes.WithTenant, scopes.AllTenants and scopes.FilterTenant end the search.
+//     the *sql.DB of scopes/registry; and a *gin.Context in its place, which is not the request's context.
+//     scopes.WithTenant, scopes.AllTenants and scopes.FilterTenant end the search.
+//   - A gorm.G of a tenanted model as a subquery: GORM builds it without a context.
 //   - A goroutine whose statement is one of the above, or that uses a *gorm.DB bare which the function around it
 //     uses with its context.
 //   - A GORM model with a tenant column (flag -tenantvet.columns) that is not of type scopes.TenantID, in a program

@@ -206,6 +206,8 @@ func unwrapped(v ssa.Value) ssa.Value {
 		return v.X
 	case *ssa.ChangeType:
 		return v.X
+	case *ssa.ChangeInterface:
+		return v.X
 	default:
 		return v
 	}

@@ -12,7 +12,11 @@ const (
 	gormPath     = "gorm.io/gorm"
 	scopesPath   = "tenanted/scopes"
 	registryPath = "tenanted/scopes/registry"
+	ginPath      = "github.com/gin-gonic/gin"
 )
+
+// genericTypes are the interfaces of gorm.G that build a query.
+var genericTypes = []string{"Interface", "CreateInterface", "ChainInterface"}
 
 // statementMethods are the methods of *gorm.DB that send a statement, or build one whose result is sent.
 var statementMethods = set("Create", "CreateInBatches", "Save", "First", "Take", "Last", "Find", "FindInBatches",
@@ -87,6 +91,14 @@ func isNamed(t types.Type, path, name string) bool {
 
 func isDB(t types.Type) bool      { return isNamed(t, gormPath, "DB") }
 func isContext(t types.Type) bool { return isNamed(t, "context", "Context") }
+
+// isGinContext reports whether t is *gin.Context, which is a context.Context, and not the request's.
+func isGinContext(t types.Type) bool { return isNamed(t, ginPath, "Context") }
+
+// isGeneric reports whether t is what gorm.G and its methods return, of which GORM can make a subquery.
+func isGeneric(t types.Type) bool {
+	return slices.ContainsFunc(genericTypes, func(name string) bool { return isNamed(t, gormPath, name) })
+}
 
 // imports reports whether a package imports one of the paths, itself or through what it imports.
 func imports(pkg *types.Package, path string) bool {

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/gin-gonic/gin"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
@@ -19,6 +20,10 @@ func TestNamesAreThePackagesOwn(t *testing.T) {
 	require.Equal(t, gormPath, reflect.TypeFor[gorm.DB]().PkgPath())
 	require.Equal(t, scopesPath, reflect.TypeFor[scopes.TenantID]().PkgPath())
 	require.Equal(t, "TenantID", reflect.TypeFor[scopes.TenantID]().Name())
+	require.Equal(t, ginPath, reflect.TypeFor[gin.Context]().PkgPath())
+	for i, typ := range []reflect.Type{reflect.TypeFor[gorm.Interface[int]](), reflect.TypeFor[gorm.CreateInterface[int]](), reflect.TypeFor[gorm.ChainInterface[int]]()} {
+		require.Equal(t, genericTypes[i]+"[int]", typ.Name())
+	}
 	require.Equal(t, registryPath, reflect.TypeFor[registry.Registry]().PkgPath())
 	_ = (*registry.Registry).DB
 	_ = (*registry.Registry).OpenGORM

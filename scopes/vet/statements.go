@@ -84,6 +84,7 @@ func (c *checker) collectGorm(call ssa.CallInstruction, method string) {
 			if isDB(sub.Type()) {
 				c.add(call, sub, "subquery")
 			}
+			c.checkGenericSubquery(call, sub)
 		}
 	}
 	if statementMethods[method] {
@@ -105,6 +106,11 @@ func (c *checker) add(call ssa.CallInstruction, db ssa.Value, method string) {
 // collectGeneric notes a statement of gorm.G[T], whose first argument is the context.
 func (c *checker) collectGeneric(call ssa.CallInstruction, method string) {
 	common := call.Common()
+	for _, arg := range common.Args {
+		for _, sub := range variadic(arg) {
+			c.checkGenericSubquery(call, sub)
+		}
+	}
 	if len(common.Args) == 0 || !isContext(common.Args[0].Type()) {
 		return
 	}
@@ -121,6 +127,17 @@ func (c *checker) collectGeneric(call ssa.CallInstruction, method string) {
 	}
 	if name := about.name(); name != "" {
 		c.work = append(c.work, statement{call, common.Args[0], method + " of " + name})
+	}
+}
+
+// checkGenericSubquery reports a gorm.G as a subquery: GORM builds it without the context of the query around it.
+func (c *checker) checkGenericSubquery(call ssa.CallInstruction, sub ssa.Value) {
+	if !isGeneric(sub.Type()) {
+		return
+	}
+	about := topic{models: typeArguments(sub.Type())}
+	if name := about.name(); name != "" {
+		c.report(call.Pos(), "gorm.G of %s as a subquery gets no context, and so no tenant: build it with db.WithContext(ctx).Model(&%[1]s{})", name)
 	}
 }
 

@@ -94,6 +94,12 @@ func (t *tracer) follow(v ssa.Value, f *frame) {
 		t.follow(v.X, f)
 	case *ssa.ChangeInterface:
 		t.follow(v.X, f)
+	case *ssa.MakeInterface:
+		if isGinContext(v.X.Type()) {
+			t.found(source{kind: background, name: "a *gin.Context (unlike its Request.Context())"})
+			return
+		}
+		t.found(source{kind: given})
 	case *ssa.UnOp:
 		t.load(v, f)
 	case *ssa.Field:

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"elsewhere"
+	"github.com/gin-gonic/gin"
 	"golang.org/x/sync/errgroup"
 	"gorm.io/gorm"
 	"noun"
@@ -54,6 +55,21 @@ func (s *server) generics(ctx context.Context) {
 	_ = gorm.G[noun.Country](s.db).Exec(context.Background(), "delete from tasks")             // want `which Exec of raw SQL needs`
 	_, _ = gorm.G[noun.Summary](s.db).Raw("select name from tasks").Find(context.Background()) // want `which Find of raw SQL needs`
 	_, _ = gorm.G[noun.Task](s.db.WithContext(ctx)).Find(context.Background())                 // want `which Find of Task needs`
+}
+
+func (s *server) genericSubqueries(ctx context.Context) {
+	_, _ = gorm.G[noun.Task](s.db).Where("id in (?)", gorm.G[noun.Task](s.db).Where("x")).Find(ctx) // want `gorm.G of Task as a subquery gets no context`
+	s.db.WithContext(ctx).Where("id in (?)", gorm.G[noun.Task](s.db)).Find(&[]noun.Task{})           // want `build it with db.WithContext\(ctx\).Model\(&Task{}\)`
+	_, _ = gorm.G[noun.Task](s.db).Where("id in (?)", gorm.G[noun.Country](s.db)).Find(ctx)
+	_, _ = gorm.G[noun.Task](s.db).Where("id in (?)", s.db.WithContext(ctx).Model(&noun.Task{})).Find(ctx)
+}
+
+func (s *server) gin(c *gin.Context) {
+	s.db.WithContext(c).Find(&[]noun.Task{}) // want `a \*gin.Context \(unlike its Request.Context\(\)\) carries no tenant`
+	ctx, cancel := context.WithTimeout(c, time.Second)
+	defer cancel()
+	_, _ = gorm.G[noun.Task](s.db).Find(ctx) // want `a \*gin.Context`
+	s.db.WithContext(c.Request.Context()).Find(&[]noun.Task{})
 }
 
 func (s *server) list(ctx context.Context) (tasks []noun.Task) {
