@@ -55,9 +55,9 @@ func TestServeShowsItsFigures(t *testing.T) {
 	require.Equal(t, 200, status)
 	documented(t, `(?m)^# TYPE (tenanted_\w+) `, figures)
 	require.Contains(t, figures, `tenanted_db_connections{database="`+w.db.Name+`",state="idle"} 1`)
-	// The directory forgets once when it begins to hear of changes, which may be between two of the requests.
-	require.Regexp(t, `tenanted_directory_lookups_total{answer="memory"} [12]\n`, figures)
-	require.Regexp(t, `tenanted_directory_lookups_total{answer="database"} [12]\n`, figures)
+	// Three requests and serve's own look. The directory forgets once, when it begins to listen for changes.
+	require.Regexp(t, `tenanted_directory_lookups_total{answer="memory"} [1-3]\n`, figures)
+	require.Regexp(t, `tenanted_directory_lookups_total{answer="database"} [1-3]\n`, figures)
 	require.Equal(t, 0, s.end(t))
 }
 
