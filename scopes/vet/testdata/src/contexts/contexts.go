@@ -59,7 +59,7 @@ func (s *server) generics(ctx context.Context) {
 
 func (s *server) genericSubqueries(ctx context.Context) {
 	_, _ = gorm.G[noun.Task](s.db).Where("id in (?)", gorm.G[noun.Task](s.db).Where("x")).Find(ctx) // want `gorm.G of Task as a subquery gets no context`
-	s.db.WithContext(ctx).Where("id in (?)", gorm.G[noun.Task](s.db)).Find(&[]noun.Task{})           // want `build it with db.WithContext\(ctx\).Model\(&Task{}\)`
+	s.db.WithContext(ctx).Where("id in (?)", gorm.G[noun.Task](s.db)).Find(&[]noun.Task{})          // want `build it with db.WithContext\(ctx\).Model\(&Task{}\)`
 	_, _ = gorm.G[noun.Task](s.db).Where("id in (?)", gorm.G[noun.Country](s.db)).Find(ctx)
 	_, _ = gorm.G[noun.Task](s.db).Where("id in (?)", s.db.WithContext(ctx).Model(&noun.Task{})).Find(ctx)
 }
