@@ -67,13 +67,25 @@ func (m ProjectManager) Get(id int64) (p Project, err error) {
 	return p, m.db.Where("id = ?", id).Take(&p).Error
 }
 
-// Names returns the first projects by name, with their names only. more says that there are further ones.
+// Names returns the first projects by name, with their ids and names only. more says that there are further ones. The
+// rows are scanned here, as those of [SubtaskManager.Page] are, of whose pages they are a part.
 func (m ProjectManager) Names(limit int) (projects []Project, more bool, err error) {
-	err = m.db.Select("account_id", "id", "name").Order(ProjectsByName.columns()).Limit(limit + 1).Find(&projects).Error
-	if len(projects) > limit {
-		return projects[:limit], true, err
+	rows, err := m.db.Model(&Project{}).Select("id, name").Order(ProjectsByName.columns()).Limit(limit + 1).Rows()
+	if err != nil {
+		return nil, false, err
 	}
-	return projects, false, err
+	defer rows.Close()
+	for rows.Next() {
+		var p Project
+		if err := rows.Scan(&p.ID, &p.Name); err != nil {
+			return nil, false, err
+		}
+		projects = append(projects, p)
+	}
+	if len(projects) > limit {
+		return projects[:limit], true, rows.Err()
+	}
+	return projects, false, rows.Err()
 }
 
 // Page returns a page of projects, each with its progress. The number may be LastPage. It returns a [*PageError] if

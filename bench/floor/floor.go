@@ -1,4 +1,4 @@
-// Package floor is the least that the list of subtasks can cost: net/http, a pool of pgx connections, two queries
+// Package floor is the least that the list of subtasks can cost: net/http, a pool of pgx connections, three queries
 // and html/template, with nothing of the project's. It knows the tenant by the number in the host's name, and
 // confines its queries by hand. Whatever the application takes beyond it is what the application adds.
 //
@@ -33,6 +33,8 @@ join projects p on p.account_id = t.account_id and p.id = t.project_id
 join accounts a on a.id = p.account_id
 order by s.name, s.id`
 
+const projectsSQL = `select id, name from projects where account_id = $1 order by name, id limit 201`
+
 //go:embed page.html
 var pageHTML string
 
@@ -52,8 +54,14 @@ type row struct {
 	DetailsTail string `db:"-"` // what does not show at once
 }
 
+type project struct {
+	ID   int64
+	Name string
+}
+
 type page struct {
 	Tenant                  string
+	Projects                []project // to choose from
 	Rows                    []row
 	Current, Previous, Next int64
 	Pages, Count            int64
@@ -108,6 +116,12 @@ func load(ctx context.Context, pool *pgxpool.Pool, tenant, number int64) (page, 
 	}
 	for i := range p.Rows {
 		p.Rows[i].clamp()
+	}
+	if rows, err = pool.Query(ctx, projectsSQL, tenant); err != nil {
+		return page{}, err
+	}
+	if p.Projects, err = pgx.CollectRows(rows, pgx.RowToStructByPos[project]); err != nil {
+		return page{}, fmt.Errorf("projects: %w", err)
 	}
 	p.link()
 	return p, nil
