@@ -15,12 +15,15 @@ const slowQuery = 500 * time.Millisecond
 
 // queryLog logs slow and failed statements, without their values, which are the tenants' data. A statement that ended
 // because nobody waits for it any more did not fail.
-type queryLog struct{ logger.Interface }
+type queryLog struct {
+	logger.Interface
+	all bool // statements that are neither slow nor failed too, as gorm.DB.Debug asks
+}
 
 var _ gorm.ParamsFilter = queryLog{}
 
 func newQueryLog(log *slog.Logger) logger.Interface {
-	return queryLog{logger.NewSlogLogger(log, logger.Config{
+	return queryLog{Interface: logger.NewSlogLogger(log, logger.Config{
 		SlowThreshold:             slowQuery,
 		LogLevel:                  logger.Warn,
 		IgnoreRecordNotFoundError: true,
@@ -29,14 +32,16 @@ func newQueryLog(log *slog.Logger) logger.Interface {
 
 // Trace implements logger.Interface.
 func (l queryLog) Trace(ctx context.Context, begin time.Time, statement func() (sql string, rows int64), err error) {
-	if !errors.Is(ctx.Err(), context.Canceled) {
+	// GORM's would write out each statement, and then see that there is nothing to log.
+	quiet := !l.all && err == nil && time.Since(begin) < slowQuery
+	if !quiet && !errors.Is(ctx.Err(), context.Canceled) {
 		l.Interface.Trace(ctx, begin, statement, err)
 	}
 }
 
 // LogMode implements logger.Interface.
 func (l queryLog) LogMode(level logger.LogLevel) logger.Interface {
-	return queryLog{l.Interface.LogMode(level)}
+	return queryLog{l.Interface.LogMode(level), level >= logger.Info}
 }
 
 // ParamsFilter implements gorm.ParamsFilter.

@@ -75,6 +75,9 @@ func firstLines(s string, n int) string {
 // clean returns what HTML can show of a text: valid UTF-8 without control characters, and with so few marks on a letter
 // that they stay within its line. A text in which nothing can be seen is empty.
 func clean(s string) string {
+	if plain(s) {
+		return strings.TrimSpace(s)
+	}
 	s = strings.TrimSpace(strings.ToValidUTF8(s, "\uFFFD"))
 	marks, visible := 0, false
 	s = strings.Map(func(r rune) rune {
@@ -96,6 +99,16 @@ func clean(s string) string {
 		return ""
 	}
 	return s
+}
+
+// plain reports whether a text is printable ASCII, as most are: there is nothing to clean.
+func plain(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // short returns at most n grapheme clusters of s, with a sign that there are more.
