@@ -100,7 +100,7 @@ func (m SubtaskManager) Locate(number, size int) (Page, error) {
 func (m SubtaskManager) Page(order SubtaskOrder, number, size int) ([]Subtask, Page, error) {
 	near := Page{Number: number, Size: size}
 	if m.filter.Search != "" || number != LastPage && near.Offset() < nearRows {
-		rows, total, err := m.read(order, m.nearKeys(order, near))
+		rows, total, err := m.read(order, m.nearKeys(order, near), size)
 		if err != nil || total > 0 && (m.filter.Search == "" || total <= CountLimit) {
 			page, _ := NewPage(number, size, total) // it has rows
 			return rows, page, err
@@ -110,7 +110,7 @@ func (m SubtaskManager) Page(order SubtaskOrder, number, size int) ([]Subtask, P
 	if err != nil || page.Count == 0 {
 		return nil, page, err
 	}
-	rows, _, err := m.read(order, m.keys(order, page))
+	rows, _, err := m.read(order, m.keys(order, page), size)
 	return rows, page, err
 }
 
@@ -151,10 +151,10 @@ const (
 		"JOIN accounts ON accounts.id = projects.account_id"
 )
 
-// read returns the rows of the keys, and the total count that came with them. The keys are found before anything is joined,
+// read returns the rows of the keys, size at most, and the total count that came with them. The keys are found before anything is joined,
 // so nothing is joined for the rows before the page, and PostgreSQL keeps one plan for all pages. The rows are scanned
 // here, without GORM's reflection: this is the page that is asked for most.
-func (m SubtaskManager) read(order SubtaskOrder, keys *gorm.DB) (subtasks []Subtask, total int64, err error) {
+func (m SubtaskManager) read(order SubtaskOrder, keys *gorm.DB, size int) (subtasks []Subtask, total int64, err error) {
 	rows, err := m.db.Model(&Subtask{}).Select(rowColumns).
 		Joins("JOIN (?) AS page ON page.account_id = subtasks.account_id AND page.id = subtasks.id "+rowJoins, keys).
 		Order(order.columns()).Rows()
@@ -162,6 +162,7 @@ func (m SubtaskManager) read(order SubtaskOrder, keys *gorm.DB) (subtasks []Subt
 		return nil, 0, err
 	}
 	defer rows.Close()
+	subtasks = make([]Subtask, 0, size)
 	for rows.Next() {
 		var s Subtask
 		err := rows.Scan(&s.AccountID, &s.ID, &s.TaskID, &s.Name, &s.Complete, &s.Details,
