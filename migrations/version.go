@@ -17,9 +17,10 @@ type Version struct {
 }
 
 // Versions returns the version of every target in conn's database that was ever migrated and whose version table
-// conn's role may read: for the runtime role, those it was granted its rights in. It takes no lock.
-func Versions(ctx context.Context, conn *pgx.Conn) (map[Target]Version, error) {
-	targets, err := migratedTargets(ctx, conn)
+// conn's role may read: for the runtime role, those it was granted its rights in. With schemas it returns those of the
+// targets in them. It takes no lock, and one statement for each target.
+func Versions(ctx context.Context, conn *pgx.Conn, schemas ...string) (map[Target]Version, error) {
+	targets, err := migratedTargets(ctx, conn, schemas)
 	if err != nil {
 		return nil, fmt.Errorf("read the versions of database %s: %w", conn.Config().Database, err)
 	}
@@ -41,12 +42,12 @@ func Versions(ctx context.Context, conn *pgx.Conn) (map[Target]Version, error) {
 	return versions, nil
 }
 
-func migratedTargets(ctx context.Context, conn *pgx.Conn) ([]Target, error) {
+func migratedTargets(ctx context.Context, conn *pgx.Conn, schemas []string) ([]Target, error) {
 	rows, err := conn.Query(ctx, `
 		select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
-		where c.relname = any($1) and c.relkind = 'r'
+		where c.relname = any($1) and c.relkind = 'r' and (cardinality($2::text[]) = 0 or n.nspname = any($2::text[]))
 			and has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')`,
-		[]string{Tenant.versionTable(), Shared.versionTable(), Control.versionTable(), Placement.versionTable()})
+		[]string{Tenant.versionTable(), Shared.versionTable(), Control.versionTable(), Placement.versionTable()}, append([]string{}, schemas...))
 	if err != nil {
 		return nil, err
 	}

@@ -109,7 +109,7 @@ func (r *readiness) look(ctx context.Context, p scopes.Placement) error {
 	if err != nil {
 		return err
 	}
-	versions, err := migrations.Versions(ctx, conn)
+	versions, err := migrations.Versions(ctx, conn, p.Schema)
 	if err != nil {
 		return err
 	}

@@ -98,6 +98,13 @@ func (s *Setup) ensureDefaultDatabase(ctx context.Context) error {
 // ensureDatabases makes the placements' databases where they are missing, and binds them to the deployment. It returns,
 // by database, why one must not be used: nothing was changed there.
 func (s *Setup) ensureDatabases(ctx context.Context, placements []scopes.Placement) (refused map[string]error, err error) {
+	var wanted []string
+	for _, group := range ByDatabase(s.cfg, placements)[1:] {
+		wanted = append(wanted, group.Name)
+	}
+	if len(wanted) == 0 {
+		return nil, nil
+	}
 	conn, err := connect(ctx, s.cfg.OwnerConn())
 	if err != nil {
 		return nil, err
@@ -106,10 +113,6 @@ func (s *Setup) ensureDatabases(ctx context.Context, placements []scopes.Placeme
 	d, err := readDeployment(ctx, conn)
 	if err != nil {
 		return nil, err
-	}
-	var wanted []string
-	for _, group := range ByDatabase(s.cfg, placements)[1:] {
-		wanted = append(wanted, group.Name)
 	}
 	rows, _ := conn.Query(ctx, "select datname::text from pg_database where datname = any($1)", wanted)
 	existing, err := pgx.CollectRows(rows, pgx.RowTo[string])
