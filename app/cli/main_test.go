@@ -167,8 +167,9 @@ func (w *fixture) doesNotServe(t *testing.T, slug, problem string) {
 	_, ready := s.get(t, "localhost", "/readyz")
 	require.Regexp(t, "ready\nnot served: "+slug+": .*"+problem, ready)
 	require.NotContains(t, ready, "tenant-0")
+	logged := regexp.MustCompile("tenant is not served.*" + slug + ".*" + problem)
+	require.Eventually(t, func() bool { return logged.MatchString(s.errs.String()) }, time.Minute, 5*time.Millisecond) // beside serving
 	require.Zero(t, s.end(t))
-	require.Regexp(t, "tenant is not served.*"+slug+".*"+problem, s.errs.String())
 }
 
 // get returns the status and the body of a page at a host.
