@@ -8,11 +8,10 @@ import (
 	"tenanted/scopes"
 )
 
-// Account is a tenant's own row. Its id is the tenant's id.
+// Account is a tenant's own row. Its id is the tenant's id. What the tenant is called is not in it but in the directory
+// of tenants, and from there in [scopes.Tenant].
 type Account struct {
 	ID        scopes.TenantID `gorm:"primaryKey;autoIncrement:false"`
-	Slug      string
-	Name      string
 	CreatedAt time.Time
 }
 

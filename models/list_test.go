@@ -36,7 +36,7 @@ func fill(ctx context.Context, conn *pgx.Conn) error {
 	}
 	for account, subtasks := range map[int]int{1: small, 2: large} {
 		_, err := conn.Exec(ctx, fmt.Sprintf(`
-			insert into accounts (id, slug, name) values (%[1]d, 'tenant-%[1]d', 'Account %[1]d');
+			insert into accounts (id) values (%[1]d);
 			insert into projects (account_id, id, name) select %[1]d, n, 'project-' || n from generate_series(1, 12) n;
 			insert into tasks (account_id, id, project_id, name) select %[1]d, n, n %% 12 + 1, 'Task' from generate_series(1, 24) n;
 			insert into subtasks (account_id, id, task_id, name, complete)
@@ -81,7 +81,6 @@ func pages(t *testing.T, m models.SubtaskManager, order models.SubtaskOrder, siz
 			keys = append(keys, fmt.Sprintf("%d/%d", row.AccountID, row.ID))
 			require.Equal(t, row.AccountID, row.Task.AccountID)
 			require.Equal(t, row.AccountID, row.Task.Project.AccountID)
-			require.Equal(t, row.AccountID, row.Task.Project.Account.ID)
 		}
 	}
 	return keys
@@ -187,8 +186,11 @@ func TestProjectsAddUpTheirSubtasks(t *testing.T) {
 		sum.Done += row.Done
 	}
 	require.Equal(t, rows[0].Total, sum)
-	projects, more, err := m.Projects(m.as(t, 1)).Names(5)
+	projects, more, err := m.Projects(m.as(t, 1)).Names(11)
 	require.NoError(t, err)
-	require.Len(t, projects, 5)
+	require.Len(t, projects, 11)
 	require.True(t, more)
+	for i, project := range projects {
+		require.Equal(t, fmt.Sprintf("project-%d", i+1), project.Name, "numbers in names count")
+	}
 }

@@ -92,7 +92,7 @@ func (m SubtaskManager) Locate(number, size int) (Page, error) {
 	return NewPage(number, size, total)
 }
 
-// Page returns a page of subtasks with the task, project and account of each. The number may be LastPage. It returns a
+// Page returns a page of subtasks with the task and project of each. The number may be LastPage. It returns a
 // [*PageError] if there is no such page.
 //
 // A page near the beginning, and one of a search, takes one statement, another page two: its direction depends on the
@@ -145,10 +145,9 @@ func (m SubtaskManager) foundKeys(order SubtaskOrder, page Page) *gorm.DB {
 // account, so no condition on the joined tables is needed.
 const (
 	rowColumns = "subtasks.account_id, subtasks.id, subtasks.task_id, subtasks.name, subtasks.complete, subtasks.details, " +
-		"tasks.name, tasks.project_id, projects.name, accounts.slug, accounts.name, page.total"
+		"tasks.name, tasks.project_id, projects.name, page.total"
 	rowJoins = "JOIN tasks ON tasks.account_id = subtasks.account_id AND tasks.id = subtasks.task_id " +
-		"JOIN projects ON projects.account_id = tasks.account_id AND projects.id = tasks.project_id " +
-		"JOIN accounts ON accounts.id = projects.account_id"
+		"JOIN projects ON projects.account_id = tasks.account_id AND projects.id = tasks.project_id"
 )
 
 // read returns the rows of the keys, size at most, and the total count that came with them. The keys are found before anything is joined,
@@ -166,13 +165,12 @@ func (m SubtaskManager) read(order SubtaskOrder, keys *gorm.DB, size int) (subta
 	for rows.Next() {
 		var s Subtask
 		err := rows.Scan(&s.AccountID, &s.ID, &s.TaskID, &s.Name, &s.Complete, &s.Details,
-			&s.Task.Name, &s.Task.ProjectID, &s.Task.Project.Name, &s.Task.Project.Account.Slug, &s.Task.Project.Account.Name, &total)
+			&s.Task.Name, &s.Task.ProjectID, &s.Task.Project.Name, &total)
 		if err != nil {
 			return nil, 0, err
 		}
 		s.Task.AccountID, s.Task.ID = s.AccountID, s.TaskID
 		s.Task.Project.AccountID, s.Task.Project.ID = s.AccountID, s.Task.ProjectID
-		s.Task.Project.Account.ID = s.AccountID
 		subtasks = append(subtasks, s)
 	}
 	return subtasks, total, rows.Err()

@@ -23,6 +23,7 @@ func (p Placement) String() string { return p.Database + "." + p.Schema }
 type Tenant struct {
 	ID   TenantID
 	Slug string
+	Name string // for people; it identifies nobody
 	Placement
 }
 

@@ -55,7 +55,7 @@ func loadAll(ctx context.Context, db *testpg.DB, o seed.Options, n, workers int,
 					return err
 				}
 				mutex.Lock()
-				all.Add(result.Totals)
+				all.Add(result)
 				mutex.Unlock()
 				if done != nil {
 					done()

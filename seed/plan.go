@@ -32,8 +32,9 @@ func (t *Totals) Add(u Totals) {
 // Plan is the data of one account: its own row, how many rows of each kind it has, and the rows, which are
 // composed anew, and alike, each time they are ranged over.
 type Plan struct {
-	Account models.Account
-	Totals  Totals
+	Slug, Name string // for the directory
+	Account    models.Account
+	Totals     Totals
 
 	options      Options
 	number       int
@@ -74,12 +75,8 @@ func NewPlan(ctx context.Context, o Options, number int) (*Plan, error) {
 	}
 	p := &Plan{options: o, number: number, epoch: o.epoch(), passwordHash: hash, vocabulary: loadVocabulary()}
 	own := p.draw(ownStream)
-	p.Account = models.Account{
-		ID:        scopes.TenantID(number + 1),
-		Slug:      Slug(number),
-		Name:      own.company(),
-		CreatedAt: p.epoch,
-	}
+	p.Slug, p.Name = Slug(number), own.company()
+	p.Account = models.Account{ID: scopes.TenantID(number + 1), CreatedAt: p.epoch}
 	if err := p.count(ctx, own); err != nil {
 		return nil, err
 	}

@@ -25,7 +25,7 @@ import (
 // digest is a fingerprint of all that an account consists of.
 func digest(p *seed.Plan) string {
 	h := sha256.New()
-	fmt.Fprintln(h, p.Account.ID, p.Account.Slug, p.Account.Name, p.Account.CreatedAt)
+	fmt.Fprintln(h, p.Account.ID, p.Slug, p.Name, p.Account.CreatedAt)
 	for u := range p.Users() {
 		fmt.Fprintln(h, u.AccountID, u.ID, u.Email, u.FirstName, u.LastName, u.PasswordHash, u.DateJoined)
 	}
@@ -73,7 +73,7 @@ func TestAnotherSeedGivesOtherData(t *testing.T) {
 	one, two := options(), options()
 	two.Seed = 2
 	require.NotEqual(t, rowsOf(plan(t, one, 0)), rowsOf(plan(t, two, 0)))
-	require.NotEqual(t, plan(t, one, 0).Account.Name, plan(t, two, 0).Account.Name)
+	require.NotEqual(t, plan(t, one, 0).Name, plan(t, two, 0).Name)
 }
 
 func TestARangeChangesOnlyItsOwnTable(t *testing.T) {
@@ -175,11 +175,11 @@ func TestBothEndsOfARangeOccur(t *testing.T) {
 
 func TestAccount(t *testing.T) {
 	t.Parallel()
-	a := plan(t, options(), 41).Account
-	require.Equal(t, scopes.TenantID(42), a.ID)
-	require.Equal(t, "tenant-41", a.Slug)
-	require.Equal(t, seed.Slug(41), a.Slug)
-	require.Regexp(t, `^[A-Z].*[a-zA-Z]$`, a.Name)
+	p := plan(t, options(), 41)
+	require.Equal(t, scopes.TenantID(42), p.Account.ID)
+	require.Equal(t, "tenant-41", p.Slug)
+	require.Equal(t, seed.Slug(41), p.Slug)
+	require.Regexp(t, `^[A-Z].*[a-zA-Z]$`, p.Name)
 }
 
 func TestUsers(t *testing.T) {

@@ -81,7 +81,7 @@ func TestSequencesAreNeverLowered(t *testing.T) {
 func TestSequenceIsNotSetBackByASeederThatLookedEarlier(t *testing.T) {
 	t.Parallel()
 	db := database(t)
-	db.Exec(t, testpg.Owner, `insert into accounts (id, slug, name) values (1, 'acme', 'Acme')`)
+	db.Exec(t, testpg.Owner, `insert into accounts (id) values (1)`)
 	application, seeder := db.Connect(t, testpg.Owner), db.Connect(t, testpg.Owner)
 	const insert = `insert into users (account_id, email, first_name, last_name, password_hash)
 		select 1, gen_random_uuid(), '', '', '' from generate_series(1, $1::int)`
@@ -128,7 +128,7 @@ func TestSeedersDoNotWaitForEachOthersAccounts(t *testing.T) {
 	require.NoError(t, err)
 	loading, err := watcher.Begin(t.Context())
 	require.NoError(t, err)
-	_, err = loading.Exec(t.Context(), `insert into accounts (id, slug, name) values (1, '', '');
+	_, err = loading.Exec(t.Context(), `insert into accounts (id) values (1);
 		insert into users (account_id, email, first_name, last_name, password_hash) values (1, '', '', '', '')`)
 	require.NoError(t, err)
 	require.NoError(t, raising.Commit(t.Context()))

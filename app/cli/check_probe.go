@@ -36,7 +36,7 @@ func probe(ctx context.Context, cfg config.Config, reports []audit.Report) error
 		return err
 	}
 	defer app.Close()
-	entries, err := app.Directory.List(ctx, 0)
+	entries, err := app.Directory.List(ctx, tenancy.ByID, 0)
 	reports[0].Checks = append(reports[0].Checks, probeScope(ctx, app), probeSession(ctx, app))
 	reports[0].Checks = append(reports[0].Checks, directoryChecks(entries, err)...)
 	defer excuse(reports, unfinished(entries))

@@ -240,12 +240,12 @@ func TestDBShell(t *testing.T) {
 	eachStrategy(t, func(t *testing.T, w *fixture) {
 		w.ok(t, "migrate")
 		w.ok(t, "seed", "--accounts", "2")
-		const who = "select slug || ' ' || current_user from accounts"
+		const who = "select id || ' ' || current_user from accounts"
 		psql := func(args ...string) string {
 			return w.ok(t, append(append([]string{"dbshell"}, args...), "--", "-XAtc", who)...)
 		}
-		require.Equal(t, "tenant-1 "+testpg.Runtime+"\n", psql("--tenant", "tenant-1"))
-		require.Contains(t, psql("--tenant", "tenant-1", "--owner"), "tenant-1 "+testpg.Owner+"\n")
+		require.Equal(t, "2 "+testpg.Runtime+"\n", psql("--tenant", "tenant-1"))
+		require.Contains(t, psql("--tenant", "tenant-1", "--owner"), "2 "+testpg.Owner+"\n")
 		if w.strategy == config.SingleSchema {
 			require.Empty(t, psql(), "no rows without a tenant")
 			require.Len(t, strings.Split(strings.TrimSpace(psql("--owner")), "\n"), 2)

@@ -81,7 +81,7 @@ func (p *program) entriesAtHand(ctx context.Context) []tenancy.Entry {
 		return nil
 	}
 	defer directory.Close()
-	entries, _ := directory.List(ctx, maxCompletions)
+	entries, _ := directory.List(ctx, tenancy.BySlug, maxCompletions)
 	return entries
 }
 

@@ -41,7 +41,7 @@ the owner of the tables, who sees everyone's, and may look at tenants that are s
 What comes after -- goes to psql. The exit code is psql's.`,
 		Example: `  PROGRAM dbshell
   PROGRAM dbshell --tenant tenant-0 -- -c 'select count(*) from subtasks'
-  PROGRAM dbshell --owner -- -c 'select slug from accounts'`,
+  PROGRAM dbshell --owner -- -c 'select id from accounts'`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 && cmd.ArgsLenAtDash() != 0 {
 				return usage("%q comes before --: psql's arguments go after it, as in `%s -- -c 'select 1'`", args[0], cmd.CommandPath())

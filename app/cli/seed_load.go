@@ -14,13 +14,19 @@ import (
 	"tenanted/seed"
 )
 
+// seeded is what became of one account.
+type seeded struct {
+	tenant scopes.Tenant // as the directory has it, which for one that was there already may not be as planned
+	totals seed.Totals
+}
+
 // loader makes tenants and loads their data, several at a time.
 type loader struct {
 	options  seed.Options
 	rollback bool
 	accounts int
 	workers  int
-	progress func(number int, result seed.Result) // one call at a time
+	progress func(number int, r seeded) // one call at a time
 }
 
 func (l loader) run(ctx context.Context, s *server) (seed.Totals, error) {
@@ -49,12 +55,12 @@ func (l loader) run(ctx context.Context, s *server) (seed.Totals, error) {
 	})
 	for range min(l.workers, l.accounts) {
 		group.Go(func() error {
-			return l.work(working, setup, numbers, func(number int, placement scopes.Placement, result seed.Result) {
+			return l.work(working, setup, numbers, func(number int, r seeded) {
 				mutex.Lock()
 				defer mutex.Unlock()
-				totals.Add(result.Totals)
-				loaded[placement] = loaded[placement] || result.Totals.Accounts > 0
-				l.progress(number, result)
+				totals.Add(r.totals)
+				loaded[r.tenant.Placement] = loaded[r.tenant.Placement] || r.totals.Accounts > 0
+				l.progress(number, r)
 			})
 		})
 	}
@@ -66,38 +72,38 @@ func (l loader) run(ctx context.Context, s *server) (seed.Totals, error) {
 }
 
 // work makes the tenants whose numbers it gets.
-func (l loader) work(ctx context.Context, setup *tenancy.Setup, numbers <-chan int, done func(int, scopes.Placement, seed.Result)) error {
+func (l loader) work(ctx context.Context, setup *tenancy.Setup, numbers <-chan int, done func(int, seeded)) error {
 	creator, err := setup.NewCreator(ctx)
 	if err != nil {
 		return err
 	}
 	defer creator.Close(context.WithoutCancel(ctx))
 	for number := range numbers {
-		placement, result, err := l.one(ctx, creator, number)
+		r, err := l.one(ctx, creator, number)
 		if err != nil {
 			return err
 		}
-		done(number, placement, result)
+		done(number, r)
 	}
 	return nil
 }
 
-func (l loader) one(ctx context.Context, creator *tenancy.Creator, number int) (placement scopes.Placement, result seed.Result, err error) {
+func (l loader) one(ctx context.Context, creator *tenancy.Creator, number int) (r seeded, err error) {
 	plan, err := seed.NewPlan(ctx, l.options, number)
 	if err != nil {
-		return placement, result, err
+		return r, err
 	}
-	n := tenancy.NewTenant{ID: plan.Account.ID, Slug: plan.Account.Slug, Name: plan.Account.Name}
+	n := tenancy.NewTenant{ID: plan.Account.ID, Slug: plan.Slug, Name: plan.Name}
 	if l.rollback {
-		err = creator.DryRun(ctx, n, func(tx pgx.Tx) (err error) {
-			result, err = seed.LoadIn(ctx, tx, l.options, number)
+		r.tenant, err = creator.DryRun(ctx, n, func(tx pgx.Tx) (err error) {
+			r.totals, err = seed.LoadIn(ctx, tx, l.options, number)
 			return err
 		})
-		return placement, result, err
+		return r, err
 	}
-	tenant, err := creator.Create(ctx, n, func(ctx context.Context, in tenancy.Placed) (err error) {
-		result, err = seed.Load(ctx, in.Begin, l.options, number)
+	r.tenant, err = creator.Create(ctx, n, func(ctx context.Context, in tenancy.Placed) (err error) {
+		r.totals, err = seed.Load(ctx, in.Begin, l.options, number)
 		return err
 	})
-	return tenant.Placement, result, err
+	return r, err
 }

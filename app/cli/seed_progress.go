@@ -6,8 +6,6 @@ import (
 
 	"github.com/mattn/go-isatty"
 	"github.com/schollz/progressbar/v3"
-
-	"tenanted/seed"
 )
 
 // progress shows how a seed goes on: a line for each account if there are few, in the order of their numbers; else a
@@ -17,11 +15,11 @@ type progress struct {
 	bar  *progressbar.ProgressBar
 	few  bool
 	next int
-	held map[int]seed.Result // finished before one with a lower number
+	held map[int]seeded // finished before one with a lower number
 }
 
 func newProgress(out io.Writer, accounts int) *progress {
-	p := &progress{out: out, few: accounts <= namedAccounts, held: map[int]seed.Result{}}
+	p := &progress{out: out, few: accounts <= namedAccounts, held: map[int]seeded{}}
 	if !p.few && isTerminal(out) {
 		p.bar = progressbar.NewOptions(accounts, progressbar.OptionSetWriter(out), progressbar.OptionSetDescription("accounts"),
 			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetPredictTime(true))
@@ -34,16 +32,16 @@ func isTerminal(w io.Writer) bool {
 	return ok && isatty.IsTerminal(file.Fd())
 }
 
-func (p *progress) done(number int, result seed.Result) {
+func (p *progress) done(number int, r seeded) {
 	switch {
 	case p.bar != nil:
 		_ = p.bar.Add(1) // it fails only to be shown
 	case !p.few:
 		fmt.Fprint(p.out, ".")
 	default:
-		p.held[number] = result
+		p.held[number] = r
 		for ready, ok := p.held[p.next]; ok; ready, ok = p.held[p.next] {
-			fmt.Fprintf(p.out, "%s %s\n", ready.Account.Slug, ready.Account.Name)
+			fmt.Fprintf(p.out, "%s %s\n", ready.tenant.Slug, ready.tenant.Name)
 			p.next++
 		}
 	}

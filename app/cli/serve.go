@@ -151,7 +151,13 @@ func site(app *tenancy.Tenancy, cfg config.Config, o serveOptions, log *slog.Log
 		options.AccessLog = log
 	}
 	if cfg.Owner != "" {
-		options.List = listFor(app.Directory)
+		options.List = func(ctx context.Context, order web.TenantOrder) ([]web.TenantEntry, error) {
+			by := map[web.TenantOrder]tenancy.Order{web.TenantsByID: tenancy.ByID, web.TenantsBySlug: tenancy.BySlug, web.TenantsByName: tenancy.ByName}
+			return entries(app.Directory.List(ctx, by[order], 0))
+		}
+		options.WithIDs = func(ctx context.Context, ids []scopes.TenantID) ([]web.TenantEntry, error) {
+			return entries(app.Directory.WithIDs(ctx, ids))
+		}
 	}
 	if o.metrics {
 		options.Metrics = metricsOf(app)
@@ -159,16 +165,13 @@ func site(app *tenancy.Tenancy, cfg config.Config, o serveOptions, log *slog.Log
 	return web.New(options)
 }
 
-// listFor is the directory's list in the terms of the web.
-func listFor(directory *tenancy.Directory) func(context.Context) ([]web.TenantEntry, error) {
-	return func(ctx context.Context) ([]web.TenantEntry, error) {
-		entries, err := directory.List(ctx, 0)
-		list := make([]web.TenantEntry, len(entries))
-		for i, entry := range entries {
-			list[i] = web.TenantEntry{Tenant: entry.Tenant, Name: entry.Name, State: entry.State}
-		}
-		return list, err
+// entries returns the directory's answer in the terms of the web.
+func entries(found []tenancy.Entry, err error) ([]web.TenantEntry, error) {
+	list := make([]web.TenantEntry, len(found))
+	for i, entry := range found {
+		list[i] = web.TenantEntry(entry)
 	}
+	return list, err
 }
 
 // showTenants prints a few URLs, after making the demo tenants if this is the place for them.
@@ -199,7 +202,7 @@ func (p *program) showTenants(ctx context.Context, s *server, directory *tenancy
 
 // lookAtTenants logs each tenant that is active and cannot be served. It needs an owner, who may list them.
 func lookAtTenants(ctx context.Context, app *tenancy.Tenancy, log *slog.Logger) {
-	entries, err := app.Directory.List(ctx, 0)
+	entries, err := app.Directory.List(ctx, tenancy.ByID, 0)
 	if err != nil {
 		return // it is said where tenants are looked up
 	}
@@ -218,7 +221,7 @@ func lookAtTenants(ctx context.Context, app *tenancy.Tenancy, log *slog.Logger) 
 // someTenants returns the slugs of a few that are served. Without an owner it asks for those that seed makes, since the
 // runtime role may not list.
 func someTenants(ctx context.Context, directory *tenancy.Directory) (slugs []string, err error) {
-	entries, err := directory.List(ctx, 0)
+	entries, err := directory.List(ctx, tenancy.ByID, 0)
 	for _, entry := range entries {
 		if entry.State == tenancy.StateActive && len(slugs) < shownTenants {
 			slugs = append(slugs, entry.Slug)
@@ -237,7 +240,7 @@ func someTenants(ctx context.Context, directory *tenancy.Directory) (slugs []str
 
 // ensureDemo makes the demo tenants if there is no tenant at all, or if an earlier start was killed while making them.
 func (p *program) ensureDemo(ctx context.Context, s *server, directory *tenancy.Directory) error {
-	entries, err := directory.List(ctx, demoAccounts)
+	entries, err := directory.List(ctx, tenancy.ByID, demoAccounts)
 	if err != nil {
 		return err
 	}
@@ -257,7 +260,7 @@ func (p *program) makeDemo(ctx context.Context, s *server) error {
 		accounts = min(accounts, limit)
 	}
 	p.say(fmt.Sprintf("making %d demo tenants", accounts))
-	load := loader{options: seedDefaults(s.cfg), accounts: accounts, workers: seedWorkers(s.cfg), progress: func(int, seed.Result) {}}
+	load := loader{options: seedDefaults(s.cfg), accounts: accounts, workers: seedWorkers(s.cfg), progress: func(int, seeded) {}}
 	_, err := load.run(ctx, s)
 	return err
 }

@@ -89,7 +89,7 @@ func (p *program) listTenants(ctx context.Context, s *server, format string) err
 		return err
 	}
 	defer directory.Close()
-	entries, err := directory.List(ctx, 0)
+	entries, err := directory.List(ctx, tenancy.ByID, 0)
 	if err != nil {
 		return err
 	}

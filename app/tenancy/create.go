@@ -112,11 +112,16 @@ func (c *Creator) Create(ctx context.Context, n NewTenant, fill Fill) (scopes.Te
 
 // DryRun calls work in a transaction that is rolled back, in the placement of a tenant that exists, and for another one in
 // tables like those that it would get. It makes no tenant, and leaves nothing behind, even if it is killed.
-func (c *Creator) DryRun(ctx context.Context, n NewTenant, work func(pgx.Tx) error) error {
-	placement, exists, err := c.PlacementOf(ctx, n.Slug)
+// It returns the tenant as it is or would be.
+func (c *Creator) DryRun(ctx context.Context, n NewTenant, work func(pgx.Tx) error) (scopes.Tenant, error) {
+	tenant, exists, err := c.find(ctx, n)
 	if err != nil {
-		return fmt.Errorf("dry run of tenant %q: %w", n.Slug, err)
+		return tenant, fmt.Errorf("dry run of tenant %q: %w", n.Slug, err)
 	}
+	return tenant, c.dryRun(ctx, tenant.Placement, exists, work)
+}
+
+func (c *Creator) dryRun(ctx context.Context, placement scopes.Placement, exists bool, work func(pgx.Tx) error) error {
 	made := exists || c.setup.cfg.Shared(placement)
 	if !made {
 		placement = scopes.Placement{Database: c.setup.cfg.Database, Schema: dryRunSchema}
@@ -147,15 +152,16 @@ func (c *Creator) DryRun(ctx context.Context, n NewTenant, work func(pgx.Tx) err
 // dryRunSchema is no tenant's, since slugs have no underscore, and is never committed.
 const dryRunSchema = "dry_run"
 
-// PlacementOf returns where an active tenant is, or where a new one would be.
-func (c *Creator) PlacementOf(ctx context.Context, slug string) (p scopes.Placement, exists bool, err error) {
-	err = c.control.QueryRow(ctx, "select coalesce(database, current_database()), schema from control.tenants where slug = $1 and state = $2", slug, StateActive).
-		Scan(&p.Database, &p.Schema)
+// find returns the tenant that is active under that slug, or the one that would be made.
+func (c *Creator) find(ctx context.Context, n NewTenant) (t scopes.Tenant, exists bool, err error) {
+	rows, _ := c.control.Query(ctx, "select "+entryColumns+" from control.tenants where slug = $1 and state = $2", n.Slug, StateActive)
+	e, err := pgx.CollectExactlyOneRow(rows, scanEntry)
 	if errors.Is(err, pgx.ErrNoRows) {
-		p, err = c.setup.cfg.PlacementFor(slug)
-		return p, false, err
+		t = scopes.Tenant{ID: n.ID, Slug: n.Slug, Name: n.Name}
+		t.Placement, err = c.setup.cfg.PlacementFor(n.Slug)
+		return t, false, err
 	}
-	return p, err == nil, err
+	return e.Tenant, err == nil, err
 }
 
 // enter writes the tenant into the directory, or finds it there.
@@ -173,8 +179,8 @@ func (c *Creator) enter(ctx context.Context, n NewTenant) (t scopes.Tenant, stat
 	if err != nil {
 		return t, "", err
 	}
-	err = c.control.QueryRow(ctx, "select id, slug, coalesce(database, current_database()), schema, state from control.tenants where id = $1 or slug = $2 order by id = $1 desc", n.ID, n.Slug).
-		Scan(&t.ID, &t.Slug, &t.Database, &t.Schema, &state)
+	err = c.control.QueryRow(ctx, "select "+entryColumns+" from control.tenants where id = $1 or slug = $2 order by id = $1 desc", n.ID, n.Slug).
+		Scan(&t.ID, &t.Slug, &t.Name, &t.Database, &t.Schema, &state)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return t, "", fmt.Errorf("placement %s is another tenant's", placement)

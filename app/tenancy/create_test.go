@@ -41,10 +41,11 @@ func TestCreatedTenantsAreServed(t *testing.T) {
 		for number := range 3 {
 			tenant, err := app.Directory.Lookup(t.Context(), numbered(number).Slug)
 			require.NoError(t, err)
-			var accounts []models.Account
-			require.NoError(t, app.DB.WithContext(scopes.WithTenant(t.Context(), tenant)).Find(&accounts).Error)
-			require.Len(t, accounts, 1)
-			require.Equal(t, numbered(number).Name, accounts[0].Name)
+			require.Equal(t, numbered(number).Name, tenant.Name)
+			var projects []models.Project
+			require.NoError(t, app.DB.WithContext(scopes.WithTenant(t.Context(), tenant)).Find(&projects).Error)
+			require.Len(t, projects, 1)
+			require.Equal(t, numbered(number).Name, projects[0].Name)
 		}
 		require.Zero(t, app.Stats().InUse)
 
@@ -74,7 +75,7 @@ func TestCreateContinuesWhereItWasStopped(t *testing.T) {
 		} {
 			_, err := creator.Create(t.Context(), n, fill)
 			require.ErrorIs(t, err, errKilled)
-			entries, err := directory.List(t.Context(), 0)
+			entries, err := directory.List(t.Context(), tenancy.ByID, 0)
 			require.NoError(t, err)
 			require.Equal(t, "creating", entries[0].State)
 			require.NoError(t, tenancy.Ready(t.Context(), cfg), "a tenant half made does not keep the others from being served")
@@ -103,7 +104,7 @@ func TestCreateAgainLeavesStateAndPlacementAlone(t *testing.T) {
 	tenant, err := newCreator(t, cfg).Create(t.Context(), numbered(0), account(numbered(0)))
 	require.NoError(t, err)
 	require.Equal(t, "elsewhere", tenant.Schema)
-	entries, err := openDirectory(t, cfg).List(t.Context(), 0)
+	entries, err := openDirectory(t, cfg).List(t.Context(), tenancy.ByID, 0)
 	require.NoError(t, err)
 	require.Equal(t, "suspended", entries[0].State)
 
@@ -177,7 +178,7 @@ func TestManyCreatorsAtOnce(t *testing.T) {
 		}
 		group.Wait()
 		require.NoError(t, errors.Join(errs...))
-		entries, err := openDirectory(t, cfg).List(t.Context(), 0)
+		entries, err := openDirectory(t, cfg).List(t.Context(), tenancy.ByID, 0)
 		require.NoError(t, err)
 		require.Len(t, entries, 3)
 	})
@@ -191,17 +192,19 @@ func TestDryRunLeavesNothing(t *testing.T) {
 		creator := newCreator(t, cfg)
 		for number := range 2 { // one that exists, one that does not
 			var counted int
-			require.NoError(t, creator.DryRun(t.Context(), numbered(number), func(tx pgx.Tx) error {
-				_, err := tx.Exec(t.Context(), "insert into accounts (id, slug, name) values (77, 'x', 'x')")
+			tenant, err := creator.DryRun(t.Context(), numbered(number), func(tx pgx.Tx) error {
+				_, err := tx.Exec(t.Context(), "insert into accounts (id) values (77)")
 				require.NoError(t, err)
 				return tx.QueryRow(t.Context(), "select count(*) from accounts").Scan(&counted)
-			}))
+			})
+			require.NoError(t, err)
+			require.Equal(t, numbered(number).Name, tenant.Name)
 			want := 2 - number
 			if cfg.Strategy == config.SingleSchema {
 				want = 2
 			}
 			require.Equal(t, want, counted, fmt.Sprint(number))
-			err := creator.DryRun(t.Context(), numbered(number), func(pgx.Tx) error { return errKilled })
+			_, err = creator.DryRun(t.Context(), numbered(number), func(pgx.Tx) error { return errKilled })
 			require.ErrorIs(t, err, errKilled)
 		}
 		require.Equal(t, before, everything(t, db))

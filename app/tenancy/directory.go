@@ -57,8 +57,14 @@ type answer struct {
 // Entry is a tenant in the list.
 type Entry struct {
 	scopes.Tenant
-	Name  string
 	State string // "creating", "active", "suspended" or "dropping"
+}
+
+// entryColumns are what scanEntry reads.
+const entryColumns = "id, slug, name, coalesce(database, current_database()), schema, state"
+
+func scanEntry(row pgx.CollectableRow) (e Entry, err error) {
+	return e, row.Scan(&e.ID, &e.Slug, &e.Name, &e.Database, &e.Schema, &e.State)
 }
 
 // OpenDirectory returns the directory of cfg's default database. It connects to nothing yet. Close it after use.
@@ -151,45 +157,59 @@ func (d *Directory) remember(slug string, found answer) {
 
 func (d *Directory) ask(ctx context.Context, slug string) (answer, error) {
 	a := answer{changes: d.changes.Load()}
-	err := d.runtime.QueryRow(ctx, "select id, slug, database, schema, state from control.tenant_by_slug($1)", slug).
-		Scan(&a.tenant.ID, &a.tenant.Slug, &a.tenant.Database, &a.tenant.Schema, &a.state)
+	err := d.runtime.QueryRow(ctx, "select id, slug, name, database, schema, state from control.tenant_by_slug($1)", slug).
+		Scan(&a.tenant.ID, &a.tenant.Slug, &a.tenant.Name, &a.tenant.Database, &a.tenant.Schema, &a.state)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return answer{changes: a.changes}, nil
 	}
 	return a, err
 }
 
-// List returns the tenants in the order of their ids, in whatever state: the first limit of them, or all for 0. Without
-// an owner it returns [ErrNoOwner].
-func (d *Directory) List(ctx context.Context, limit int) ([]Entry, error) {
-	if d.owner == nil {
-		return nil, ErrNoOwner
-	}
-	rows, _ := d.owner.Query(ctx, "select id, slug, coalesce(database, current_database()), schema, name, state from control.tenants order by id limit nullif($1, 0)", limit)
-	entries, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (e Entry, err error) {
-		return e, row.Scan(&e.ID, &e.Slug, &e.Database, &e.Schema, &e.Name, &e.State)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list the tenants: %w", explain(d.owner.Config().ConnConfig, err))
-	}
-	return entries, nil
+// Order is an order of tenants.
+type Order string
+
+// The orders. Slugs and names are in the order of people: "tenant-2" before "tenant-10".
+const (
+	ByID   Order = "id"
+	BySlug Order = "slug collate control.names, id"
+	ByName Order = "name collate control.names, id"
+)
+
+// List returns the tenants in that order, in whatever state: the first limit of them, or all for 0. Without an owner it
+// returns [ErrNoOwner].
+func (d *Directory) List(ctx context.Context, order Order, limit int) ([]Entry, error) {
+	return d.entries(ctx, "order by "+string(order)+" limit nullif($1, 0)", limit)
+}
+
+// WithIDs returns the tenants of those ids, in the order of their ids and in whatever state; who is not in the directory is
+// left out. Without an owner it returns [ErrNoOwner].
+func (d *Directory) WithIDs(ctx context.Context, ids []scopes.TenantID) ([]Entry, error) {
+	return d.entries(ctx, "where id = any ($1) order by id", ids)
 }
 
 // Find returns the tenant with that slug, in whatever state, as the database has it. It returns a *scopes.TenantUnknownError
 // if nobody bears it, and without an owner [ErrNoOwner].
-func (d *Directory) Find(ctx context.Context, slug string) (e Entry, err error) {
-	if d.owner == nil {
-		return e, ErrNoOwner
-	}
-	const query = "select id, slug, coalesce(database, current_database()), schema, name, state from control.tenants where slug = $1"
-	err = d.owner.QueryRow(ctx, query, slug).Scan(&e.ID, &e.Slug, &e.Database, &e.Schema, &e.Name, &e.State)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return e, &scopes.TenantUnknownError{Slug: slug}
+func (d *Directory) Find(ctx context.Context, slug string) (Entry, error) {
+	entries, err := d.entries(ctx, "where slug = $1", slug)
+	if err == nil && len(entries) == 0 {
+		err = &scopes.TenantUnknownError{Slug: slug}
 	}
 	if err != nil {
-		return e, fmt.Errorf("find tenant %q: %w", slug, explain(d.owner.Config().ConnConfig, err))
+		return Entry{}, err
 	}
-	return e, nil
+	return entries[0], nil
+}
+
+func (d *Directory) entries(ctx context.Context, which string, arg any) ([]Entry, error) {
+	if d.owner == nil {
+		return nil, ErrNoOwner
+	}
+	rows, _ := d.owner.Query(ctx, "select "+entryColumns+" from control.tenants "+which, arg)
+	entries, err := pgx.CollectRows(rows, scanEntry)
+	if err != nil {
+		return nil, fmt.Errorf("read the directory of tenants: %w", explain(d.owner.Config().ConnConfig, err))
+	}
+	return entries, nil
 }
 
 // DirectoryStats are the directory's figures since it was opened.

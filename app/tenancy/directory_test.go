@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -22,14 +23,14 @@ func TestLookupAndList(t *testing.T) {
 	eachStrategy(t, func(t *testing.T, _ *testpg.DB, cfg config.Config) {
 		withTenants(t, cfg, 3)
 		directory := openDirectory(t, cfg)
-		listed, err := directory.List(t.Context(), 0)
+		listed, err := directory.List(t.Context(), tenancy.ByID, 0)
 		require.NoError(t, err)
 		require.Len(t, listed, 3)
 		for number, entry := range listed {
 			placement, err := cfg.PlacementFor(entry.Slug)
 			require.NoError(t, err)
-			want := scopes.Tenant{ID: scopes.TenantID(number + 1), Slug: fmt.Sprintf("tenant-%d", number), Placement: placement}
-			require.Equal(t, tenancy.Entry{Tenant: want, Name: fmt.Sprintf("Company %d", number), State: "active"}, entry)
+			want := scopes.Tenant{ID: scopes.TenantID(number + 1), Slug: fmt.Sprintf("tenant-%d", number), Name: fmt.Sprintf("Company %d", number), Placement: placement}
+			require.Equal(t, tenancy.Entry{Tenant: want, State: "active"}, entry)
 			for range 2 { // the second answer is remembered
 				found, err := directory.Lookup(t.Context(), entry.Slug)
 				require.NoError(t, err)
@@ -37,6 +38,33 @@ func TestLookupAndList(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Names and slugs are in the order of people, and there is one home for them.
+func TestListInOrder(t *testing.T) {
+	t.Parallel()
+	db, cfg := bare(t, config.SingleSchema)
+	withTenants(t, cfg, 12)
+	db.Exec(t, testpg.Owner, "update control.tenants set name = 'company 0' where id = 12")
+	directory := openDirectory(t, cfg)
+	slugs := func(order tenancy.Order) (slugs []string) {
+		entries, err := directory.List(t.Context(), order, 0)
+		require.NoError(t, err)
+		for _, entry := range entries {
+			slugs = append(slugs, strings.TrimPrefix(entry.Slug, "tenant-"))
+		}
+		return slugs
+	}
+	require.Equal(t, strings.Fields("0 1 2 3 4 5 6 7 8 9 10 11"), slugs(tenancy.BySlug))
+	require.Equal(t, strings.Fields("11 0 1 2 3 4 5 6 7 8 9 10"), slugs(tenancy.ByName), "small letters before capitals, of the same word")
+	entries, err := directory.WithIDs(t.Context(), []scopes.TenantID{12, 3, 99})
+	require.NoError(t, err)
+	require.Len(t, entries, 2)
+	require.Equal(t, scopes.TenantID(3), entries[0].ID)
+	tenant, err := directory.Lookup(t.Context(), "tenant-11")
+	require.NoError(t, err)
+	require.Equal(t, entries[1].Tenant, tenant)
+	require.Equal(t, "company 0", tenant.Name)
 }
 
 func TestOnlyActiveTenantsAreServed(t *testing.T) {
@@ -120,7 +148,7 @@ func TestALookupOnAServerThatIsAway(t *testing.T) {
 	directory := openDirectory(t, cfg)
 	_, err = directory.Lookup(t.Context(), "tenant-0")
 	require.ErrorIs(t, err, scopes.ErrUnavailable)
-	_, err = directory.List(t.Context(), 0)
+	_, err = directory.List(t.Context(), tenancy.ByID, 0)
 	require.ErrorIs(t, err, scopes.ErrUnavailable)
 	require.ErrorIs(t, directory.Ping(t.Context()), scopes.ErrUnavailable)
 }
@@ -181,7 +209,7 @@ func TestTheRuntimeRoleCannotList(t *testing.T) {
 	server := cfg.Runtime()
 	alone, err := config.Load([]string{"PGHOST=" + server.Host, fmt.Sprintf("PGPORT=%d", server.Port), "PGDATABASE=" + db.Name, "PGUSER=" + cfg.User}, t.TempDir())
 	require.NoError(t, err)
-	_, err = openDirectory(t, alone).List(t.Context(), 0)
+	_, err = openDirectory(t, alone).List(t.Context(), tenancy.ByID, 0)
 	require.ErrorIs(t, err, tenancy.ErrNoOwner)
 	_, err = db.Connect(t, testpg.Runtime).Exec(t.Context(), "select * from control.tenants")
 	require.ErrorContains(t, err, "permission denied")

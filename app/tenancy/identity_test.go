@@ -41,8 +41,8 @@ func copyDatabase(t *testing.T, db *testpg.DB, from, to string, dump bool) {
 	require.NoError(t, err, string(out))
 }
 
-// names of accounts, over the application's own connection.
-func accountOf(t *testing.T, cfg config.Config, slug string) (string, error) {
+// projectOf returns the name of a tenant's project, over the application's own connection.
+func projectOf(t *testing.T, cfg config.Config, slug string) (string, error) {
 	t.Helper()
 	app, err := tenancy.Open(t.Context(), cfg, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
@@ -51,9 +51,9 @@ func accountOf(t *testing.T, cfg config.Config, slug string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var account models.Account
-	err = app.DB.WithContext(scopes.WithTenant(t.Context(), tenant)).Take(&account).Error
-	return account.Name, err
+	var project models.Project
+	err = app.DB.WithContext(scopes.WithTenant(t.Context(), tenant)).Take(&project).Error
+	return project.Name, err
 }
 
 // A copy of the default database must not touch the databases of the deployment that it was copied from, by any way.
@@ -67,7 +67,7 @@ func TestCopyLeavesTheOriginalsDatabasesAlone(t *testing.T) {
 		staging := settings(t, db, config.MultipleDb, "PGDATABASE="+copied)
 		var refused *tenancy.PlacementError
 
-		_, err := accountOf(t, staging, "tenant-0")
+		_, err := projectOf(t, staging, "tenant-0")
 		require.ErrorAs(t, err, &refused)
 		require.ErrorIs(t, err, scopes.ErrUnavailable)
 		require.ErrorContains(t, err, "tenanted tenants adopt")
@@ -88,7 +88,7 @@ func TestCopyLeavesTheOriginalsDatabasesAlone(t *testing.T) {
 		_, err = creator.Create(t.Context(), numbered(2), account(numbered(2)))
 		require.ErrorAs(t, err, &refused, "a copy makes no databases before it is adopted")
 
-		name, err := accountOf(t, cfg, "tenant-0")
+		name, err := projectOf(t, cfg, "tenant-0")
 		require.NoError(t, err, "the original goes on")
 		require.Equal(t, "Company 0", name)
 		require.NoError(t, newSetup(t, cfg, nil).Run(t.Context()))
@@ -125,14 +125,14 @@ func TestAdoptTakesCopiesAndNoOriginal(t *testing.T) {
 		require.Contains(t, problems["tenant-1"], "has no rows of tenant 2")
 		require.Contains(t, problems["tenant-2"], fmt.Sprintf("there is no database %q", copied+"_tenant-2"))
 	}
-	name, err := accountOf(t, staging, "tenant-0")
+	name, err := projectOf(t, staging, "tenant-0")
 	require.NoError(t, err)
 	require.Equal(t, "Company 0", name)
-	_, err = accountOf(t, staging, "tenant-1")
+	_, err = projectOf(t, staging, "tenant-1")
 	require.ErrorContains(t, err, "suspended")
 	require.NoError(t, newSetup(t, staging, nil).Migrate(t.Context(), []scopes.Placement{{Database: copied + "_tenant-0", Schema: "public"}}, func(migrations.Result) {}))
 	for n := range 3 {
-		name, err = accountOf(t, cfg, numbered(n).Slug)
+		name, err = projectOf(t, cfg, numbered(n).Slug)
 		require.NoError(t, err)
 		require.Equal(t, numbered(n).Name, name)
 	}
@@ -155,13 +155,13 @@ func TestCopiedAndRenamedDefaultDatabase(t *testing.T) {
 			to.Database = copied.Database
 			conn, err := pgx.ConnectConfig(t.Context(), to)
 			require.NoError(t, err)
-			_, err = conn.Exec(t.Context(), fmt.Sprintf("update %q.accounts set name = 'copied'", place))
+			_, err = conn.Exec(t.Context(), fmt.Sprintf("update %q.projects set name = 'copied'", place))
 			require.NoError(t, err)
 			require.NoError(t, conn.Close(t.Context()))
-			name, err := accountOf(t, copied, "tenant-0")
+			name, err := projectOf(t, copied, "tenant-0")
 			require.NoError(t, err)
 			require.Equal(t, "copied", name)
-			name, err = accountOf(t, cfg, "tenant-0")
+			name, err = projectOf(t, cfg, "tenant-0")
 			require.NoError(t, err)
 			require.Equal(t, "Company 0", name)
 			return
@@ -177,7 +177,7 @@ func TestCopiedAndRenamedDefaultDatabase(t *testing.T) {
 			require.NoError(t, err)
 		}
 		rename(db.Name, renamed.Database)
-		name, err := accountOf(t, renamed, "tenant-1")
+		name, err := projectOf(t, renamed, "tenant-1")
 		require.NoError(t, err)
 		require.Equal(t, "Company 1", name)
 		require.NoError(t, newSetup(t, renamed, nil).Run(t.Context()))
@@ -194,16 +194,16 @@ func TestRestoredTenantsDatabase(t *testing.T) {
 	copyDatabase(t, db, name, db.Name+"_backup", true)
 	db.Exec(t, testpg.Superuser, fmt.Sprintf("drop database %q with (force)", name))
 	copyDatabase(t, db, db.Name+"_backup", name, true)
-	_, err := accountOf(t, cfg, "tenant-1")
+	_, err := projectOf(t, cfg, "tenant-1")
 	require.ErrorContains(t, err, "is a copy of a tenant's database")
-	_, err = accountOf(t, cfg, "tenant-0")
+	_, err = projectOf(t, cfg, "tenant-0")
 	require.NoError(t, err)
 	var refused *tenancy.PlacementError
 	require.ErrorAs(t, newSetup(t, cfg, nil).Run(t.Context()), &refused)
 	adopted, problems := adopt(t, cfg)
 	require.Empty(t, problems)
 	require.Equal(t, name, adopted["tenant-1"])
-	account, err := accountOf(t, cfg, "tenant-1")
+	account, err := projectOf(t, cfg, "tenant-1")
 	require.NoError(t, err)
 	require.Equal(t, "Company 1", account)
 	require.NoError(t, newSetup(t, cfg, nil).Run(t.Context()))
@@ -211,11 +211,11 @@ func TestRestoredTenantsDatabase(t *testing.T) {
 	foreign, other := bare(t, config.MultipleDb)
 	withTenants(t, other, 1)
 	db.Exec(t, testpg.Owner, "update control.tenants set database = $1 where id = 1", foreign.Name+"_tenant-0")
-	_, err = accountOf(t, cfg, "tenant-0")
+	_, err = projectOf(t, cfg, "tenant-0")
 	require.ErrorContains(t, err, "belongs to another deployment")
 	_, problems = adopt(t, cfg)
 	require.Empty(t, problems, "its own database is found under its own name")
-	account, err = accountOf(t, cfg, "tenant-0")
+	account, err = projectOf(t, cfg, "tenant-0")
 	require.NoError(t, err)
 	require.Equal(t, "Company 0", account)
 }
@@ -230,13 +230,13 @@ func TestRestoredDefaultDatabase(t *testing.T) {
 	copyDatabase(t, db, db.Name, db.Name+"_second", true)
 	other := testpg.Database(t, "empty", func(context.Context, *pgx.Conn) error { return nil }) // to drop ours from
 	other.Exec(t, testpg.Superuser, fmt.Sprintf("drop database %q with (force)", db.Name))
-	_, err := accountOf(t, backup, "tenant-0")
+	_, err := projectOf(t, backup, "tenant-0")
 	require.ErrorContains(t, err, "tenanted tenants adopt", "somebody says so first")
 	adopted, problems := adopt(t, backup)
 	require.Empty(t, problems)
 	require.Len(t, adopted, 2)
 	for n := range 2 {
-		name, err := accountOf(t, backup, numbered(n).Slug)
+		name, err := projectOf(t, backup, numbered(n).Slug)
 		require.NoError(t, err)
 		require.Equal(t, numbered(n).Name, name)
 	}
@@ -246,7 +246,7 @@ func TestRestoredDefaultDatabase(t *testing.T) {
 	adopted, problems = adopt(t, second)
 	require.Empty(t, adopted, "the databases are the first one's now")
 	require.Contains(t, problems["tenant-0"], "is the original of another deployment")
-	_, err = accountOf(t, backup, "tenant-0")
+	_, err = projectOf(t, backup, "tenant-0")
 	require.NoError(t, err)
 }
 

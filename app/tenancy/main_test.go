@@ -56,11 +56,14 @@ func newSetup(t *testing.T, cfg config.Config, said *[]string) *tenancy.Setup {
 	return setup
 }
 
-// account is a fill that makes the tenant's own row only.
+// account is a fill that makes the tenant's own row, and a project called like the tenant.
 func account(n tenancy.NewTenant) tenancy.Fill {
 	return func(ctx context.Context, in tenancy.Placed) error {
 		return in.Begin(ctx, func(tx pgx.Tx) error {
-			_, err := tx.Exec(ctx, "insert into accounts (id, slug, name) values ($1, $2, $3) on conflict do nothing", n.ID, n.Slug, n.Name)
+			if _, err := tx.Exec(ctx, "insert into accounts (id) values ($1) on conflict do nothing", n.ID); err != nil {
+				return err
+			}
+			_, err := tx.Exec(ctx, "insert into projects (account_id, id, name) values ($1, 1, $2) on conflict do nothing", n.ID, n.Name)
 			return err
 		})
 	}

@@ -70,7 +70,7 @@ func TestCreateThroughAPooler(t *testing.T) {
 							renamed := numbered(n)
 							_, err := creator.Create(t.Context(), renamed, func(ctx context.Context, in tenancy.Placed) error {
 								return in.Begin(ctx, func(tx pgx.Tx) error {
-									_, err := tx.Exec(ctx, "update accounts set name = name || '.' where id = $1", renamed.ID)
+									_, err := tx.Exec(ctx, "update projects set name = name || '.' where account_id = $1", renamed.ID)
 									return err
 								})
 							})
@@ -82,7 +82,7 @@ func TestCreateThroughAPooler(t *testing.T) {
 				}
 				group.Wait()
 				for slug, name := range rows {
-					got, err := accountOf(t, cfg, slug)
+					got, err := projectOf(t, cfg, slug)
 					require.NoError(t, err)
 					require.Equal(t, name+"....................", got)
 				}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"golang.org/x/sync/errgroup"
+
 	"tenanted/models"
 	"tenanted/scopes"
 )
@@ -30,7 +31,9 @@ func (s *site) seedAdvice() string {
 }
 
 // Label is what the tenant's account is called in lists.
-func (r accountRow) Label() string { return models.Account{ID: r.ID}.Label() }
+func (r accountRow) Label() string { return accountLabel(r.ID) }
+
+func accountLabel(id scopes.TenantID) string { return models.Account{ID: id}.Label() }
 
 // accountRow is a tenant on the tenants' page.
 type accountRow struct {
@@ -48,14 +51,14 @@ type accountPage struct {
 }
 
 var accountOffer = offer{path: "/tenants", sorts: []choice{
-	{"number", "Number", false}, {"slug", "Slug", false}, {"name", "Name", false},
+	{string(TenantsByID), "Number", false}, {string(TenantsBySlug), "Slug", false}, {string(TenantsByName), "Name", false},
 	{"users", "Most users", false}, {"projects", "Most projects", false}, {"tasks", "Most tasks", false},
 	{"subtasks", "Most subtasks", false}, {"done", "Largest share done", false},
 }}
 
 // byCounts reports whether an order needs every tenant's counts.
 func byCounts(sort string) bool {
-	return !slices.Contains([]string{"number", "slug", "name"}, sort)
+	return !slices.Contains([]TenantOrder{TenantsByID, TenantsBySlug, TenantsByName}, TenantOrder(sort))
 }
 
 // accounts shows the tenants on the bare domain. A tenant's own address does not tell of others.
@@ -81,7 +84,11 @@ func (s *site) accounts(c *gin.Context) error {
 }
 
 func (s *site) loadAccounts(c *gin.Context, v listView) (accountPage, error) {
-	entries, err := s.List(c.Request.Context())
+	order := TenantsByID
+	if !byCounts(v.Sort) {
+		order = TenantOrder(v.Sort)
+	}
+	entries, err := s.List(c.Request.Context(), order)
 	if err != nil {
 		return accountPage{}, err
 	}
@@ -96,8 +103,8 @@ func (s *site) loadAccounts(c *gin.Context, v listView) (accountPage, error) {
 				v.Sort, maxCountedForOrder, len(rows))
 		}
 		s.count(c.Request.Context(), rows)
+		sortByCounts(rows, v.Sort)
 	}
-	sortAccounts(rows, v.Sort)
 	rows = rows[at.Offset():min(len(rows), at.Offset()+at.Size)]
 	if !byCounts(v.Sort) {
 		s.count(c.Request.Context(), rows)
@@ -160,21 +167,9 @@ func (s *site) countProblem(ctx context.Context, tenant scopes.Tenant, err error
 	return "can't be read"
 }
 
-// sortAccounts orders by the key, numbers from the largest; tenants without counts come last.
-func sortAccounts(rows []accountRow, key string) {
-	slices.SortFunc(rows, func(a, b accountRow) int {
-		return cmp.Or(compareAccounts(a, b, key), cmp.Compare(a.ID, b.ID))
-	})
-}
-
-func compareAccounts(a, b accountRow, key string) int {
-	switch key {
-	case "slug":
-		return strings.Compare(a.Slug, b.Slug)
-	case "name":
-		return strings.Compare(a.Name, b.Name)
-	}
-	return cmp.Compare(b.number(key), a.number(key))
+// sortByCounts orders by a number, from the largest, and else as the rows are; tenants without counts come last.
+func sortByCounts(rows []accountRow, key string) {
+	slices.SortStableFunc(rows, func(a, b accountRow) int { return cmp.Compare(b.number(key), a.number(key)) })
 }
 
 // number is what a row is ordered by: below zero when it is not known.

@@ -130,7 +130,7 @@ func TestTenantsPageComesWhileADatabaseHangs(t *testing.T) {
 func TestTooManyTenantsToOrderByNumbers(t *testing.T) {
 	t.Parallel()
 	w := newFixture(t, single, func(o *Options) {
-		o.List = func(context.Context) (entries []TenantEntry, _ error) {
+		o.List = func(context.Context, TenantOrder) (entries []TenantEntry, _ error) {
 			for i := range maxCountedForOrder + 1 {
 				entries = append(entries, TenantEntry{Tenant: scopes.Tenant{ID: scopes.TenantID(i + 1), Slug: fmt.Sprintf("t-%03d", i)}, State: "creating"})
 			}
@@ -148,7 +148,7 @@ func TestListThatFails(t *testing.T) {
 	t.Parallel()
 	for want, failure := range map[int]error{503: scopes.ErrUnavailable, 500: errors.New("secret of the database")} {
 		w := newFixture(t, single, func(o *Options) {
-			o.List = func(context.Context) ([]TenantEntry, error) { return nil, failure }
+			o.List = func(context.Context, TenantOrder) ([]TenantEntry, error) { return nil, failure }
 		})
 		response := w.ask(t, "GET localhost /tenants/")
 		require.Equal(t, want, response.StatusCode)

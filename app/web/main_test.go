@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -38,7 +39,7 @@ var configurations = []string{single, databases, schemas}
 // fixture fills one account: three projects of five tasks of seven subtasks for tenant-0, less for others,
 // and nothing below the account for tenant-2. Names repeat, so that ties show.
 const fixtureSQL = `
-	insert into accounts (id, slug, name) values ($1 + 1, 'tenant-' || $1, 'Company <' || $1 || '> & Sons');
+	insert into accounts (id) values ($1 + 1);
 	insert into users (account_id, email, first_name, last_name, password_hash)
 		select $1 + 1, 'u' || u || '@example.com', 'U', 'Ser', '' from generate_series(1, 2) u where $1 < 2;
 	insert into projects (account_id, id, name) select $1 + 1, p, 'project-' || p from generate_series(1, $2) p;
@@ -86,7 +87,7 @@ func newFixture(t testing.TB, configuration string, change func(*Options)) *fixt
 func (w *fixture) place(where func(i int) (database, schema string)) {
 	for i := range projectsOf {
 		database, schema := where(i)
-		w.tenants = append(w.tenants, scopes.Tenant{ID: scopes.TenantID(i + 1), Slug: fmt.Sprintf("tenant-%d", i),
+		w.tenants = append(w.tenants, scopes.Tenant{ID: scopes.TenantID(i + 1), Slug: fmt.Sprintf("tenant-%d", i), Name: fmt.Sprintf("Company <%d> & Sons", i),
 			Placement: scopes.Placement{Database: database, Schema: schema}})
 	}
 }
@@ -135,7 +136,7 @@ func (w *fixture) open(t testing.TB, configuration string, change func(*Options)
 	w.gorm, err = pools.OpenGORM(&gorm.Config{Logger: logger.Discard}, scopes.NewPlugin(scopes.Config{}))
 	require.NoError(t, err)
 	o := Options{
-		Models: models.New(w.gorm), Directory: w, List: w.List, AllTenants: configuration == single,
+		Models: models.New(w.gorm), Directory: w, List: w.List, WithIDs: w.WithIDs, AllTenants: configuration == single,
 		Logger: slog.New(slog.NewTextHandler(w.log, nil)),
 	}
 	if change != nil {
@@ -160,12 +161,28 @@ func (w *fixture) Lookup(_ context.Context, slug string) (scopes.Tenant, error) 
 }
 
 // List lists them.
-func (w *fixture) List(context.Context) ([]TenantEntry, error) {
+func (w *fixture) List(_ context.Context, order TenantOrder) ([]TenantEntry, error) {
 	var entries []TenantEntry
-	for i, tenant := range w.tenants {
-		entries = append(entries, TenantEntry{Tenant: tenant, Name: fmt.Sprintf("Company <%d> & Sons", i), State: "active"})
+	for _, tenant := range w.tenants {
+		entries = append(entries, TenantEntry{Tenant: tenant, State: "active"})
 	}
-	return append(entries, TenantEntry{Tenant: scopes.Tenant{ID: 99, Slug: "asleep"}, Name: "Sleepers", State: "suspended"}), nil
+	entries = append(entries, TenantEntry{Tenant: scopes.Tenant{ID: 99, Slug: "asleep", Name: "Sleepers"}, State: "suspended"})
+	slices.SortStableFunc(entries, func(a, b TenantEntry) int {
+		switch order {
+		case TenantsBySlug:
+			return strings.Compare(a.Slug, b.Slug)
+		case TenantsByName:
+			return strings.Compare(a.Name, b.Name)
+		}
+		return 0
+	})
+	return entries, nil
+}
+
+// WithIDs finds them.
+func (w *fixture) WithIDs(ctx context.Context, ids []scopes.TenantID) ([]TenantEntry, error) {
+	entries, err := w.List(ctx, TenantsByID)
+	return slices.DeleteFunc(entries, func(e TenantEntry) bool { return !slices.Contains(ids, e.ID) }), err
 }
 
 // ask sends a request, "GET tenant-0.localhost /path", with headers as "Name: value".

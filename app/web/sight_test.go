@@ -36,8 +36,11 @@ func newHardFixture(t testing.TB) *fixture {
 		quoted[i] = "'" + strings.ReplaceAll(text, "'", "''") + "'"
 	}
 	texts := "(array[" + strings.Join(quoted, ",") + "])[1 + id % " + fmt.Sprint(len(hardTexts)) + "]"
-	for _, set := range []string{"accounts set name = ", "projects set name = ", "tasks set name = ", "subtasks set details = " + texts + ", name = "} {
+	for _, set := range []string{"projects set name = ", "tasks set name = ", "subtasks set details = " + texts + ", name = "} {
 		w.db.Exec(t, testpg.Owner, "update "+set+texts)
+	}
+	for i := range w.tenants {
+		w.tenants[i].Name = hardTexts[i%len(hardTexts)]
 	}
 	return w
 }

@@ -2,8 +2,10 @@ package web
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -24,6 +26,7 @@ type subtaskPage struct {
 	MoreProjects bool   // than Projects offers
 	Advice       string // how to make subtasks, where that is possible
 	subtasks     []models.Subtask
+	tenants      map[scopes.TenantID]TenantEntry // those of the rows, as far as the directory knows them
 }
 
 // subtaskRow is a subtask as the template shows it.
@@ -71,6 +74,9 @@ func (s *site) subtasks(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	if page.tenants, err = s.tenantsOf(c.Request.Context(), page.subtasks); err != nil {
+		return err
+	}
 	message, err := s.takeFlash(c, page)
 	if err != nil {
 		return err
@@ -78,7 +84,7 @@ func (s *site) subtasks(c *gin.Context) error {
 	page.Rows = subtaskRows(c, page)
 	page.Advice = s.seedAdvice()
 	s.respond(c, answer{title: page.Pages.title("Subtasks"), flash: message, page: subtaskList(page),
-		json: func() any { return page.Pages.json(c, subtasksJSON(page.subtasks)) }})
+		json: func() any { return page.Pages.json(c, subtasksJSON(page)) }})
 	return nil
 }
 
@@ -94,6 +100,24 @@ func (s *site) loadSubtasks(ctx context.Context, v listView) (p subtaskPage, err
 		p.Projects, p.MoreProjects, err = s.projectChoices(ctx, v)
 	}
 	return p, err
+}
+
+// tenantsOf returns the tenants whose subtasks these are: the request's own, or on the bare domain what the directory says
+// of them.
+func (s *site) tenantsOf(ctx context.Context, subtasks []models.Subtask) (map[scopes.TenantID]TenantEntry, error) {
+	tenants := map[scopes.TenantID]TenantEntry{}
+	if own, err := scopes.FromContext(ctx); err == nil {
+		tenants[own.ID] = TenantEntry{own, "active"}
+		return tenants, nil
+	}
+	for _, subtask := range subtasks {
+		tenants[subtask.AccountID] = TenantEntry{}
+	}
+	entries, err := s.WithIDs(ctx, slices.Collect(maps.Keys(tenants)))
+	for _, entry := range entries {
+		tenants[entry.ID] = entry
+	}
+	return tenants, err
 }
 
 // subtasksPage serves /subtasks/2/.
@@ -127,15 +151,16 @@ func subtaskContext(c *gin.Context, all bool) context.Context {
 func subtaskRows(c *gin.Context, page subtaskPage) []subtaskRow {
 	rows := make([]subtaskRow, len(page.subtasks))
 	for i, s := range page.subtasks {
-		task, project, account := s.Task, s.Task.Project, s.Task.Project.Account
+		task, project, tenant := s.Task, s.Task.Project, page.tenants[s.AccountID]
 		rows[i] = subtaskRow{
-			Account: account.Label(), Project: project.Label(), Task: task.Label(), Label: s.Label(),
-			AccountName: nameText(account.Name), ProjectName: nameText(project.Name), TaskName: nameText(task.Name), Name: nameText(s.Name),
+			Account: accountLabel(s.AccountID), Project: project.Label(), Task: task.Label(), Label: s.Label(),
+			AccountName: nameText(tenant.Name), ProjectName: nameText(project.Name), TaskName: nameText(task.Name), Name: nameText(s.Name),
 			Details: detailsText(s.Details), Complete: s.Complete,
 		}
-		if page.All {
-			rows[i].AccountURL = tenantURL(c, account.Slug)
-		} else {
+		switch {
+		case page.All && tenant.State == "active":
+			rows[i].AccountURL = tenantURL(c, tenant.Slug)
+		case !page.All:
 			rows[i].CompleteURL, rows[i].Anchor = completeURL(page.View, s.ID, i+1), anchor(i+1)
 		}
 	}
@@ -184,13 +209,13 @@ type labelJSON struct {
 	Name  string `json:"name"`
 }
 
-func subtasksJSON(subtasks []models.Subtask) []subtaskJSON {
-	out := make([]subtaskJSON, len(subtasks))
-	for i, r := range subtasks {
-		task, project, account := r.Task, r.Task.Project, r.Task.Project.Account
+func subtasksJSON(page subtaskPage) []subtaskJSON {
+	out := make([]subtaskJSON, len(page.subtasks))
+	for i, r := range page.subtasks {
+		task, project := r.Task, r.Task.Project
 		out[i] = subtaskJSON{
 			ID: r.ID, Label: r.Label(), Name: r.Name, Complete: r.Complete, Details: r.Details,
-			Account: labelJSON{int64(account.ID), account.Label(), account.Name},
+			Account: labelJSON{int64(r.AccountID), accountLabel(r.AccountID), page.tenants[r.AccountID].Name},
 			Project: labelJSON{project.ID, project.Label(), project.Name},
 			Task:    labelJSON{task.ID, task.Label(), task.Name},
 		}

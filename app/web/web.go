@@ -40,11 +40,13 @@ type Options struct {
 	Models models.Models
 	// Directory knows which tenant bears a slug.
 	Directory tenanthttp.Directory
-	// List returns every tenant, in any order; the page /tenants/ shows them. Nil: there is no owner's
+	// List returns every tenant in that order; the page /tenants/ shows them. Nil: there is no owner's
 	// connection to list them with, and the page says so.
-	List func(context.Context) ([]TenantEntry, error)
+	List func(context.Context, TenantOrder) ([]TenantEntry, error)
+	// WithIDs returns the tenants of those ids; who is not in the directory is left out.
+	WithIDs func(context.Context, []scopes.TenantID) ([]TenantEntry, error)
 	// AllTenants shows the list of subtasks over all tenants on the bare domain, read-only. It needs Models
-	// that serve scopes.AllTenants. Off, the bare domain leads to /tenants/ or, without List, only says
+	// that serve scopes.AllTenants, and WithIDs. Off, the bare domain leads to /tenants/ or, without List, only says
 	// where tenants are.
 	AllTenants bool
 	// Program is how the program is called on the command line, for advice on pages. Default: tenanted.
@@ -79,10 +81,19 @@ type Options struct {
 	Timeout time.Duration
 }
 
+// TenantOrder is an order of the directory's list.
+type TenantOrder string
+
+// The orders of the directory's list.
+const (
+	TenantsByID   TenantOrder = "number"
+	TenantsBySlug TenantOrder = "slug"
+	TenantsByName TenantOrder = "name"
+)
+
 // TenantEntry is one tenant in the directory's list.
 type TenantEntry struct {
 	scopes.Tenant
-	Name  string
 	State string // "active", or why the tenant is not served: "creating", "suspended", "dropping"
 }
 
@@ -111,6 +122,8 @@ func (o Options) validate() error {
 		return fmt.Errorf("web: no Models")
 	case o.Directory == nil:
 		return fmt.Errorf("web: no Directory")
+	case o.AllTenants && o.WithIDs == nil:
+		return fmt.Errorf("web: AllTenants without WithIDs")
 	case o.MaxRequests < 1 || o.MaxPerTenant < 1 || o.MaxWait < 0 || o.Timeout < 0:
 		return fmt.Errorf("web: negative limit")
 	}

@@ -25,12 +25,11 @@ const countSQL = `select count(*) from subtasks where account_id = $1`
 
 // pageSQL finds the keys of the page first and joins then, as the application does.
 const pageSQL = `
-select a.id, a.name, p.id, p.name, t.id, t.name, s.id, s.name, s.complete, s.details
+select p.account_id, p.id, p.name, t.id, t.name, s.id, s.name, s.complete, s.details
 from (select id from subtasks where account_id = $1 order by name, id limit $2 offset $3) page
 join subtasks s on s.account_id = $1 and s.id = page.id
 join tasks t on t.account_id = s.account_id and t.id = s.task_id
 join projects p on p.account_id = t.account_id and p.id = t.project_id
-join accounts a on a.id = p.account_id
 order by s.name, s.id`
 
 const projectsSQL = `select id, name from projects where account_id = $1 order by name, id limit 201`
@@ -42,7 +41,7 @@ var pageTemplate = template.Must(template.New("page").Parse(pageHTML))
 
 type row struct {
 	AccountID   int64
-	Account     string
+	Account     string `db:"-"`
 	ProjectID   int64
 	Project     string
 	TaskID      int64
@@ -87,6 +86,9 @@ func Handler(pool *pgxpool.Pool) http.Handler {
 			return
 		}
 		p.Tenant = slug
+		for i := range p.Rows {
+			p.Rows[i].Account = slug // ours has the name from its directory, which remembers it
+		}
 		var b bytes.Buffer
 		if err := pageTemplate.Execute(&b, p); err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)

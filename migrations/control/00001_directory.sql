@@ -16,6 +16,19 @@ create table control.deployment (
     primary key (only_row)
 );
 
+-- The order of names, as in migrations/tenant.
+-- +goose StatementBegin
+do $$
+begin
+    if exists (select from pg_collation where collname = 'und-x-icu') then
+        create collation control.names (provider = icu, locale = 'und-u-kn-true');
+    else
+        execute (select format('create collation control.names (lc_collate = %L, lc_ctype = %L)', datcollate, datctype)
+            from pg_database where datname = current_database());
+    end if;
+end $$;
+-- +goose StatementEnd
+
 create table control.tenants (
     id         bigint      not null check (id > 0),
     slug       text        not null check (slug ~ '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$'),
@@ -32,10 +45,10 @@ create unique index tenants_placement on control.tenants (coalesce(database, '')
 
 -- +goose StatementBegin
 create function control.tenant_by_slug(wanted text)
-    returns table (id bigint, slug text, database text, schema text, state text)
+    returns table (id bigint, slug text, name text, database text, schema text, state text)
     language sql stable security definer
     set search_path = ''
-as $$ select t.id, t.slug, coalesce(t.database, current_database()::text), t.schema, t.state from control.tenants t where t.slug = wanted $$;
+as $$ select t.id, t.slug, t.name, coalesce(t.database, current_database()::text), t.schema, t.state from control.tenants t where t.slug = wanted $$;
 -- +goose StatementEnd
 revoke all on function control.tenant_by_slug(text) from public;
 
@@ -68,4 +81,5 @@ drop function control.notify_tenant_change();
 drop function control.identity();
 drop function control.tenant_by_slug(text);
 drop table control.tenants;
+drop collation control.names;
 drop table control.deployment;

@@ -68,7 +68,7 @@ func TestFixLeavesTheRestAlone(t *testing.T) {
 func TestMendedTablesKeepTenantsApart(t *testing.T) {
 	t.Parallel()
 	w := newFixture(t)
-	w.Exec(t, testpg.Owner, "insert into accounts (id, slug, name) values (1, 'a', 'A'), (2, 'b', 'B')")
+	w.Exec(t, testpg.Owner, "insert into accounts (id) values (1), (2)")
 	w.Exec(t, testpg.Owner, "alter policy tenant on accounts using (true)")
 	conn := w.Connect(t, w.runtime)
 	require.Equal(t, 2, visible(t, conn, ""))

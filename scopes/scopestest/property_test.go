@@ -27,14 +27,14 @@ import (
 // The rows of the property tests. Keys and names of the two tenants overlap on purpose.
 const (
 	rowsOfA = `
-		insert into accounts values (1, 'a', 'a', '2020-01-01');
+		insert into accounts values (1, '2020-01-01');
 		insert into users (account_id, id, email, first_name, last_name, password_hash, date_joined)
 			select 1, n, 'u' || n, 'x', 'a', '', '2020-01-01' from generate_series(1, 3) n;
 		insert into projects select 1, n, (array['x', 'y', 'z'])[n] from generate_series(1, 3) n;
 		insert into tasks select 1, n, n % 3 + 1, (array['x', 'y', 'z'])[n % 3 + 1] from generate_series(1, 6) n;
 		insert into subtasks select 1, n, n % 6 + 1, (array['x', 'y', 'z'])[n % 3 + 1], n % 2 = 0, 'a' from generate_series(1, 9) n;`
 	rowsOfB = `
-		insert into accounts values (2, 'b', 'canary', '2020-01-01');
+		insert into accounts values (2, '2021-01-01');
 		insert into users (account_id, id, email, first_name, last_name, password_hash, date_joined)
 			select 2, n, 'u' || n, 'x', 'canary', '', '2020-01-01' from generate_series(2, 5) n;
 		insert into projects select 2, n, (array['x', 'y', 'z', 'canary'])[n - 1] from generate_series(2, 5) n;
