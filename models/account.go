@@ -15,6 +15,12 @@ type Account struct {
 	CreatedAt time.Time
 }
 
+// AccountID returns the id of a tenant's account: in this application tenants have numbers.
+func AccountID(t scopes.Tenant) scopes.TenantID {
+	id, _ := t.ID.(scopes.TenantID) // as the directory makes them
+	return id
+}
+
 // Label is how the account is called in lists: "Account #1".
 func (a Account) Label() string { return label("Account", int64(a.ID)) }
 

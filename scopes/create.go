@@ -10,7 +10,7 @@ import (
 
 // checkCreate gives each new row its tenant, and refuses a row that bears another one.
 func checkCreate(db *gorm.DB, s statement) {
-	if s.id == 0 {
+	if s.id.nobody() {
 		s.requireTenant("create", s.Dest)
 		return
 	}
@@ -39,14 +39,14 @@ func checkCreate(db *gorm.DB, s statement) {
 func (s statement) ownedMap(values map[string]any) map[string]any {
 	owned := map[string]any{}
 	for key, v := range values {
-		if s.named(key) == nil {
+		if f := s.named(key); f == nil {
 			owned[key] = v
-		} else if _, other := differs(v, s.id); other || !isNumber(v) {
-			fail(s.DB, s.mismatch(v))
+		} else if s.id.judge(f, v) != ownTenant {
+			fail(s.DB, s.mismatch(f, v))
 		}
 	}
 	for _, f := range s.fields {
-		owned[f.DBName] = int64(s.id)
+		owned[f.DBName] = s.id.value
 	}
 	return owned
 }
@@ -60,7 +60,7 @@ func (s statement) ownMaps(rows []map[string]any) {
 // confineCreate looks at the rows again, since hooks may have changed them, and keeps an upsert from
 // another tenant's row.
 func confineCreate(db *gorm.DB, s statement) {
-	if s.id == 0 {
+	if s.id.nobody() {
 		return
 	}
 	eachRow(s.ReflectValue, s.refuseForeign)

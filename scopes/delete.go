@@ -10,7 +10,7 @@ import (
 
 // checkDelete refuses rows of another tenant and a delete without a condition.
 func checkDelete(db *gorm.DB, s statement) {
-	if s.id == 0 {
+	if s.id.nobody() {
 		s.requireTenant("delete", s.Dest)
 		s.requireTenant("delete", s.Model)
 		return

@@ -16,7 +16,7 @@ var derivedTables = regexp.MustCompile(`(?is)^\s*\(\s*\?\s*\)\s*(as\s+)?["\w]+(\
 
 // confinedInside reports whether a statement reads nothing but derived tables that are confined to tenant id themselves.
 // It needs no condition of its own then, and has no column to put it on, unless the derived table selects that.
-func confinedInside(stmt *gorm.Statement, id TenantID) bool {
+func confinedInside(stmt *gorm.Statement, id tenantID) bool {
 	from := stmt.TableExpr
 	if from == nil || len(from.Vars) == 0 || !derivedTables.MatchString(from.SQL) {
 		return false
@@ -32,8 +32,8 @@ func confinedInside(stmt *gorm.Statement, id TenantID) bool {
 
 // confinedAlone reports whether a statement that is not built yet will be confined to tenant id when it is: it is on a
 // tenanted model, under that tenant. Whatever is in doubt is not.
-func confinedAlone(stmt *gorm.Statement, id TenantID) bool {
-	if who, ok := lookup(stmt.Context); !ok || who.confines() != id || stmt.SQL.Len() > 0 {
+func confinedAlone(stmt *gorm.Statement, id tenantID) bool {
+	if who, ok := lookup(stmt.Context); !ok || !who.confines().is(id) || stmt.SQL.Len() > 0 {
 		return false
 	}
 	if _, ok := stmt.Clauses["FROM"]; ok {

@@ -4,7 +4,8 @@
 // # Model
 //
 // A tenant is put into the context once, where a request or a job begins, with [WithTenant]. A model
-// becomes tenanted by a field of type [TenantID], most simply by embedding [Tenanted]. The [Plugin] stands
+// becomes tenanted by a field of type [TenantID], most simply by embedding [Tenanted], or, where ids are UUIDs, texts
+// or of a type of their own, by [HasTenant]. The [Plugin] stands
 // before every operation of GORM, refuses what cannot be confined, and adds the condition on the tenant to the
 // rest. Where the model is joined, the field's type adds it, the way gorm.DeletedAt does.
 //

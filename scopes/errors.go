@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"gorm.io/gorm"
+	"gorm.io/gorm/schema"
 )
 
 // ErrUnavailable is in the chain of an error that says the tenant's database cannot be reached now. The
@@ -48,13 +49,13 @@ func (e *TenantMissingError) Error() string {
 
 // TenantMismatchError says that a value or a condition belongs to another tenant than the context's.
 type TenantMismatchError struct {
-	Model string   // Go name of the model
-	Value TenantID // the tenant the value or condition names
-	Want  TenantID // the context's tenant
+	Model string // Go name of the model
+	Value string // the key of the tenant that the value or condition names, see [Tenant.Key]
+	Want  string // the key of the context's tenant
 }
 
 func (e *TenantMismatchError) Error() string {
-	return fmt.Sprintf("%s of tenant %d used while working for tenant %d: load it again under the right tenant's context",
+	return fmt.Sprintf("%s of tenant %s used while working for tenant %s: load it again under the right tenant's context",
 		e.Model, e.Value, e.Want)
 }
 
@@ -108,9 +109,9 @@ type failedValue struct{ err error }
 func (v failedValue) Value() (driver.Value, error) { return nil, v.err }
 
 // mismatch is the error for a value of the tenant column that is not the tenant's id.
-func (s statement) mismatch(v any) error {
-	if named, other := differs(v, s.id); other {
-		return &TenantMismatchError{Model: s.Schema.Name, Value: named, Want: s.id}
+func (s statement) mismatch(f *schema.Field, v any) error {
+	if s.id.differs(f, v) {
+		return &TenantMismatchError{Model: s.Schema.Name, Value: keyText(v), Want: s.id.key}
 	}
 	return s.tenantChange()
 }

@@ -51,8 +51,10 @@ func completeFromContext(f *schema.Field) {
 		if value, unset = valueOf(ctx, row); !unset {
 			return value, false
 		}
-		if id, ok := lookup(ctx); ok && id.confines() != 0 {
-			return id.confines(), !completesKey(f, row)
+		if id, ok := lookup(ctx); ok {
+			if own, ok := id.confines().as(f); ok && !id.confines().nobody() {
+				return own, !completesKey(f, row)
+			}
 		}
 		return value, true
 	}
@@ -84,7 +86,7 @@ func (c confineClause) ModifyStatement(stmt *gorm.Statement) {
 	if !guarded(stmt) {
 		return
 	}
-	if id := confinedTo(stmt.DB.Statement); id != 0 {
+	if id := confinedTo(stmt.DB.Statement); !id.nobody() {
 		// Association mode builds a join table's condition apart, and takes over its text without its variables.
 		apart := stmt.Schema != nil && stmt != stmt.DB.Statement
 		addCondition(stmt, condition{field: c.fields[0], id: id, literal: apart})
@@ -108,7 +110,7 @@ func guarded(stmt *gorm.Statement) bool {
 type statement struct {
 	*gorm.Statement
 	fields []*schema.Field // the tenant column; two in a join table that GORM made of two tenanted models
-	id     TenantID        // the tenant the statement is confined to, or zero for cross-tenant work
+	id     tenantID        // the tenant the statement is confined to, or nobody for cross-tenant work
 }
 
 // examine returns what is known of a statement; ok is false when its model is not tenanted, or nothing is
@@ -135,10 +137,13 @@ func tenantFields(s *schema.Schema) (fields []*schema.Field) {
 			fields = append(fields, c.fields...)
 		}
 	}
+	if fields == nil && s.ModelType.Name() == "" { // GORM's join table has the tags of the fields that it is made of
+		return tagged(s)
+	}
 	return fields
 }
 
-func confinedTo(stmt *gorm.Statement) TenantID {
+func confinedTo(stmt *gorm.Statement) tenantID {
 	id, _ := lookup(stmt.Context)
 	return id.confines()
 }
@@ -156,26 +161,4 @@ func (s statement) named(name string) *schema.Field {
 		}
 	}
 	return nil
-}
-
-// differs reports whether v is a number other than id. What is no number (a subquery, an expression, a
-// column) cannot be judged here; the condition on the tenant stands beside it.
-func differs(v any, id TenantID) (TenantID, bool) {
-	rv := reflect.ValueOf(v)
-	for rv.Kind() == reflect.Pointer {
-		rv = rv.Elem()
-	}
-	switch {
-	case rv.CanInt():
-		return TenantID(rv.Int()), TenantID(rv.Int()) != id
-	case rv.CanUint():
-		return TenantID(rv.Uint()), TenantID(rv.Uint()) != id
-	default:
-		return 0, false
-	}
-}
-
-func isNumber(v any) bool {
-	rv := reflect.Indirect(reflect.ValueOf(v))
-	return rv.CanInt() || rv.CanUint()
 }

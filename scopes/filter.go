@@ -6,21 +6,24 @@ import (
 	"gorm.io/gorm"
 )
 
-// FilterTenant returns a scope, for gorm.DB.Scopes, that confines a statement to tenant id. Where the context
-// carries a tenant it must be that one: a filter that contradicts the context panics with a
+// FilterTenant returns a scope, for gorm.DB.Scopes, that confines a statement to the tenant with that id, as in
+// [Tenant]. An id that is nobody's panics with a [*TenantMissingError]. Where the context carries a tenant it must be that one: a filter that contradicts the context panics with a
 // [*TenantMismatchError]. In cross-tenant work it narrows the statement to one tenant. Without a tenant in the
 // context it stands in for one; scopes/registry, which must know the placement too, refuses that.
-func FilterTenant(id TenantID) func(*gorm.DB) *gorm.DB {
+func FilterTenant(id any) func(*gorm.DB) *gorm.DB {
+	only := idOf(id)
 	return func(db *gorm.DB) *gorm.DB {
 		stmt := db.Statement
 		who, known := lookup(stmt.Context)
 		switch {
+		case only.nobody():
+			abort(db, &TenantMissingError{Model: describe(stmt), Operation: "filter"})
 		case known && who.reason != "":
-			who.only = id
-		case known && who.tenant.ID != id:
-			abort(db, &TenantMismatchError{Model: describe(stmt), Value: id, Want: who.tenant.ID})
+			who.only = only
+		case known && !who.id.is(only):
+			abort(db, &TenantMismatchError{Model: describe(stmt), Value: only.key, Want: who.id.key})
 		case !known:
-			who = identity{tenant: Tenant{ID: id}}
+			who = identity{tenant: Tenant{ID: id}, id: only}
 		}
 		stmt.Context = context.WithValue(stmt.Context, identityKey{}, who)
 		return db

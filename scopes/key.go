@@ -10,6 +10,7 @@ import (
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
+	"gorm.io/gorm/schema"
 )
 
 // GORM writes a list of composite keys, as for a preload or a delete of many rows, as (tenant, id) IN ((1,2),(1,3),…).
@@ -90,7 +91,7 @@ func rewritable(e clause.Expression) bool {
 // rewriter rewrites the conditions of a statement.
 type rewriter struct {
 	stmt   *gorm.Statement
-	tenant TenantID    // or zero for all
+	tenant tenantID    // or nobody for all
 	own    []condition // on the tenant, which all rows fulfil
 }
 
@@ -136,25 +137,24 @@ func (r rewriter) withoutOwn(exprs []clause.Expression) []clause.Expression {
 // isOwn reports whether "column = value" is true of all rows of the statement.
 func (r rewriter) isOwn(column, value any) bool {
 	return slices.ContainsFunc(r.own, func(own condition) bool {
-		_, other := differs(value, own.id)
-		return !other && isNumber(value) && isTenantColumn(column, own.field)
+		return isTenantColumn(column, own.field) && own.id.judge(own.field, value) == ownTenant
 	})
 }
 
 // list rewrites "(column, …) IN ((value, …), …)".
 func (r rewriter) list(columns []clause.Column, in clause.IN) clause.Expression {
-	keys, ok := r.keys(in.Values, len(columns))
+	keys, ok := r.keys(in.Values, columns)
 	if !ok {
 		return in
 	}
 	list := keyList{in: clause.IN{Column: in.Column, Values: keys}}
 	for i, column := range columns {
-		id, same := sameTenant(keys, i)
+		id, same := r.sameTenant(keys, column, i)
 		if !same || len(columns) == 1 {
 			continue
 		}
-		if !r.isOwn(column, id) {
-			list.tenant = []clause.Expression{clause.Eq{Column: column, Value: int64(id)}}
+		if !r.isOwn(column, id.value) {
+			list.tenant = []clause.Expression{clause.Eq{Column: column, Value: id.value}}
 		}
 		list.in = without(i, columns, keys)
 		break
@@ -163,51 +163,84 @@ func (r rewriter) list(columns []clause.Column, in clause.IN) clause.Expression 
 }
 
 // keys returns the values of a list of keys, with the tenant where it is missing.
-func (r rewriter) keys(values []any, width int) (keys []any, ok bool) {
+func (r rewriter) keys(values []any, columns []clause.Column) (keys []any, ok bool) {
 	keys = make([]any, len(values))
 	for i, v := range values {
 		key, ok := v.([]any)
-		if !ok || len(key) != width {
+		if !ok || len(key) != len(columns) {
 			return nil, false
 		}
-		keys[i] = r.key(key)
+		keys[i] = r.key(key, columns)
 	}
 	return keys, true
 }
 
 // key returns a key with the tenant where it is missing, and refuses one of another tenant.
-func (r rewriter) key(key []any) []any {
+func (r rewriter) key(key []any, columns []clause.Column) []any {
 	for i, part := range key {
-		id, ok := tenantOf(part)
+		id, ok := r.tenantOf(part, columns[i])
 		switch {
-		case !ok || id != 0 && (r.tenant == 0 || id == r.tenant):
-		case id != 0:
-			fail(r.stmt.DB, &TenantMismatchError{Model: describe(r.stmt), Value: id, Want: r.tenant})
-		case r.tenant == 0:
+		case !ok || !id.nobody() && (r.tenant.nobody() || id.is(r.canonical(columns[i]))):
+		case !id.nobody():
+			fail(r.stmt.DB, &TenantMismatchError{Model: describe(r.stmt), Value: id.key, Want: r.tenant.key})
+		case r.tenant.nobody():
 			fail(r.stmt.DB, &TenantMissingError{Model: describe(r.stmt), Operation: "key", InValue: true})
 		default:
 			key = slices.Clone(key)
-			key[i] = r.tenant
+			key[i] = r.tenant.value
 		}
 	}
 	return key
 }
 
-// tenantOf returns the tenant that a part of a key is.
-func tenantOf(part any) (id TenantID, ok bool) {
-	if p, ok := part.(*TenantID); ok && p != nil {
-		return *p, true
+// tenantOf returns the tenant that a part of a key is: by its type, or by the column that it stands for.
+func (r rewriter) tenantOf(part any, column clause.Column) (id tenantID, ok bool) {
+	switch part := part.(type) {
+	case TenantID:
+		return idOf(part), true
+	case *TenantID:
+		return idOf(part), part != nil
 	}
-	id, ok = part.(TenantID)
-	return id, ok
+	f := r.field(column)
+	if f == nil {
+		return tenantID{}, false
+	}
+	switch (tenantID{}).judge(f, part) {
+	case unknown:
+		return tenantID{}, false
+	case unset:
+		return tenantID{}, true
+	}
+	return idOf(part).in(f), true
+}
+
+// field returns the tenant field that a column of the statement's table means, or nil.
+func (r rewriter) field(column clause.Column) *schema.Field {
+	if r.stmt.Schema == nil {
+		return nil
+	}
+	for _, f := range tenantFields(r.stmt.Schema) {
+		if isTenantColumn(column, f) {
+			return f
+		}
+	}
+	return nil
+}
+
+// canonical returns the statement's tenant in the form that a column has for it.
+func (r rewriter) canonical(column clause.Column) tenantID {
+	if f := r.field(column); f != nil {
+		return r.tenant.in(f)
+	}
+	return r.tenant
 }
 
 // sameTenant returns the tenant that is the i-th part of all keys.
-func sameTenant(keys []any, i int) (id TenantID, same bool) {
+func (r rewriter) sameTenant(keys []any, column clause.Column, i int) (id tenantID, same bool) {
 	for n, key := range keys {
-		this, ok := tenantOf(key.([]any)[i])
-		if !ok || n > 0 && this != id {
-			return 0, false
+		this, ok := r.tenantOf(key.([]any)[i], column)
+		if !ok || n > 0 && this.key != id.key {
+			return tenantID{}, false
 		}
 		id = this
 	}

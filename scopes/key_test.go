@@ -206,7 +206,7 @@ func TestForeignKeyInAList(t *testing.T) {
 	} {
 		var mismatch *scopes.TenantMismatchError
 		require.ErrorAs(t, err, &mismatch, name)
-		require.EqualValues(t, 2, mismatch.Value, name)
+		require.Equal(t, "2", mismatch.Value, name)
 	}
 	require.Equal(t, "4", db.ask(t, "select count(*)::text from boards where name <> 'x'"))
 }

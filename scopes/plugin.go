@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"sync"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
@@ -27,6 +28,9 @@ const (
 type Config struct {
 	// Missing is what happens without a tenant. Default: Panic.
 	Missing Missing
+	// Columns are the names of columns that could be a tenant's. A model that has one, and neither a tenant column nor
+	// [Untenanted], is an error when it is used. Default: account_id and tenant_id; an empty list is none.
+	Columns []string
 	// Logger receives the warnings. Default: slog.Default().
 	Logger *slog.Logger
 }
@@ -36,6 +40,7 @@ type Config struct {
 //	db.Use(scopes.NewPlugin(scopes.Config{}))
 type Plugin struct {
 	config Config
+	models sync.Map // *schema.Schema to what is wrong with it
 }
 
 var _ gorm.Plugin = (*Plugin)(nil)
@@ -44,6 +49,9 @@ var _ gorm.Plugin = (*Plugin)(nil)
 func NewPlugin(config Config) *Plugin {
 	if config.Logger == nil {
 		config.Logger = slog.Default()
+	}
+	if config.Columns == nil {
+		config.Columns = []string{"account_id", "tenant_id"}
 	}
 	return &Plugin{config: config}
 }
@@ -106,6 +114,10 @@ func (p *Plugin) Initialize(db *gorm.DB) error {
 // what a statement on a tenanted model brings along.
 func (p *Plugin) guard(operation string, check func(*gorm.DB, statement)) func(*gorm.DB) {
 	return rollingBack(func(db *gorm.DB) {
+		if err := p.judgeModels(db.Statement); err != nil {
+			fail(db, err)
+			return
+		}
 		if _, ok := lookup(db.Statement.Context); !ok {
 			if needsTenant(db.Statement) {
 				p.missing(db, operation)

@@ -46,7 +46,7 @@ func (s statement) own(row reflect.Value) {
 		if !isUnset(f, row) {
 			continue
 		}
-		if err := f.Set(s.Context, row, int64(s.id)); err != nil {
+		if err := f.Set(s.Context, row, s.id.value); err != nil {
 			fail(s.DB, fmt.Errorf("set the tenant of %s: %w", s.Schema.Name, err))
 		}
 	}
@@ -75,7 +75,7 @@ func (s statement) refuseForeign(row reflect.Value) {
 	for _, f := range s.fields {
 		if !isUnset(f, row) {
 			v, _ := f.ValueOf(s.Context, row)
-			s.refuse(v)
+			s.refuse(f, v)
 		}
 	}
 }
@@ -100,9 +100,9 @@ func (s statement) refuseForeignRelations(row reflect.Value) {
 	}
 }
 
-func (s statement) refuse(v any) {
-	if named, other := differs(v, s.id); other {
-		fail(s.DB, &TenantMismatchError{Model: s.Schema.Name, Value: named, Want: s.id})
+func (s statement) refuse(f *schema.Field, v any) {
+	if s.id.differs(f, v) {
+		fail(s.DB, &TenantMismatchError{Model: s.Schema.Name, Value: keyText(v), Want: s.id.key})
 	}
 }
 

@@ -6,8 +6,9 @@ import (
 	"log/slog"
 )
 
-// TenantID identifies a tenant. A struct field of this type is the model's tenant column, whatever
-// the column is called: see [Tenanted] for the ready-made mixin. Valid values are 1 and above.
+// TenantID identifies a tenant by a number. A struct field of this type is the model's tenant column, whatever the
+// column is called: see [Tenanted] for the ready-made mixin, and [HasTenant] for columns of other types. Valid values
+// are 1 and above.
 type TenantID int64
 
 // Placement says where a tenant's rows live. An empty field means the connection's own.
@@ -21,33 +22,45 @@ func (p Placement) String() string { return p.Database + "." + p.Schema }
 
 // Tenant is who a statement works for, and where that tenant's rows are.
 type Tenant struct {
-	ID   TenantID
+	// ID is a comparable value of any type that a bigint, uuid or text column is stored from: an integer, a string, a
+	// driver.Valuer such as uuid.UUID, a type made of one of these. Its text is what PostgreSQL gets, see [Tenant.Key].
+	ID   any
 	Slug string
 	Name string // for people; it identifies nobody
 	Placement
 }
 
+// Key returns the text of the tenant's id, by which it is known to PostgreSQL. Tenants with equal keys are the same one,
+// whatever the types of their ids. It is empty for nobody: an id that is nil, of another kind than those of [Tenant], a
+// number below 1, a zero UUID, and a text that is empty, no UTF-8, or has a NUL in it.
+func (t Tenant) Key() string { return idOf(t.ID).key }
+
 // String returns the tenant as people know it: its slug if there is one, and its id.
 func (t Tenant) String() string {
-	if t.Slug == "" {
-		return fmt.Sprintf("tenant %d", t.ID)
+	name := "no tenant"
+	if key := t.Key(); key != "" {
+		name = "tenant " + key
 	}
-	return fmt.Sprintf("tenant %d (%s)", t.ID, t.Slug)
+	if t.Slug == "" {
+		return name
+	}
+	return fmt.Sprintf("%s (%s)", name, t.Slug)
 }
 
 // identity is what a context carries: one tenant, or all of them for a stated reason.
 type identity struct {
 	tenant Tenant
+	id     tenantID // the tenant's
 	reason string   // why all tenants; empty for one tenant
-	only   TenantID // narrows cross-tenant work to one tenant
+	only   tenantID // narrows cross-tenant work to one tenant
 }
 
-// confines returns the tenant whose rows alone may be seen, or zero where all may.
-func (id identity) confines() TenantID {
+// confines returns the tenant whose rows alone may be seen, or nobody where all may.
+func (id identity) confines() tenantID {
 	if id.reason != "" {
 		return id.only
 	}
-	return id.tenant.ID
+	return id.id
 }
 
 type identityKey struct{}
@@ -55,10 +68,9 @@ type identityKey struct{}
 // WithTenant returns a context in which every statement works for tenant t. It replaces a tenant that
 // ctx already carries, and ends cross-tenant work begun by [AllTenants].
 //
-// A tenant whose ID is not above zero counts as none: the statements that follow fail as if no tenant
-// had been given.
+// A tenant with an empty [Tenant.Key] counts as none: the statements that follow fail as if no tenant had been given.
 func WithTenant(ctx context.Context, t Tenant) context.Context {
-	return context.WithValue(ctx, identityKey{}, identity{tenant: t})
+	return context.WithValue(ctx, identityKey{}, identity{tenant: t, id: idOf(t.ID)})
 }
 
 // AllTenants returns a context for deliberate work across tenants: the scope adds no condition, and
@@ -102,5 +114,5 @@ func lookup(ctx context.Context) (id identity, ok bool) {
 		return identity{}, false
 	}
 	id, ok = ctx.Value(identityKey{}).(identity)
-	return id, ok && (id.reason != "" || id.tenant.ID > 0)
+	return id, ok && (id.reason != "" || !id.id.nobody())
 }

@@ -11,7 +11,7 @@ import (
 // checkUpdate refuses rows and values of another tenant and an update without a condition, and takes the
 // tenant column out of what is set.
 func checkUpdate(db *gorm.DB, s statement) {
-	if s.id == 0 {
+	if s.id.nobody() {
 		s.requireTenant("update", s.Model)
 		return
 	}
@@ -48,13 +48,13 @@ func (s statement) allKeyed(v any) bool {
 // pass, and left out: GORM assigns it where an association with a composite key is cleared.
 func (s statement) refuseChange(values map[string]any) {
 	for key, v := range values {
-		if s.named(key) == nil {
+		f := s.named(key)
+		if f == nil {
 			continue
 		}
-		_, other := differs(v, s.id)
 		known := s.Schema.LookUpField(key) != nil // else GORM would not leave it out
-		if other || !known || v != nil && !isNumber(v) {
-			fail(s.DB, s.mismatch(v))
+		if !known || v != nil && s.id.judge(f, v) != ownTenant {
+			fail(s.DB, s.mismatch(f, v))
 		}
 	}
 }

@@ -3,7 +3,6 @@ package scopes
 import (
 	"reflect"
 	"slices"
-	"strconv"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -12,14 +11,14 @@ import (
 
 // checkQuery looks at the row that GORM finds by its key.
 func checkQuery(_ *gorm.DB, s statement) {
-	if s.id == 0 && s.ReflectValue.Kind() == reflect.Struct {
+	if s.id.nobody() && s.ReflectValue.Kind() == reflect.Struct {
 		s.requireTenant("query", s.Dest)
 	}
 }
 
 // confine restricts the statement to its tenant's rows.
 func confine(_ *gorm.DB, s statement) {
-	if s.id == 0 || s.SQL.Len() > 0 {
+	if s.id.nobody() || s.SQL.Len() > 0 {
 		return
 	}
 	for _, f := range s.fields {
@@ -47,7 +46,7 @@ func addCondition(stmt *gorm.Statement, own condition) {
 		rest = []clause.Expression{c.Expression}
 	}
 	if named, found := otherTenant(rest, own.field, own.id); found {
-		fail(stmt.DB, &TenantMismatchError{Model: own.field.Schema.Name, Value: named, Want: own.id})
+		fail(stmt.DB, &TenantMismatchError{Model: own.field.Schema.Name, Value: named, Want: own.id.key})
 		return
 	}
 	if len(rest) > 0 && rest[0] == own && (len(rest) == 1 || len(rest) == 2 && grouped(rest[1])) {
@@ -71,7 +70,7 @@ func addCondition(stmt *gorm.Statement, own condition) {
 // condition is "column = tenant", on the statement's table or its alias.
 type condition struct {
 	field   *schema.Field
-	id      TenantID
+	id      tenantID
 	literal bool // the tenant is part of the text, and not a variable
 }
 
@@ -79,10 +78,10 @@ func (c condition) Build(b clause.Builder) {
 	b.WriteQuoted(clause.Column{Table: clause.CurrentTable, Name: c.field.DBName})
 	_, _ = b.WriteString(" = ")
 	if c.literal {
-		_, _ = b.WriteString(strconv.FormatInt(int64(c.id), 10))
+		_, _ = b.WriteString(c.id.literal())
 		return
 	}
-	b.AddVar(b, int64(c.id))
+	b.AddVar(b, c.id.value)
 }
 
 // group returns conditions as one that is always in parentheses, or cannot need them. It keeps GORM's own types
@@ -161,12 +160,12 @@ func groupJoinConditions(stmt *gorm.Statement) {
 
 // otherTenant looks for a condition that demands another tenant than id: one left from an earlier use of the
 // statement, or an equality of the caller's, also within a composite key.
-func otherTenant(exprs []clause.Expression, f *schema.Field, id TenantID) (named TenantID, found bool) {
+func otherTenant(exprs []clause.Expression, f *schema.Field, id tenantID) (named string, found bool) {
 	for _, e := range exprs {
 		switch e := e.(type) {
 		case condition:
-			if e.field.Schema == f.Schema && e.id != id {
-				return e.id, true
+			if e.field.Schema == f.Schema && !e.id.is(id) {
+				return e.id.key, true
 			}
 		case clause.AndConditions:
 			named, found = otherTenant(e.Exprs, f, id)
@@ -174,7 +173,7 @@ func otherTenant(exprs []clause.Expression, f *schema.Field, id TenantID) (named
 			named, found = otherTenant([]clause.Expression{e.Expression}, f, id)
 		case clause.Eq:
 			if isTenantColumn(e.Column, f) {
-				named, found = differs(e.Value, id)
+				named, found = keyText(e.Value), id.differs(f, e.Value)
 			}
 		case clause.IN:
 			named, found = otherTenantIn(e, f, id)
@@ -183,39 +182,36 @@ func otherTenant(exprs []clause.Expression, f *schema.Field, id TenantID) (named
 			return named, true
 		}
 	}
-	return 0, false
+	return "", false
 }
 
 // otherTenantIn is otherTenant for "column IN (…)" and "(column, …) IN ((…), …)". The first is a demand for another
 // tenant when no value names id. The second is GORM's for the keys of rows, none of which may be another tenant's; a
 // row that was read without its tenant has none.
-func otherTenantIn(in clause.IN, f *schema.Field, id TenantID) (named TenantID, found bool) {
+func otherTenantIn(in clause.IN, f *schema.Field, id tenantID) (named string, found bool) {
 	if columns, composite := in.Column.([]clause.Column); composite {
 		at := slices.IndexFunc(columns, func(c clause.Column) bool { return isTenantColumn(c, f) })
-		return otherTenantInKeys(in.Values, at, id)
+		return otherTenantInKeys(in.Values, at, f, id)
 	}
 	if !isTenantColumn(in.Column, f) {
-		return 0, false
+		return "", false
 	}
 	for _, v := range in.Values {
-		n, other := differs(v, id)
-		if !other {
-			return 0, false
+		if !id.differs(f, v) {
+			return "", false
 		}
-		named, found = n, true
+		named, found = keyText(v), true
 	}
 	return named, found
 }
 
-func otherTenantInKeys(keys []any, at int, id TenantID) (named TenantID, found bool) {
+func otherTenantInKeys(keys []any, at int, f *schema.Field, id tenantID) (named string, found bool) {
 	for _, v := range keys {
-		if key, ok := v.([]any); ok && at >= 0 && at < len(key) {
-			if named, found = differs(key[at], id); found && named != 0 {
-				return named, true
-			}
+		if key, ok := v.([]any); ok && at >= 0 && at < len(key) && id.judge(f, key[at]) == otherTenants {
+			return keyText(key[at]), true
 		}
 	}
-	return 0, false
+	return "", false
 }
 
 // isTenantColumn reports whether a condition's column is the tenant column of the field's own table.

@@ -203,13 +203,13 @@ func probeTenant(ctx context.Context, app *tenancy.Tenancy, tenant scopes.Tenant
 	var others int
 	err := app.SQL().QueryRowContext(scopes.WithTenant(ctx, tenant), `
 		select current_setting($1, true), current_database(), current_schema(), (select count(*) from accounts where id <> $2)`,
-		session.Setting, int64(tenant.ID)).Scan(&id, &database, &schema, &others)
+		session.Setting, models.AccountID(tenant)).Scan(&id, &database, &schema, &others)
 	if err != nil {
 		check.Status, check.Message = audit.NotChecked, err.Error()
 		return check
 	}
 	place := scopes.Placement{Database: database.String, Schema: schema.String}
-	judge(&check, id.String == fmt.Sprint(tenant.ID) && place == tenant.Placement && others == 0,
+	judge(&check, id.String == tenant.Key() && place == tenant.Placement && others == 0,
 		"works for the tenant in its placement, and sees no other account",
 		fmt.Sprintf("works for tenant %q in %s and sees %d other accounts", id.String, place, others),
 		"a request is answered with another tenant's data")

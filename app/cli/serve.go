@@ -246,7 +246,7 @@ func (p *program) ensureDemo(ctx context.Context, s *server, directory *tenancy.
 	}
 	wanted := len(entries) == 0
 	for _, entry := range entries {
-		wanted = wanted || entry.State == tenancy.StateCreating && entry.Slug == seed.Slug(int(entry.ID)-1)
+		wanted = wanted || entry.State == tenancy.StateCreating && entry.Slug == seed.Slug(int(models.AccountID(entry.Tenant))-1)
 	}
 	if !wanted {
 		return nil

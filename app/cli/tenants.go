@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tenanted/app/tenancy"
+	"tenanted/models"
 )
 
 func newTenants(p *program) *cobra.Command {
@@ -117,7 +118,7 @@ type listed struct {
 func writeTenants(w io.Writer, entries []tenancy.Entry) error {
 	tenants := make([]listed, len(entries)) // [] and not null, where there is none
 	for i, e := range entries {
-		tenants[i] = listed{int64(e.ID), e.Slug, e.Name, e.Database, e.Schema, e.State}
+		tenants[i] = listed{int64(models.AccountID(e.Tenant)), e.Slug, e.Name, e.Database, e.Schema, e.State}
 	}
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")

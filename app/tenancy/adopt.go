@@ -67,9 +67,10 @@ func (s *Setup) Adopt(ctx context.Context, report func(Adoption)) error {
 
 // withOwnDatabase returns the tenants that are not in the default database.
 func withOwnDatabase(ctx context.Context, conn *pgx.Conn) ([]scopes.Tenant, error) {
-	rows, _ := conn.Query(ctx, "select id, slug, database, schema from control.tenants where database is not null and state <> $1 order by id", StateDropping)
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (t scopes.Tenant, err error) {
-		return t, row.Scan(&t.ID, &t.Slug, &t.Database, &t.Schema)
+	rows, _ := conn.Query(ctx, "select "+entryColumns+" from control.tenants where database is not null and state <> $1 order by id", StateDropping)
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (scopes.Tenant, error) {
+		e, err := scanEntry(row)
+		return e.Tenant, err
 	})
 }
 
@@ -143,7 +144,7 @@ func (s *Setup) take(ctx context.Context, d deployment, predecessor, name string
 	}
 	var own bool
 	accounts := pgx.Identifier{tenant.Schema, "accounts"}.Sanitize()
-	if err := conn.QueryRow(ctx, "select exists (select from "+accounts+" where id = $1)", int64(tenant.ID)).Scan(&own); err != nil {
+	if err := conn.QueryRow(ctx, "select exists (select from "+accounts+" where id = $1)", tenant.Key()).Scan(&own); err != nil {
 		return err
 	}
 	if !own {

@@ -179,8 +179,9 @@ func (c *Creator) enter(ctx context.Context, n NewTenant) (t scopes.Tenant, stat
 	if err != nil {
 		return t, "", err
 	}
-	err = c.control.QueryRow(ctx, "select "+entryColumns+" from control.tenants where id = $1 or slug = $2 order by id = $1 desc", n.ID, n.Slug).
-		Scan(&t.ID, &t.Slug, &t.Name, &t.Database, &t.Schema, &state)
+	rows, _ := c.control.Query(ctx, "select "+entryColumns+" from control.tenants where id = $1 or slug = $2 order by id = $1 desc", n.ID, n.Slug)
+	found, err := pgx.CollectOneRow(rows, scanEntry)
+	t, state = found.Tenant, found.State
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return t, "", fmt.Errorf("placement %s is another tenant's", placement)

@@ -64,7 +64,10 @@ type Entry struct {
 const entryColumns = "id, slug, name, coalesce(database, current_database()), schema, state"
 
 func scanEntry(row pgx.CollectableRow) (e Entry, err error) {
-	return e, row.Scan(&e.ID, &e.Slug, &e.Name, &e.Database, &e.Schema, &e.State)
+	var id scopes.TenantID
+	err = row.Scan(&id, &e.Slug, &e.Name, &e.Database, &e.Schema, &e.State)
+	e.ID = id
+	return e, err
 }
 
 // OpenDirectory returns the directory of cfg's default database. It connects to nothing yet. Close it after use.
@@ -157,8 +160,10 @@ func (d *Directory) remember(slug string, found answer) {
 
 func (d *Directory) ask(ctx context.Context, slug string) (answer, error) {
 	a := answer{changes: d.changes.Load()}
+	var id scopes.TenantID
 	err := d.runtime.QueryRow(ctx, "select id, slug, name, database, schema, state from control.tenant_by_slug($1)", slug).
-		Scan(&a.tenant.ID, &a.tenant.Slug, &a.tenant.Name, &a.tenant.Database, &a.tenant.Schema, &a.state)
+		Scan(&id, &a.tenant.Slug, &a.tenant.Name, &a.tenant.Database, &a.tenant.Schema, &a.state)
+	a.tenant.ID = id
 	if errors.Is(err, pgx.ErrNoRows) {
 		return answer{changes: a.changes}, nil
 	}

@@ -15,6 +15,7 @@ import (
 	"tenanted/app/config"
 	"tenanted/app/tenancy"
 	"tenanted/internal/testpg"
+	"tenanted/models"
 	"tenanted/scopes"
 )
 
@@ -192,7 +193,7 @@ func TestManyLookupsAtOnce(t *testing.T) {
 			for i := range 50 {
 				number := (worker + i) % 4 // tenant-3 does not exist
 				found, err := directory.Lookup(t.Context(), fmt.Sprintf("tenant-%d", number))
-				if (err == nil) != (number < 3) || err == nil && int(found.ID) != number+1 {
+				if (err == nil) != (number < 3) || err == nil && int(models.AccountID(found)) != number+1 {
 					wrong.Add(1)
 				}
 			}

@@ -31,7 +31,7 @@ func (s *site) seedAdvice() string {
 }
 
 // Label is what the tenant's account is called in lists.
-func (r accountRow) Label() string { return accountLabel(r.ID) }
+func (r accountRow) Label() string { return accountLabel(models.AccountID(r.Tenant)) }
 
 func accountLabel(id scopes.TenantID) string { return models.Account{ID: id}.Label() }
 
@@ -216,7 +216,7 @@ type countsJSON struct {
 func accountsJSON(c *gin.Context, rows []accountRow) []accountJSON {
 	out := make([]accountJSON, len(rows))
 	for i, r := range rows {
-		out[i] = accountJSON{ID: int64(r.ID), Slug: r.Slug, Name: r.Name, Database: r.Database, Schema: r.Schema,
+		out[i] = accountJSON{ID: int64(models.AccountID(r.Tenant)), Slug: r.Slug, Name: r.Name, Database: r.Database, Schema: r.Schema,
 			State: r.State, URL: absolute(c, r.URL), Problem: r.Problem}
 		if n := r.Counts; n != nil {
 			out[i].Counts = &countsJSON{n.Users, n.Projects, n.Tasks, n.Subtasks, n.Done}

@@ -182,7 +182,7 @@ func (w *fixture) List(_ context.Context, order TenantOrder) ([]TenantEntry, err
 // WithIDs finds them.
 func (w *fixture) WithIDs(ctx context.Context, ids []scopes.TenantID) ([]TenantEntry, error) {
 	entries, err := w.List(ctx, TenantsByID)
-	return slices.DeleteFunc(entries, func(e TenantEntry) bool { return !slices.Contains(ids, e.ID) }), err
+	return slices.DeleteFunc(entries, func(e TenantEntry) bool { return !slices.Contains(ids, models.AccountID(e.Tenant)) }), err
 }
 
 // ask sends a request, "GET tenant-0.localhost /path", with headers as "Name: value".

@@ -107,7 +107,7 @@ func (s *site) loadSubtasks(ctx context.Context, v listView) (p subtaskPage, err
 func (s *site) tenantsOf(ctx context.Context, subtasks []models.Subtask) (map[scopes.TenantID]TenantEntry, error) {
 	tenants := map[scopes.TenantID]TenantEntry{}
 	if own, err := scopes.FromContext(ctx); err == nil {
-		tenants[own.ID] = TenantEntry{own, "active"}
+		tenants[models.AccountID(own)] = TenantEntry{own, "active"}
 		return tenants, nil
 	}
 	for _, subtask := range subtasks {
@@ -115,7 +115,7 @@ func (s *site) tenantsOf(ctx context.Context, subtasks []models.Subtask) (map[sc
 	}
 	entries, err := s.WithIDs(ctx, slices.Collect(maps.Keys(tenants)))
 	for _, entry := range entries {
-		tenants[entry.ID] = entry
+		tenants[models.AccountID(entry.Tenant)] = entry
 	}
 	return tenants, err
 }

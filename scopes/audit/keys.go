@@ -77,20 +77,56 @@ func (s *state) readForeignKeys(ctx context.Context, tx pgx.Tx) error {
 func judgeTenantType(_ *state, t *table) []finding {
 	c, ok := t.column(t.tenant)
 	if !ok {
-		return one("there is no column "+t.tenant, fmt.Sprintf("alter table %s add column %s bigint not null;", t.sql(), ident(t.tenant)))
+		return one("there is no column "+t.tenant, fmt.Sprintf("alter table %s add column %s %s not null;", t.sql(), ident(t.tenant), t.model.kind))
 	}
 	if t.comparable() {
 		return nil
 	}
-	alter := fmt.Sprintf("alter table %s alter column %s type bigint using %[2]s::bigint;", t.sql(), ident(c.Name))
+	alter := fmt.Sprintf("alter table %s alter column %s type %[3]s using %[2]s::%[3]s;", t.sql(), ident(c.Name), t.model.kind)
 	return one(fmt.Sprintf("column %s is of type %s", c.Name, c.Type),
 		strings.TrimLeft(dropPolicies(t.relation, t.Policies)+"\n"+alter, "\n"))
 }
 
-// comparable reports whether the expected policy can be made: the tenant column is an integer.
+// kind is what a tenant column holds, by the type that it should be of.
+type kind string
+
+const (
+	kindBigint kind = "bigint"
+	kindUUID   kind = "uuid"
+	kindText   kind = "text"
+)
+
+// kindOf returns the kind of a column's type, or "" for one that no tenant column may be of.
+func kindOf(columnType string) kind {
+	switch {
+	case slices.Contains([]string{"smallint", "integer", "bigint"}, columnType):
+		return kindBigint
+	case columnType == "uuid":
+		return kindUUID
+	case columnType == "text" || strings.HasPrefix(columnType, "character varying"):
+		return kindText
+	}
+	return ""
+}
+
+// somebody is an id of each kind, for a look at a plan.
+var somebody = map[kind]string{kindBigint: "1", kindUUID: "00000000-0000-0000-0000-000000000001", kindText: "1", "": "1"}
+
+// comparable reports whether the expected policy can be made: the tenant column is of a kind that the model's field is
+// stored in. An integer is stored in no other, a text also in a UUID, and a type of its own in both.
 func (t *table) comparable() bool {
 	c, ok := t.column(t.tenant)
-	return ok && slices.Contains([]string{"smallint", "integer", "bigint"}, c.Type)
+	is := kindOf(c.Type)
+	return ok && is != "" && (is == t.model.kind || is != kindBigint && t.model.kind != kindBigint)
+}
+
+// tenantKind is what the tenant column holds, or has to hold before the expected policy can be made.
+func (t *table) tenantKind() kind {
+	if t.comparable() {
+		c, _ := t.column(t.tenant)
+		return kindOf(c.Type)
+	}
+	return t.model.kind
 }
 
 func judgeTenantNull(_ *state, t *table) []finding {

@@ -19,7 +19,8 @@ type model struct {
 	schema    string // where the model names one; empty: the placement's
 	table     string
 	columns   []string
-	tenant    []string // columns of type scopes.TenantID: one in a sound model, none in an untenanted one
+	tenant    []string // the tenant columns: one in a sound model, none in an untenanted one
+	kind      kind     // of the first of them
 	tenantKey bool     // the tenant column is the whole primary key: the table of the tenants themselves
 	relations []relationship
 }
@@ -87,8 +88,17 @@ func newModel(s *schema.Schema) *model {
 		if !field.IgnoreMigration {
 			m.columns = append(m.columns, name)
 		}
-		if field.IndirectFieldType == reflect.TypeFor[scopes.TenantID]() {
-			m.tenant = append(m.tenant, name)
+	}
+	for _, field := range scopes.TenantFields(s) {
+		m.tenant = append(m.tenant, field.DBName)
+		switch zero := reflect.Zero(field.IndirectFieldType); {
+		case m.kind != "":
+		case zero.CanInt() || zero.CanUint():
+			m.kind = kindBigint
+		case zero.Kind() == reflect.String && field.TagSettings["TYPE"] != "uuid":
+			m.kind = kindText
+		default:
+			m.kind = kindUUID
 		}
 	}
 	m.tenantKey = len(m.tenant) == 1 && slices.Equal(s.PrimaryFieldDBNames, m.tenant)

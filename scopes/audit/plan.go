@@ -52,7 +52,7 @@ func (s *state) readPlans(ctx context.Context, tx pgx.Tx) error {
 	return ctx.Err()
 }
 
-// become makes the transaction work as the runtime role, for a tenant, with the planner set to prefer an index
+// become makes the transaction work as the runtime role, with the planner set to prefer an index
 // where it can use one. It returns why it could not.
 func (s *state) become(ctx context.Context, tx pgx.Tx) (unseen string, err error) {
 	if s.roles.runtime == nil {
@@ -66,7 +66,7 @@ func (s *state) become(ctx context.Context, tx pgx.Tx) (unseen string, err error
 	}
 	if err == nil {
 		_, err = tx.Exec(ctx, "set local enable_seqscan = off; set local enable_indexscan = on; set local enable_bitmapscan = on; "+
-			"set local row_security = on; set local "+quoteSetting(s.cfg.Setting)+" = '1'")
+			"set local row_security = on")
 	}
 	return "", err
 }
@@ -77,6 +77,10 @@ func (s *state) explain(ctx context.Context, tx pgx.Tx, t *table) plan {
 	var explained []struct{ Plan node }
 	nested, err := tx.Begin(ctx)
 	if err == nil {
+		c, _ := t.column(t.tenant)
+		_, err = nested.Exec(ctx, "set local "+quoteSetting(s.cfg.Setting)+" = '"+somebody[kindOf(c.Type)]+"'")
+	}
+	if err == nil {
 		err = nested.QueryRow(ctx, "explain (format json) select * from "+t.sql()).Scan(&explained)
 		// Only a rollback gives the locks back. Those of a thousand placements would not fit into the server's lock table.
 		err = errors.Join(err, nested.Rollback(ctx))
@@ -84,7 +88,7 @@ func (s *state) explain(ctx context.Context, tx pgx.Tx, t *table) plan {
 	if err != nil {
 		return plan{unseen: oneLine(err)}
 	}
-	return plan{unindexed: explained[0].Plan.unindexed(s.conditions(t.tenant))}
+	return plan{unindexed: explained[0].Plan.unindexed(s.conditions(t.relation, t.tenant))}
 }
 
 // oneLine returns the server's message, or the error's text.

@@ -34,22 +34,33 @@ func (p policy) String() string {
 
 // conditions are the two ways in which PostgreSQL may print the bare equality of a column and the tenant: it
 // quotes a name only where it must.
-func (s *state) conditions(column string) [2]string {
-	right := " = (NULLIF(current_setting('" + s.cfg.Setting + "'::text, true), ''::text))::bigint"
-	return [2]string{column + right, ident(column) + right}
+func (s *state) conditions(r *relation, column string) [2]string {
+	setting := "NULLIF(current_setting('" + s.cfg.Setting + "'::text, true), ''::text)"
+	plain, quoted := column, ident(column)
+	switch c, _ := r.column(column); kindOf(c.Type) {
+	case kindText:
+		if c.Type != "text" { // PostgreSQL compares varchar as text, and says so
+			plain, quoted = "("+plain+")::text", "("+quoted+")::text"
+		}
+	case kindUUID:
+		setting = "(" + setting + ")::uuid"
+	default:
+		setting = "(" + setting + ")::bigint"
+	}
+	return [2]string{plain + " = " + setting, quoted + " = " + setting}
 }
 
 // isExpected reports whether an expression is the bare equality on the tenant column.
-func (s *state) isExpected(expression *string, column string) bool {
-	want := s.conditions(column)
+func (s *state) isExpected(expression *string, r *relation, column string) bool {
+	want := s.conditions(r, column)
 	return expression != nil && (*expression == "("+want[0]+")" || *expression == "("+want[1]+")")
 }
 
 // right reports whether a policy is the one that should be there: for all commands, for everybody or
 // for the runtime role, and with no other check on what is written than on what is read.
-func (s *state) right(p policy, column string) bool {
+func (s *state) right(p policy, r *relation, column string) bool {
 	return p.Permissive && p.Command == "*" && s.named(p) &&
-		s.isExpected(p.Using, column) && (p.Check == nil || s.isExpected(p.Check, column))
+		s.isExpected(p.Using, r, column) && (p.Check == nil || s.isExpected(p.Check, r, column))
 }
 
 // named reports whether a policy is for everybody or for the runtime role itself. One for a role that it is a
@@ -69,7 +80,7 @@ func (s *state) permissive(r *relation, column string) (applying []policy, right
 		if s.applies(p) {
 			applying = append(applying, p)
 		}
-		if s.right(p, column) {
+		if s.right(p, r, column) {
 			right++
 		}
 	}
@@ -79,7 +90,7 @@ func (s *state) permissive(r *relation, column string) (applying []policy, right
 func enable(r *relation) string { return "alter table " + r.sql() + " enable row level security;" }
 
 // createPolicy is the SQL of the expected policy, under a name that is free once those in drop are gone.
-func (s *state) createPolicy(r *relation, column string, drop ...policy) string {
+func (s *state) createPolicy(r *relation, column string, is kind, drop ...policy) string {
 	name := "tenant"
 	taken := func(p policy) bool {
 		dropped := slices.ContainsFunc(drop, func(d policy) bool { return d.Name == p.Name })
@@ -88,8 +99,8 @@ func (s *state) createPolicy(r *relation, column string, drop ...policy) string 
 	for slices.ContainsFunc(r.Policies, taken) {
 		name += "_isolation"
 	}
-	return fmt.Sprintf("create policy %s on %s using (%s = nullif(current_setting('%s', true), '')::bigint);",
-		ident(name), r.sql(), ident(column), s.cfg.Setting)
+	return fmt.Sprintf("create policy %s on %s using (%s = nullif(current_setting('%s', true), '')%s);",
+		ident(name), r.sql(), ident(column), s.cfg.Setting, map[kind]string{kindBigint: "::bigint", kindUUID: "::uuid"}[is])
 }
 
 func dropPolicies(r *relation, list []policy) string {
@@ -112,7 +123,7 @@ func judgePolicyMissing(s *state, t *table) []finding {
 		return nil
 	}
 	return []finding{{
-		message: "no permissive policy applies to the runtime role", fix: s.createPolicy(t.relation, t.tenant), unsafe: !t.comparable(),
+		message: "no permissive policy applies to the runtime role", fix: s.createPolicy(t.relation, t.tenant, t.tenantKind()), unsafe: !t.comparable(),
 	}}
 }
 
@@ -129,7 +140,7 @@ func judgePolicyDrift(s *state, t *table) []finding {
 	}
 	return []finding{{
 		message: "instead of the tenant's there is " + strings.Join(texts, ", and "), unsafe: unsafe,
-		fix: dropPolicies(t.relation, applying) + "\n" + s.createPolicy(t.relation, t.tenant, applying...),
+		fix: dropPolicies(t.relation, applying) + "\n" + s.createPolicy(t.relation, t.tenant, t.tenantKind(), applying...),
 	}}
 }
 
@@ -142,7 +153,7 @@ func judgePolicyExtra(s *state, t *table) []finding {
 	var found []finding
 	spared := false
 	for _, p := range applying {
-		if !spared && s.right(p, t.tenant) {
+		if !spared && s.right(p, t.relation, t.tenant) {
 			spared = true
 			continue
 		}
@@ -216,7 +227,7 @@ func judgePartitions(s *state, t *table) []finding {
 		if r.RLS && len(applying) == right && right <= 1 || !s.runtimeMay(r, append(rowRights, "TRUNCATE")...) {
 			continue
 		}
-		fix := []string{enable(r), dropPolicies(r, applying), s.createPolicy(r, t.tenant, applying...)}
+		fix := []string{enable(r), dropPolicies(r, applying), s.createPolicy(r, t.tenant, t.tenantKind(), applying...)}
 		if r.Kind == "f" {
 			fix = []string{"revoke all on " + r.sql() + " from " + ident(s.cfg.Runtime) + ";"}
 		}

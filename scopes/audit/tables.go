@@ -200,15 +200,15 @@ func judgeKind(s *state, t *table) []finding {
 		return nil
 	}
 	return one("is a "+t.kind()+", but model "+t.model.name+" is tenanted",
-		"-- make it a table with row-level security, or take the field of type scopes.TenantID off the model")
+		"-- make it a table with row-level security, or take the tenant column off the model")
 }
 
 func judgeAmbiguous(_ *state, t *table) []finding {
 	if len(t.model.tenant) == 1 {
 		return nil
 	}
-	return one(fmt.Sprintf("model %s has %d fields of type scopes.TenantID (%s)", t.model.name, len(t.model.tenant), strings.Join(t.model.tenant, ", ")),
-		"-- keep one of them; the others are plain int64, or, in a join table, the same column (joinForeignKey, joinReferences)")
+	return one(fmt.Sprintf("model %s has %d tenant columns (%s)", t.model.name, len(t.model.tenant), strings.Join(t.model.tenant, ", ")),
+		"-- keep one of them; the others are of a plain type, or, in a join table, the same column (joinForeignKey, joinReferences)")
 }
 
 // judgeColumns looks at untenanted models too.
@@ -250,8 +250,8 @@ func judgeUntenanted(s *state) []finding {
 		if m := s.modelOf(r); m != nil {
 			found = append(found, finding{
 				schema: r.Schema, object: r.object(), allow: r.String(),
-				message: fmt.Sprintf("model %s has no field of type scopes.TenantID, but the table %s", m.name, s.tenantMark(r)),
-				fix:     "-- embed scopes.Tenanted in the model, or declare its tenant column as scopes.TenantID",
+				message: fmt.Sprintf("model %s has no tenant column, but the table %s", m.name, s.tenantMark(r)),
+				fix:     "-- embed scopes.Tenanted in the model, or scopes.HasTenant with a tag for the column",
 			})
 		}
 	}
@@ -287,8 +287,8 @@ func (s *state) exposure(r *relation) string {
 // adopt is the SQL that puts a stranger under row-level security.
 func (s *state) adopt(r *relation) string {
 	for _, name := range s.models.tenantColumns() {
-		if _, ok := r.column(name); ok {
-			return "-- give it a model and its keys, or drop it\n" + enable(r) + "\n" + s.createPolicy(r, name)
+		if c, ok := r.column(name); ok {
+			return "-- give it a model and its keys, or drop it\n" + enable(r) + "\n" + s.createPolicy(r, name, kindOf(c.Type))
 		}
 	}
 	return "-- give it the tenant column, row-level security and a model, or drop it"

@@ -82,7 +82,7 @@ func (c *crowd) onlyMine(db *gorm.DB, tenant int) error {
 		return err
 	}
 	for _, note := range found {
-		if note.AccountID != c.tenants[tenant].ID {
+		if fmt.Sprint(note.AccountID) != c.tenants[tenant].Key() {
 			return fmt.Errorf("%w: tenant %d got %+v", errForeign, tenant, note)
 		}
 	}

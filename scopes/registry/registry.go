@@ -185,7 +185,7 @@ func (r *Registry) route(ctx context.Context) (holder, error) {
 	if t.Database == "" {
 		return holder{}, fmt.Errorf("%v has no placement: take tenants from the directory, not from their ids", t)
 	}
-	return holder{tenant: t.ID, target: target{database: t.Database, schema: t.Schema}}, nil
+	return holder{tenant: t.Key(), target: target{database: t.Database, schema: t.Schema}}, nil
 }
 
 // connector returns the way to open a connection for t.

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"tenanted/scopes"
 )
 
 // databaseShare is how many times the free connections one database may hold: three quarters of all when no other is busy.
@@ -14,7 +12,7 @@ const databaseShare = 3
 
 // holder is whom a connection is used for.
 type holder struct {
-	tenant scopes.TenantID // zero for all tenants
+	tenant string // its key; empty for all tenants
 	target target
 }
 

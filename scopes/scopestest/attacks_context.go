@@ -21,7 +21,7 @@ var contextAttacks = []Attack{
 		return x.did(x.none().Delete(x.child.withID(x.victim(), true)))
 	}},
 	{Name: "context/no-tenant-create", run: func(x *attackRun) error {
-		row := x.child.set(x.fresh(), x.child.tenant, int64(x.b.tenant.ID))
+		row := x.child.forTenant(x.fresh(), x.b.tenant)
 		return x.did(x.none().Create(x.child.set(row, x.foreignKey, x.parent.idOf(x.victimParent()))))
 	}},
 	{Name: "context/no-tenant-raw-write", run: func(x *attackRun) error {
@@ -29,6 +29,16 @@ var contextAttacks = []Attack{
 	}},
 	{Name: "context/tenant-zero", run: func(x *attackRun) error { return x.find(x.as(x.tenant(0))) }},
 	{Name: "context/tenant-negative", run: func(x *attackRun) error { return x.find(x.as(x.tenant(-1))) }},
+	{Name: "context/tenant-empty", run: func(x *attackRun) error { return x.find(x.as(x.tenant(""))) }},
+	{Name: "context/tenant-nil", run: func(x *attackRun) error { return x.find(x.as(x.tenant(nil))) }},
+	{Name: "context/tenant-of-no-kind", run: func(x *attackRun) error { return x.find(x.as(x.tenant(1.5))) }},
+	{Name: "context/tenant-nul", run: func(x *attackRun) error { return x.find(x.as(x.tenant("\x00"))) }},
+	{Name: "context/tenant-malformed", run: func(x *attackRun) error {
+		return x.find(x.as(x.tenant(x.b.tenant.Key() + "' or true --")))
+	}},
+	{Name: "context/tenant-malformed-raw", run: func(x *attackRun) error {
+		return x.scan(x.as(x.tenant(x.b.tenant.Key() + "', true); --")).Table(x.child.Table))
+	}},
 	{Name: "context/tenant-unknown", run: func(x *attackRun) error { return x.scan(x.as(x.tenant(1 << 40)).Table(x.child.Table)) }},
 	{Name: "context/built-by-b-run-by-a", run: func(x *attackRun) error {
 		return x.find(x.as(x.b.tenant).Where(x.child.isCanary()).WithContext(x.context(x.a.tenant)))
@@ -115,19 +125,19 @@ var contextAttacks = []Attack{
 	}},
 	{Name: "context/same-statement-b-then-a", run: func(x *attackRun) error {
 		for range 3 { // prepared, cached, and used from there
-			x.as(x.b.tenant).Raw(x.sql("select * from {child} where {id} > ?"), 0).Scan(&[]map[string]any{})
+			x.as(x.b.tenant).Raw(x.sql("select * from {child} where {text} <> ?"), "").Scan(&[]map[string]any{})
 		}
-		return x.scan(x.attacker().Raw(x.sql("select * from {child} where {id} > ?"), 0))
+		return x.scan(x.attacker().Raw(x.sql("select * from {child} where {text} <> ?"), ""))
 	}},
 	{Name: "context/prepare-mode-b-then-a", run: func(x *attackRun) error {
 		prepared := x.db.Session(&gorm.Session{PrepareStmt: true})
-		prepared.WithContext(x.context(x.b.tenant)).Raw(x.sql("select * from {child} where {id} > ?"), 0).Scan(&[]map[string]any{})
-		return x.scan(prepared.WithContext(x.context(x.a.tenant)).Raw(x.sql("select * from {child} where {id} > ?"), 0))
+		prepared.WithContext(x.context(x.b.tenant)).Raw(x.sql("select * from {child} where {text} <> ?"), "").Scan(&[]map[string]any{})
+		return x.scan(prepared.WithContext(x.context(x.a.tenant)).Raw(x.sql("select * from {child} where {text} <> ?"), ""))
 	}},
 }
 
 // tenant is one who is not there, in A's place.
-func (x *attackRun) tenant(id scopes.TenantID) scopes.Tenant {
+func (x *attackRun) tenant(id any) scopes.Tenant {
 	return scopes.Tenant{ID: id, Placement: x.a.tenant.Placement}
 }
 

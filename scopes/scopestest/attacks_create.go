@@ -10,19 +10,19 @@ var createAttacks = []Attack{
 	{Name: "create/for-b", run: write(func(x *attackRun) *gorm.DB { return x.attacker().Create(x.forB()) })},
 	{Name: "create/for-b-unscoped", run: write(func(x *attackRun) *gorm.DB { return x.attacker().Unscoped().Create(x.forB()) })},
 	{Name: "create/for-b-by-map", run: write(func(x *attackRun) *gorm.DB {
-		return x.attacker().Model(x.child.one()).Create(x.asMap(x.b.tenant.ID))
+		return x.attacker().Model(x.child.one()).Create(x.asMap(x.b.tenant))
 	})},
 	{Name: "create/for-b-by-quoted-map-key", run: write(func(x *attackRun) *gorm.DB {
-		row := x.asMap(x.b.tenant.ID)
+		row := x.asMap(x.b.tenant)
 		delete(row, x.child.tenant.DBName)
-		row[ident(x.child.tenant.DBName)] = int64(x.b.tenant.ID)
+		row[ident(x.child.tenant.DBName)] = stored(x.b.tenant)
 		return x.attacker().Model(x.child.one()).Create(row)
 	})},
 	{Name: "create/mixed-maps", run: write(func(x *attackRun) *gorm.DB {
-		return x.attacker().Model(x.child.one()).Create(&[]map[string]any{x.asMap(x.a.tenant.ID), x.asMap(x.b.tenant.ID)})
+		return x.attacker().Model(x.child.one()).Create(&[]map[string]any{x.asMap(x.a.tenant), x.asMap(x.b.tenant)})
 	})},
 	{Name: "create/for-b-by-table", run: write(func(x *attackRun) *gorm.DB {
-		return x.attacker().Table(x.child.Table).Create(x.asMap(x.b.tenant.ID))
+		return x.attacker().Table(x.child.Table).Create(x.asMap(x.b.tenant))
 	})},
 	{Name: "create/mixed-batch", run: write(func(x *attackRun) *gorm.DB { return x.attacker().Create(x.child.list(x.fresh(), x.forB())) })},
 	{Name: "create/in-batches", run: write(func(x *attackRun) *gorm.DB {
@@ -33,10 +33,10 @@ var createAttacks = []Attack{
 		return x.attacker().Select(x.child.text.Name, x.foreignKey.Name).Create(x.forB())
 	})},
 	{Name: "create/first-or-create-for-b", run: write(func(x *attackRun) *gorm.DB {
-		return x.attacker().Where(x.asMap(x.b.tenant.ID)).FirstOrCreate(x.child.one())
+		return x.attacker().Where(x.asMap(x.b.tenant)).FirstOrCreate(x.child.one())
 	})},
 	{Name: "create/first-or-create-assigning-b", run: write(func(x *attackRun) *gorm.DB {
-		assign := map[string]any{x.child.tenant.DBName: int64(x.b.tenant.ID), x.foreignKey.DBName: x.parent.idOf(x.victimParent())}
+		assign := map[string]any{x.child.tenant.DBName: stored(x.b.tenant), x.foreignKey.DBName: x.parent.idOf(x.victimParent())}
 		return x.attacker().Where(x.child.byID(x.own())).Assign(assign).FirstOrCreate(x.child.one())
 	})},
 	{Name: "create/upsert-on-bs-key", run: write(func(x *attackRun) *gorm.DB {

@@ -16,7 +16,7 @@ var rawAttacks = []Attack{
 	{Name: "raw/scan", run: func(x *attackRun) error { return x.scan(x.attacker().Raw(x.sql("select * from {child}"))) }},
 	{Name: "raw/find", run: func(x *attackRun) error { return x.find(x.attacker().Raw(x.sql("select * from {child}"))) }},
 	{Name: "raw/by-bs-tenant", run: func(x *attackRun) error {
-		return x.scan(x.attacker().Raw(x.sql("select * from {child} where {tenant} = ?"), x.b.tenant.ID))
+		return x.scan(x.attacker().Raw(x.sql("select * from {child} where {tenant} = ?"), stored(x.b.tenant)))
 	}},
 	{Name: "raw/union", run: func(x *attackRun) error {
 		return x.scan(x.attacker().Raw(x.sql("select {text} from {child} where {tenant} = {a} union all select {text} from {child}")))
@@ -74,7 +74,7 @@ var rawAttacks = []Attack{
 	}},
 	{Name: "raw/truncate", run: func(x *attackRun) error { return x.did(x.attacker().Exec(x.sql("truncate {child} cascade"))) }},
 	{Name: "raw/statements-in-one", run: func(x *attackRun) error {
-		return x.did(x.attacker().Exec(x.sql("select 1; set " + session.Setting + " = '{b}'; delete from {child}")))
+		return x.did(x.attacker().Exec(x.sql("select 1; set " + session.Setting + " = {bkey}; delete from {child}")))
 	}},
 	{Name: "raw/row-security-off", run: func(x *attackRun) error {
 		return x.attacker().Transaction(func(tx *gorm.DB) error {
@@ -95,23 +95,23 @@ var rawAttacks = []Attack{
 		})
 	}},
 	{Name: "raw/set-tenant-then-read", run: func(x *attackRun) error {
-		_ = x.did(x.attacker().Exec(x.sql("select set_config('" + session.Setting + "', '{b}', true)")))
+		_ = x.did(x.attacker().Exec(x.sql("select set_config('" + session.Setting + "', {bkey}, true)")))
 		return x.scan(x.attacker().Raw(x.sql("select * from {child}")))
 	}},
 	{Name: "raw/set-tenant-then-use-models", run: func(x *attackRun) error {
 		return x.attacker().Transaction(func(tx *gorm.DB) error {
-			_ = x.did(tx.Exec(x.sql("select set_config('" + session.Setting + "', '{b}', true)")))
+			_ = x.did(tx.Exec(x.sql("select set_config('" + session.Setting + "', {bkey}, true)")))
 			return x.find(tx)
 		})
 	}},
 	{Name: "raw/set-tenant-in-transaction", Limit: arbitrarySQL, run: func(x *attackRun) error {
 		return x.attacker().Transaction(func(tx *gorm.DB) error {
-			_ = x.did(tx.Exec(x.sql("select set_config('" + session.Setting + "', '{b}', true)")))
+			_ = x.did(tx.Exec(x.sql("select set_config('" + session.Setting + "', {bkey}, true)")))
 			return x.scan(tx.Raw(x.sql("select * from {child}")))
 		})
 	}},
 	{Name: "raw/set-session-tenant-then-read", run: func(x *attackRun) error {
-		_ = x.did(x.attacker().Exec(x.sql("set " + session.Setting + " = '{b}'")))
+		_ = x.did(x.attacker().Exec(x.sql("set " + session.Setting + " = {bkey}")))
 		err := x.scan(x.attacker().Raw(x.sql("select * from {child}")))
 		return errors.Join(err, x.attacker().Exec("reset "+session.Setting).Error)
 	}},
@@ -125,7 +125,7 @@ var rawAttacks = []Attack{
 		return x.did(x.attacker().Model(x.own()).Update(x.child.text.DBName, gorm.Expr(x.sql("'moved', {tenant} = {b}, {fk} = {bpid}"))))
 	}},
 	{Name: "raw/unique-key-answers", run: func(x *attackRun) error {
-		return x.same(x.child.idOf(x.victim()), func(id int64) (n int64, err error) {
+		return x.same(x.child.idOf(x.victim()), func(id any) (n int64, err error) {
 			err = x.attacker().Transaction(func(tx *gorm.DB) error {
 				created := tx.Create(x.child.set(x.fresh(), x.child.id, id))
 				n = created.RowsAffected
@@ -138,7 +138,7 @@ var rawAttacks = []Attack{
 		})
 	}},
 	{Name: "raw/foreign-key-answers", run: func(x *attackRun) error {
-		return x.same(x.parent.idOf(x.victimParent()), func(id int64) (int64, error) {
+		return x.same(x.parent.idOf(x.victimParent()), func(id any) (int64, error) {
 			err := x.attacker().Transaction(func(tx *gorm.DB) error {
 				if err := tx.Create(x.child.set(x.fresh(), x.foreignKey, id)).Error; err != nil {
 					return err

@@ -16,7 +16,7 @@ var readAttacks = []Attack{
 	{Name: "read/by-natural-key", run: func(x *attackRun) error { return x.find(x.attacker().Where(x.child.isCanary())) }},
 	{Name: "read/no-condition", run: func(x *attackRun) error { return x.find(x.attacker()) }},
 	{Name: "read/by-bs-tenant-column", run: func(x *attackRun) error {
-		return x.find(x.attacker().Where(map[string]any{x.child.tenant.DBName: int64(x.b.tenant.ID)}))
+		return x.find(x.attacker().Where(map[string]any{x.child.tenant.DBName: stored(x.b.tenant)}))
 	}},
 	{Name: "read/by-example", run: func(x *attackRun) error { return x.find(x.attacker().Where(x.child.withID(x.victim(), true))) }},
 	{Name: "read/or", run: func(x *attackRun) error { return x.find(x.attacker().Where("1=0").Or(x.child.isCanary())) }},
@@ -39,7 +39,7 @@ var readAttacks = []Attack{
 	}},
 	{Name: "read/not", run: func(x *attackRun) error { return x.find(x.attacker().Not("1=0")) }},
 	{Name: "read/not-own-tenant", run: func(x *attackRun) error {
-		return x.find(x.attacker().Not(map[string]any{x.child.tenant.DBName: int64(x.a.tenant.ID)}))
+		return x.find(x.attacker().Not(map[string]any{x.child.tenant.DBName: stored(x.a.tenant)}))
 	}},
 	{Name: "read/unscoped", run: func(x *attackRun) error { return x.find(x.attacker().Unscoped()) }},
 	{Name: "read/new-db-session", run: func(x *attackRun) error { return x.find(x.attacker().Session(&gorm.Session{NewDB: true})) }},
@@ -139,7 +139,7 @@ var readAttacks = []Attack{
 		return err
 	}},
 	{Name: "read/key-answers", run: func(x *attackRun) error {
-		return x.same(x.child.idOf(x.victim()), func(id int64) (int64, error) {
+		return x.same(x.child.idOf(x.victim()), func(id any) (int64, error) {
 			db := x.attacker().Where(clause.Eq{Column: x.child.id.DBName, Value: id}).First(x.child.one())
 			return db.RowsAffected, db.Error
 		})

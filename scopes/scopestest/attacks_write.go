@@ -62,7 +62,7 @@ var writeAttacks = []Attack{
 		return x.did(x.attacker().Model(x.own()).Updates(map[string]any{x.child.text.DBName: bs}))
 	}},
 	{Name: "update/key-answers", run: func(x *attackRun) error {
-		return x.same(x.child.idOf(x.victim()), func(id int64) (int64, error) {
+		return x.same(x.child.idOf(x.victim()), func(id any) (int64, error) {
 			db := x.attacker().Model(x.child.one()).Where(clause.Eq{Column: x.child.id.DBName, Value: id}).Updates(x.set())
 			return db.RowsAffected, db.Error
 		})
@@ -73,22 +73,22 @@ var writeAttacks = []Attack{
 		return x.attacker().Model(x.own()).Updates(x.gift(ident(x.child.tenant.DBName)))
 	})},
 	{Name: "tenant/by-column", run: write(func(x *attackRun) *gorm.DB {
-		return x.attacker().Model(x.own()).UpdateColumn(x.child.tenant.DBName, int64(x.b.tenant.ID))
+		return x.attacker().Model(x.own()).UpdateColumn(x.child.tenant.DBName, stored(x.b.tenant))
 	})},
 	{Name: "tenant/by-field", run: write(func(x *attackRun) *gorm.DB {
-		row := x.child.set(x.own(), x.child.tenant, int64(x.b.tenant.ID))
+		row := x.child.forTenant(x.own(), x.b.tenant)
 		return x.attacker().Model(x.own()).Updates(x.child.set(row, x.foreignKey, x.parent.idOf(x.victimParent())))
 	})},
 	{Name: "tenant/by-save", run: write(func(x *attackRun) *gorm.DB {
-		return x.attacker().Save(x.child.set(x.own(), x.child.tenant, int64(x.b.tenant.ID)))
+		return x.attacker().Save(x.child.forTenant(x.own(), x.b.tenant))
 	})},
 	{Name: "tenant/by-select", run: write(func(x *attackRun) *gorm.DB {
-		row := x.child.set(x.child.one(), x.child.tenant, int64(x.b.tenant.ID))
+		row := x.child.forTenant(x.child.one(), x.b.tenant)
 		row = x.child.set(row, x.foreignKey, x.parent.idOf(x.victimParent()))
 		return x.attacker().Model(x.own()).Select(x.child.tenant.Name, x.foreignKey.Name).Updates(row)
 	})},
 	{Name: "tenant/by-select-all", run: write(func(x *attackRun) *gorm.DB {
-		row := x.child.set(x.own(), x.child.tenant, int64(x.b.tenant.ID))
+		row := x.child.forTenant(x.own(), x.b.tenant)
 		return x.attacker().Model(x.own()).Select("*").Updates(row)
 	})},
 	{Name: "tenant/by-expression", run: write(func(x *attackRun) *gorm.DB {
@@ -96,13 +96,13 @@ var writeAttacks = []Attack{
 	})},
 	{Name: "tenant/by-set-clause", run: write(func(x *attackRun) *gorm.DB {
 		set := clause.Set{
-			{Column: clause.Column{Name: ident(x.child.tenant.DBName)}, Value: int64(x.b.tenant.ID)},
+			{Column: clause.Column{Name: ident(x.child.tenant.DBName)}, Value: stored(x.b.tenant)},
 			{Column: clause.Column{Name: x.foreignKey.DBName}, Value: x.parent.idOf(x.victimParent())},
 		}
 		return x.attacker().Model(x.child.one()).Where(x.child.byID(x.own())).Clauses(set).Updates(map[string]any{})
 	})},
 	{Name: "tenant/by-global-update", run: write(func(x *attackRun) *gorm.DB {
-		return x.attacker().Model(x.child.one()).Where("1=1").Update(x.child.tenant.DBName, int64(x.b.tenant.ID))
+		return x.attacker().Model(x.child.one()).Where("1=1").Update(x.child.tenant.DBName, stored(x.b.tenant))
 	})},
 
 	{Name: "delete/loaded-row-of-b", run: write(func(x *attackRun) *gorm.DB { return x.attacker().Delete(x.victim()) })},
@@ -133,7 +133,7 @@ var writeAttacks = []Attack{
 		return x.attacker().Where(x.sql("{id} in (?)"), lost).Delete(x.child.one())
 	})},
 	{Name: "delete/key-answers", run: func(x *attackRun) error {
-		return x.same(x.child.idOf(x.victim()), func(id int64) (int64, error) {
+		return x.same(x.child.idOf(x.victim()), func(id any) (int64, error) {
 			db := x.attacker().Where(clause.Eq{Column: x.child.id.DBName, Value: id}).Delete(x.child.one())
 			return db.RowsAffected, db.Error
 		})
@@ -147,5 +147,5 @@ func write(statement func(*attackRun) *gorm.DB) func(*attackRun) error {
 
 // gift is what makes a child one of B's.
 func (x *attackRun) gift(tenantColumn string) map[string]any {
-	return map[string]any{tenantColumn: int64(x.b.tenant.ID), x.foreignKey.DBName: x.parent.idOf(x.victimParent())}
+	return map[string]any{tenantColumn: stored(x.b.tenant), x.foreignKey.DBName: x.parent.idOf(x.victimParent())}
 }

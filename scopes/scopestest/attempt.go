@@ -70,10 +70,9 @@ func (x *attackRun) counted(n int64) {
 }
 
 // same reports the answers to the same request, for B's id and for one that nobody has.
-func (x *attackRun) same(id int64, ask func(id int64) (affected int64, err error)) error {
-	const nobodys = 1 << 40
+func (x *attackRun) same(id any, ask func(id any) (affected int64, err error)) error {
 	n1, err1 := ask(id)
-	n2, err2 := ask(nobodys)
+	n2, err2 := ask(x.child.numbered(1 << 40))
 	if a, b := answer(n1, err1), answer(n2, err2); a != b {
 		x.learned = fmt.Sprintf("the answer for B's id is %q, for nobody's %q", a, b)
 	}
@@ -81,7 +80,7 @@ func (x *attackRun) same(id int64, ask func(id int64) (affected int64, err error
 	return err1
 }
 
-var number = regexp.MustCompile(`\d+`)
+var number = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d+`)
 
 func answer(affected int64, err error) string {
 	if err == nil {
@@ -130,7 +129,7 @@ func (x *attackRun) did(db *gorm.DB) error {
 func (x *attackRun) set() map[string]any { return map[string]any{x.child.text.DBName: "changed"} }
 
 // sql fills in names and values: {child}, {parent}, {tenant}, {id}, {text}, {fk} of the child, {ptenant}, {pid}, {ptext} of
-// the parent, the tenants {a} and {b}, and the ids {aid}, {bid}, {apid} and {bpid} of their rows.
+// the parent, the tenants {a} and {b}, the text {bkey} of B's id, and the ids {aid}, {bid}, {apid} and {bpid} of their rows.
 func (x *attackRun) sql(text string) string {
 	return strings.NewReplacer(
 		"{child}", ident(x.child.Table), "{parent}", ident(x.parent.Table),
@@ -138,31 +137,31 @@ func (x *attackRun) sql(text string) string {
 		"{id}", ident(x.child.id.DBName), "{pid}", ident(x.parent.id.DBName),
 		"{text}", ident(x.child.text.DBName), "{ptext}", ident(x.parent.text.DBName),
 		"{fk}", ident(x.foreignKey.DBName),
-		"{a}", fmt.Sprint(int64(x.a.tenant.ID)), "{b}", fmt.Sprint(int64(x.b.tenant.ID)),
-		"{aid}", fmt.Sprint(x.child.idOf(x.own())), "{bid}", fmt.Sprint(x.child.idOf(x.victim())),
-		"{apid}", fmt.Sprint(x.parent.idOf(x.ownParent())), "{bpid}", fmt.Sprint(x.parent.idOf(x.victimParent())),
+		"{a}", literal(x.a.tenant), "{b}", literal(x.b.tenant), "{bkey}", quoted(x.b.tenant.Key()),
+		"{aid}", quoted(x.child.idOf(x.own())), "{bid}", quoted(x.child.idOf(x.victim())),
+		"{apid}", quoted(x.parent.idOf(x.ownParent())), "{bpid}", quoted(x.parent.idOf(x.victimParent())),
 	).Replace(text)
 }
 
 // forB is a new child that says it is B's.
 func (x *attackRun) forB() any {
-	row := x.child.set(x.fresh(), x.child.tenant, int64(x.b.tenant.ID))
+	row := x.child.forTenant(x.fresh(), x.b.tenant)
 	return x.child.set(row, x.foreignKey, x.parent.idOf(x.victimParent()))
 }
 
 // onBsKey is a new child of A's with the id of one of B's.
 func (x *attackRun) onBsKey() any {
-	row := x.child.set(x.fresh(), x.child.tenant, int64(x.a.tenant.ID))
+	row := x.child.forTenant(x.fresh(), x.a.tenant)
 	return x.child.set(row, x.child.id, x.child.idOf(x.victim()))
 }
 
 // asMap is a new child as a map, for one of the tenants and under a parent of theirs.
-func (x *attackRun) asMap(tenant scopes.TenantID) map[string]any {
+func (x *attackRun) asMap(tenant scopes.Tenant) map[string]any {
 	row := x.fresh()
-	if tenant == x.b.tenant.ID {
+	if tenant == x.b.tenant {
 		row = x.forB()
 	}
-	values := map[string]any{x.child.tenant.DBName: int64(tenant)}
+	values := map[string]any{x.child.tenant.DBName: stored(tenant)}
 	for _, f := range x.child.Fields {
 		if v, zero := f.ValueOf(x.ctx, reflect.ValueOf(row).Elem()); f.DBName != "" && !zero && f != x.child.tenant {
 			values[f.DBName] = v
@@ -182,8 +181,8 @@ func (x *attackRun) key() (columns []clause.Column) {
 // insert is SQL that inserts a copy of A's child, for a tenant and under a parent.
 func (x *attackRun) insert(tenant, parent string) string {
 	return fmt.Sprintf(`insert into {child} overriding system value
-		select (jsonb_populate_record(c, jsonb_build_object('%s', %s, '%s', %s, '%s', 1 << 30))).* from {child} c where {id} = {aid}`,
-		x.child.tenant.DBName, tenant, x.foreignKey.DBName, parent, x.child.id.DBName)
+		select (jsonb_populate_record(c, jsonb_build_object('%s', %s, '%s', %s, '%s', %s))).* from {child} c where {id} = {aid}`,
+		x.child.tenant.DBName, tenant, x.foreignKey.DBName, parent, x.child.id.DBName, quoted(x.child.numbered(1<<30)))
 }
 
 // associate is the children of A's parent, and associateB those of a loaded parent of B's, to A.

@@ -99,11 +99,11 @@ func (j *judge) reset(ctx context.Context) (s state, err error) {
 
 // clear deletes the rows of both tenants, and of others below their parents.
 func (j *judge) clear(ctx context.Context, s sight) error {
-	theirs := fmt.Sprintf("%s in (%d, %d)", ident(j.parent.tenant.DBName), j.target.A.ID, j.target.B.ID)
+	theirs := fmt.Sprintf("%s in (%s, %s)", ident(j.parent.tenant.DBName), literal(j.target.A), literal(j.target.B))
 	_, err := s.conn.Exec(ctx, fmt.Sprintf(`
-		delete from %[1]s where %[2]s in (%[3]d, %[4]d) or %[5]s in (select %[6]s from %[7]s where %[8]s);
+		delete from %[1]s where %[2]s in (%[3]s, %[4]s) or %[5]s in (select %[6]s from %[7]s where %[8]s);
 		delete from %[7]s where %[8]s`,
-		ident(j.child.Table), ident(j.child.tenant.DBName), j.target.A.ID, j.target.B.ID, ident(j.foreignKey.DBName),
+		ident(j.child.Table), ident(j.child.tenant.DBName), literal(j.target.A), literal(j.target.B), ident(j.foreignKey.DBName),
 		ident(j.parent.id.DBName), ident(j.parent.Table), theirs))
 	return err
 }
@@ -113,7 +113,7 @@ func (j *judge) fill(ctx context.Context, s sight, t scopes.Tenant, mark string,
 	made.tenant = t
 	row := func(m model) any {
 		first++
-		return m.set(m.set(m.make(mark), m.tenant, int64(t.ID)), m.id, first)
+		return m.set(m.forTenant(m.make(mark), t), m.id, m.numbered(first))
 	}
 	for range perTable {
 		parent := row(j.parent)
@@ -147,7 +147,7 @@ func (j *judge) snapshot(ctx context.Context, s sight, t scopes.Tenant) (text st
 			select 2 as n, t.%[6]s as id, t::text as row from %[4]s t where t.%[5]s = $1) rows`,
 		ident(j.parent.Table), ident(j.parent.tenant.DBName), ident(j.parent.id.DBName),
 		ident(j.child.Table), ident(j.child.tenant.DBName), ident(j.child.id.DBName))
-	err = s.conn.QueryRow(ctx, sql, int64(t.ID)).Scan(&text)
+	err = s.conn.QueryRow(ctx, sql, stored(t)).Scan(&text)
 	return text, err
 }
 
@@ -161,7 +161,7 @@ func (j *judge) orphans(ctx context.Context) (n int, err error) {
 			and exists (select from %[4]s p where p.%[6]s = c.%[3]s)`,
 		ident(j.child.Table), ident(j.child.tenant.DBName), ident(j.foreignKey.DBName),
 		ident(j.parent.Table), ident(j.parent.tenant.DBName), ident(j.parent.id.DBName))
-	err = j.a.conn.QueryRow(ctx, sql, int64(j.target.A.ID)).Scan(&n)
+	err = j.a.conn.QueryRow(ctx, sql, stored(j.target.A)).Scan(&n)
 	return n, err
 }
 

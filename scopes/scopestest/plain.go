@@ -3,7 +3,6 @@ package scopestest
 import (
 	"context"
 	"database/sql"
-	"strconv"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -18,7 +17,7 @@ import (
 // row-level security is on, somebody must tell the server the tenant, so the connections of each tenant bear it
 // as a setting of the session's, and those for a context without a tenant bear none.
 type plain struct {
-	of map[scopes.TenantID]*sql.DB
+	of map[string]*sql.DB // by key; empty for none
 }
 
 var (
@@ -28,17 +27,17 @@ var (
 )
 
 func openPlain(t testing.TB, role *pgx.ConnConfig, target Target, rls bool) *plain {
-	p := &plain{of: map[scopes.TenantID]*sql.DB{}}
-	for _, id := range []scopes.TenantID{0, target.A.ID, target.B.ID} {
+	p := &plain{of: map[string]*sql.DB{}}
+	for _, key := range []string{"", target.A.Key(), target.B.Key()} {
 		config := role.Copy()
 		place(config, target.A.Placement)
-		if rls && id != 0 {
-			config.RuntimeParams[session.Setting] = strconv.FormatInt(int64(id), 10)
+		if rls && key != "" {
+			config.RuntimeParams[session.Setting] = key
 		}
 		db := stdlib.OpenDB(*config)
 		db.SetMaxOpenConns(maxConns)
 		t.Cleanup(func() { _ = db.Close() })
-		p.of[id] = db
+		p.of[key] = db
 	}
 	return p
 }
@@ -55,13 +54,13 @@ func place(config *pgx.ConnConfig, p scopes.Placement) {
 
 func (p *plain) pool(ctx context.Context) *sql.DB {
 	t, _ := scopes.FromContext(ctx)
-	if db, ok := p.of[t.ID]; ok {
+	if db, ok := p.of[t.Key()]; ok {
 		return db
 	}
-	return p.of[0]
+	return p.of[""]
 }
 
-func (p *plain) GetDBConn() (*sql.DB, error) { return p.of[0], nil }
+func (p *plain) GetDBConn() (*sql.DB, error) { return p.of[""], nil }
 
 func (p *plain) BeginTx(ctx context.Context, opts *sql.TxOptions) (*sql.Tx, error) {
 	return p.pool(ctx).BeginTx(ctx, opts)

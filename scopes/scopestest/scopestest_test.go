@@ -99,7 +99,7 @@ func addAccount(t *testing.T, db *testpg.DB, tenant scopes.Tenant) {
 	require.NoError(t, err)
 	defer conn.Close(t.Context())
 	table := pgx.Identifier{tenant.Schema, "accounts"}.Sanitize()
-	_, err = conn.Exec(t.Context(), "insert into "+table+" (id) values ($1)", int64(tenant.ID))
+	_, err = conn.Exec(t.Context(), "insert into "+table+" (id) values ($1)", tenant.ID)
 	require.NoError(t, err)
 }
 

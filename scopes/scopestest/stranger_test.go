@@ -2,13 +2,17 @@ package scopestest_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
 
 	"tenanted/internal/testpg"
 	"tenanted/scopes"
+	"tenanted/scopes/audit"
 	"tenanted/scopes/scopestest"
 )
 
@@ -70,4 +74,106 @@ func TestStranger(t *testing.T) {
 		A:       scopes.Tenant{ID: 41, Placement: placement},
 		B:       scopes.Tenant{ID: 42, Placement: placement},
 	})
+}
+
+// A stranger with UUIDs for tenants and rows, and one with texts and a type of their own.
+type (
+	House struct {
+		scopes.HasTenant
+		OrgID uuid.UUID `gorm:"primaryKey;tenant"`
+		ID    uuid.UUID `gorm:"primaryKey;default:gen_random_uuid()"`
+		Name  string
+		Rooms []Room `gorm:"foreignKey:OrgID,HouseID;references:OrgID,ID"`
+	}
+	Room struct {
+		scopes.HasTenant
+		OrgID   uuid.UUID `gorm:"primaryKey;tenant"`
+		ID      uuid.UUID `gorm:"primaryKey;default:gen_random_uuid()"`
+		HouseID uuid.UUID
+		Name    string
+		House   *House `gorm:"foreignKey:OrgID,HouseID;references:OrgID,ID"`
+	}
+
+	Workspace string
+	Board     struct {
+		scopes.HasTenant
+		Workspace Workspace `gorm:"primaryKey;tenant"`
+		ID        string    `gorm:"primaryKey;default:gen_random_uuid()"`
+		Name      string
+		Cards     []Card `gorm:"foreignKey:Workspace,BoardID;references:Workspace,ID"`
+	}
+	Card struct {
+		scopes.HasTenant
+		Workspace Workspace `gorm:"primaryKey;tenant"`
+		ID        string    `gorm:"primaryKey;default:gen_random_uuid()"`
+		BoardID   string
+		Name      string
+		Board     *Board `gorm:"foreignKey:Workspace,BoardID;references:Workspace,ID"`
+	}
+)
+
+// kinds are the tables of one kind of id: the type of the tenant's column, of the others, and the cast in the policy.
+func kinds(parent, child, tenant, foreign, tenantType, idType, cast string) func(context.Context, *pgx.Conn) error {
+	sql := strings.NewReplacer("{parent}", parent, "{child}", child, "{tenant}", tenant, "{foreign}", foreign, "{ttype}", tenantType,
+		"{itype}", idType, "{cast}", cast, "{runtime}", testpg.Runtime).Replace(`
+		create table {parent} ({tenant} {ttype} not null, id {itype} not null default gen_random_uuid(), name text not null, primary key ({tenant}, id));
+		create table {child} ({tenant} {ttype} not null, id {itype} not null default gen_random_uuid(), {foreign} {itype} not null, name text not null,
+			primary key ({tenant}, id), foreign key ({tenant}, {foreign}) references {parent} ({tenant}, id));
+		create index on {child} ({tenant}, {foreign});
+		alter table {parent} enable row level security;
+		alter table {child} enable row level security;
+		create policy tenant on {parent} using ({tenant} = nullif(current_setting('app.tenant_id', true), ''){cast});
+		create policy tenant on {child} using ({tenant} = nullif(current_setting('app.tenant_id', true), ''){cast});
+		grant select, insert, update, delete on {parent}, {child} to {runtime}`)
+	return func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, sql)
+		return err
+	}
+}
+
+// The whole suite, and the audit, for the kinds of ids that are no numbers.
+func TestIDsOfAnyKind(t *testing.T) {
+	t.Parallel()
+	for name, kind := range map[string]struct {
+		tables  func(context.Context, *pgx.Conn) error
+		subject scopestest.Subject
+		models  []any
+		a, b    any
+	}{
+		"uuid": {
+			tables: kinds("houses", "rooms", "org_id", "house_id", "uuid", "uuid", "::uuid"),
+			subject: scopestest.Subject{BelongsTo: "House", HasMany: "Rooms",
+				Parent: func(text string) any { return &House{Name: text} }, Child: func(text string) any { return &Room{Name: text} }},
+			models: []any{&House{}, &Room{}}, a: uuid.MustParse("aaaaaaaa-0000-4000-8000-000000000001"), b: uuid.MustParse("bbbbbbbb-0000-4000-8000-000000000002"),
+		},
+		"text": {
+			tables: kinds("boards", "cards", "workspace", "board_id", "text", "text", ""),
+			subject: scopestest.Subject{BelongsTo: "Board", HasMany: "Cards",
+				Parent: func(text string) any { return &Board{Name: text} }, Child: func(text string) any { return &Card{Name: text} }},
+			models: []any{&Board{}, &Card{}}, a: Workspace("o'hara"), b: `b\"s`,
+		},
+		"varchar": {
+			tables: kinds("boards", "cards", "workspace", "board_id", "varchar(40)", "uuid", ""),
+			subject: scopestest.Subject{BelongsTo: "Board", HasMany: "Cards",
+				Parent: func(text string) any { return &Board{Name: text} }, Child: func(text string) any { return &Card{Name: text} }},
+			models: []any{&Board{}, &Card{}}, a: "7", b: Workspace("8"),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := testpg.Database(t, "scopestest-kind-"+name, kind.tables)
+			placement := scopes.Placement{Database: db.Name}
+			scopestest.Run(t, kind.subject, scopestest.Target{
+				Runtime: db.Config(testpg.Runtime),
+				Judge:   db.Config(testpg.Superuser),
+				A:       scopes.Tenant{ID: kind.a, Placement: placement},
+				B:       scopes.Tenant{ID: kind.b, Placement: placement},
+			})
+			report, err := audit.Run(t.Context(), db.Connect(t, testpg.Owner), audit.Config{Models: kind.models, Runtime: testpg.Runtime}, "public")
+			require.NoError(t, err)
+			for _, defect := range report.Defects() {
+				require.Contains(t, []string{"connection", "database", "role"}, defect.Object, "%+v", defect)
+			}
+		})
+	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"strconv"
+	"strings"
 	"sync"
 
 	"gorm.io/gorm"
@@ -15,7 +17,7 @@ import (
 // Subject describes the models to attack: a parent and its children, both tenanted.
 type Subject struct {
 	// Parent and Child return a pointer to a new row that bears text in its text field and is fit to be inserted,
-	// but for its tenant, its id and the child's parent, which the suite sets. Ids are of an integer type.
+	// but for its tenant, its id and the child's parent, which the suite sets. Ids are integers, UUIDs or texts.
 	Parent, Child func(text string) any
 
 	// ParentText and ChildText name the text fields. Default: "Name".
@@ -82,16 +84,17 @@ func parseModel(make func(string) any, text string) (model, error) {
 		return model{}, err
 	}
 	m := model{Schema: s, id: s.PrioritizedPrimaryField, text: s.LookUpField(text), make: make}
+	if tenant := scopes.TenantFields(s); len(tenant) == 1 {
+		m.tenant = tenant[0]
+	}
 	for _, f := range s.Fields {
-		if f.IndirectFieldType == reflect.TypeFor[scopes.TenantID]() {
-			m.tenant = f
-		} else if f.PrimaryKey && m.id == nil {
+		if f != m.tenant && f.PrimaryKey && m.id == nil {
 			m.id = f
 		}
 	}
 	switch {
 	case m.tenant == nil:
-		return m, fmt.Errorf("%s has no field of type scopes.TenantID", s.Name)
+		return m, fmt.Errorf("%s has no tenant column", s.Name)
 	case m.id == nil || m.id == m.tenant:
 		return m, fmt.Errorf("%s has no id beside the tenant", s.Name)
 	case m.text == nil:
@@ -126,9 +129,36 @@ func (m model) get(row any, f *schema.Field) any {
 	return v
 }
 
-// idOf returns the row's id.
-func (m model) idOf(row any) int64 {
-	return reflect.ValueOf(m.get(row, m.id)).Convert(reflect.TypeFor[int64]()).Int()
+// idOf returns the row's id, as an argument of a statement.
+func (m model) idOf(row any) any { return stored(scopes.Tenant{ID: m.get(row, m.id)}) }
+
+// numbered returns the nth id: the number, or a UUID.
+func (m model) numbered(n int64) any {
+	if zero := reflect.Zero(m.id.IndirectFieldType); zero.CanInt() || zero.CanUint() {
+		return n
+	}
+	return fmt.Sprintf("00000000-0000-4000-8000-%012x", n)
+}
+
+// forTenant returns row with its tenant set.
+func (m model) forTenant(row any, t scopes.Tenant) any { return m.set(row, m.tenant, stored(t)) }
+
+// stored is a tenant's id as an argument of a statement.
+func stored(t scopes.Tenant) any {
+	if n, err := strconv.ParseInt(t.Key(), 10, 64); err == nil && reflect.Indirect(reflect.ValueOf(t.ID)).Kind() != reflect.String {
+		return n
+	}
+	return t.Key()
+}
+
+// literal is a tenant's id in a statement's text.
+func literal(t scopes.Tenant) string { return quoted(stored(t)) }
+
+func quoted(id any) string {
+	if text, ok := id.(string); ok {
+		return "'" + strings.ReplaceAll(text, "'", "''") + "'"
+	}
+	return fmt.Sprint(id)
 }
 
 // withID returns an empty row that bears row's id, and its tenant if that is asked for.

@@ -14,8 +14,8 @@ import (
 
 // txSettings are the settings of a transaction, in force before its first statement.
 type txSettings struct {
-	tenant   scopes.TenantID // zero for all tenants
-	schema   string          // empty: the connection's own search_path
+	tenant   string // its key; empty for all tenants
+	schema   string // empty: the connection's own search_path
 	readOnly bool
 }
 
@@ -35,7 +35,7 @@ func (c *conn) settingsFor(ctx context.Context) (txSettings, error) {
 	if t.Database != "" && t.Database != c.database {
 		return txSettings{}, fmt.Errorf("%v lives in database %q, this connection is to %q", t, t.Database, c.database)
 	}
-	return txSettings{tenant: t.ID, schema: t.Schema}, nil
+	return txSettings{tenant: t.Key(), schema: t.Schema}, nil
 }
 
 // settingsSQL returns the statement that applies settings to the rest of the transaction, to be prepared once for a
@@ -74,7 +74,7 @@ func (s txSettings) values() [][]byte {
 	if s.readOnly {
 		values[0] = []byte("on")
 	} else {
-		values[0] = strconv.AppendInt(nil, int64(s.tenant), 10)
+		values[0] = []byte(s.tenant)
 	}
 	if s.schema != "" {
 		// pg_temp last: where it is not named, temporary tables come first and could hide the tenant's.
@@ -98,9 +98,9 @@ func (s txSettings) String() string {
 		return "all tenants"
 	}
 	if s.schema == "" {
-		return fmt.Sprintf("tenant %d", s.tenant)
+		return fmt.Sprintf("tenant %s", s.tenant)
 	}
-	return fmt.Sprintf("tenant %d in schema %q", s.tenant, s.schema)
+	return fmt.Sprintf("tenant %s in schema %q", s.tenant, s.schema)
 }
 
 // quoteLiteral quotes for the simple protocol, whatever standard_conforming_strings says.

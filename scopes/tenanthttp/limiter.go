@@ -28,7 +28,7 @@ type Limiter struct {
 	total  chan struct{}
 
 	mu      sync.Mutex
-	tenants map[scopes.TenantID]*tenantLimiter // those with requests inside only, so no larger than the total
+	tenants map[string]*tenantLimiter // those with requests inside only, so no larger than the total
 }
 
 // tenantLimiter is one tenant's. Senders to a channel are served in the order they came.
@@ -42,7 +42,7 @@ func NewLimiter(limits Limits) *Limiter {
 	if limits.Total < 1 || limits.PerTenant < 1 || limits.MaxWait <= 0 {
 		panic("tenanthttp: limits must be above zero")
 	}
-	return &Limiter{limits: limits, total: make(chan struct{}, limits.Total), tenants: map[scopes.TenantID]*tenantLimiter{}}
+	return &Limiter{limits: limits, total: make(chan struct{}, limits.Total), tenants: map[string]*tenantLimiter{}}
 }
 
 // Wrap returns a handler that calls next within the limits. Put it between [Middleware] and the application. A request
@@ -82,7 +82,7 @@ func (l *Limiter) Enter() (leave func(), err error) {
 // own. Errors are [ErrBusy] and the context's.
 func (l *Limiter) Acquire(ctx context.Context) (release func(), err error) {
 	tenant, _ := scopes.FromContext(ctx)
-	one := l.join(tenant.ID)
+	one := l.join(tenant.Key())
 	if one == nil {
 		return nil, ErrBusy
 	}
@@ -90,9 +90,9 @@ func (l *Limiter) Acquire(ctx context.Context) (release func(), err error) {
 	defer cancel()
 	select {
 	case one.slots <- struct{}{}:
-		return func() { <-one.slots; l.part(tenant.ID, one) }, nil
+		return func() { <-one.slots; l.part(tenant.Key(), one) }, nil
 	case <-ctx.Done():
-		l.part(tenant.ID, one)
+		l.part(tenant.Key(), one)
 		return nil, context.Cause(ctx)
 	}
 }
@@ -102,26 +102,26 @@ func (l *Limiter) Inside() int { return len(l.total) }
 
 // join counts a request into its tenant's limiter; nil when the tenant would have more than are free. The request
 // itself, which has entered, is not among the free ones.
-func (l *Limiter) join(id scopes.TenantID) *tenantLimiter {
+func (l *Limiter) join(key string) *tenantLimiter {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	one := l.tenants[id]
+	one := l.tenants[key]
 	if one == nil {
 		one = &tenantLimiter{slots: make(chan struct{}, l.limits.PerTenant)}
 	}
 	if free := cap(l.total) - len(l.total); one.inside > free {
 		return nil
 	}
-	l.tenants[id] = one
+	l.tenants[key] = one
 	one.inside++
 	return one
 }
 
-func (l *Limiter) part(id scopes.TenantID, one *tenantLimiter) {
+func (l *Limiter) part(key string, one *tenantLimiter) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	one.inside--
 	if one.inside == 0 {
-		delete(l.tenants, id)
+		delete(l.tenants, key)
 	}
 }

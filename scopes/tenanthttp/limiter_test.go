@@ -2,6 +2,7 @@ package tenanthttp
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -21,7 +22,7 @@ func fill(t *testing.T, l *Limiter, id scopes.TenantID) (inside int) {
 		require.NoError(t, err, "there is always a free place")
 		l.mu.Lock()
 		before := 0
-		if one := l.tenants[id]; one != nil {
+		if one := l.tenants[fmt.Sprint(id)]; one != nil {
 			before = one.inside
 		}
 		l.mu.Unlock()
@@ -38,7 +39,7 @@ func fill(t *testing.T, l *Limiter, id scopes.TenantID) (inside int) {
 		require.Eventually(t, func() bool {
 			l.mu.Lock()
 			defer l.mu.Unlock()
-			one := l.tenants[id]
+			one := l.tenants[fmt.Sprint(id)]
 			return one != nil && one.inside > before || len(refused) > 0
 		}, 5*time.Second, 100*time.Microsecond)
 		if len(refused) > 0 {

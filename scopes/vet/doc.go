@@ -5,8 +5,8 @@
 //
 // # What is reported
 //
-//   - A statement on a tenanted model (one with a field of type scopes.TenantID), on raw SQL or on Table("…"), by
-//     a *gorm.DB that never saw WithContext: one from a field, a package variable, gorm.Open or a function that
+//   - A statement on a tenanted model (one with a field of type scopes.TenantID, or with scopes.HasTenant), on raw SQL
+//     or on Table("…"), by a *gorm.DB that never saw WithContext: one from a field, a package variable, gorm.Open or a function that
 //     is given nothing to take a tenant from. Local variables, closures, the callback of Transaction, and the calls
 //     within a package are followed. A subquery counts as a statement of its own, as it does for GORM.
 //   - A context without a tenant where one is needed: context.Background, context.TODO or a test's Context(), also when
@@ -16,7 +16,7 @@
 //   - A gorm.G of a tenanted model as a subquery: GORM builds it without a context.
 //   - A goroutine whose statement is one of the above, or that uses a *gorm.DB bare which the function around it
 //     uses with its context.
-//   - A GORM model with a tenant column (flag -tenantvet.columns) that is not of type scopes.TenantID, in a program
+//   - A GORM model with a tenant column (flag -tenantvet.columns) that is not marked as one, in a program
 //     that uses scopes. A struct counts as a model by its tags, gorm.Model or TableName, and next to tenanted models
 //     also by its ID.
 //

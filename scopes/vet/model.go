@@ -46,13 +46,18 @@ func checkModel(obj types.Object, columns []string, amongModels bool) []analysis
 	if !ok || !isModel(obj.Type(), s) && !(amongModels && hasID(s)) {
 		return nil
 	}
+	for f := range s.Fields() {
+		if f.Anonymous() && isNamed(f.Type(), scopesPath, "Untenanted") {
+			return nil
+		}
+	}
 	for i := range s.NumFields() {
 		f := s.Field(i)
 		if !isKey(f.Type()) || !slices.Contains(columns, column(s, i)) {
 			continue
 		}
 		return []analysis.Diagnostic{{Pos: f.Pos(), Message: fmt.Sprintf(
-			"%s has the tenant column %s, but scopes cannot tell: embed scopes.Tenanted, or make %s a scopes.TenantID",
+			"%s has the tenant column %s, but scopes cannot tell: embed scopes.Tenanted, or scopes.HasTenant and tag %s gorm:\"tenant\", or embed scopes.Untenanted",
 			obj.Name(), column(s, i), f.Name())}}
 	}
 	return nil

@@ -148,7 +148,8 @@ func modelType(t types.Type) *types.Named {
 // maxEmbedding bounds the search through embedded structs, which may contain themselves by pointer.
 const maxEmbedding = 8
 
-// hasTenant reports whether a struct has a field of type scopes.TenantID, also in embedded structs.
+// hasTenant reports whether a struct has a field of type scopes.TenantID or the mark scopes.HasTenant, also in embedded
+// structs.
 func hasTenant(t types.Type, depth int) bool {
 	s, ok := t.Underlying().(*types.Struct)
 	if !ok || depth > maxEmbedding {
@@ -156,7 +157,7 @@ func hasTenant(t types.Type, depth int) bool {
 	}
 	for i := range s.NumFields() {
 		f := s.Field(i)
-		if isNamed(f.Type(), scopesPath, "TenantID") {
+		if isNamed(f.Type(), scopesPath, "TenantID") || isNamed(f.Type(), scopesPath, "HasTenant") {
 			return true
 		}
 		if embeds(s, i) && hasTenant(deref(f.Type()), depth+1) {

@@ -9,7 +9,7 @@ import (
 
 type invoice struct {
 	ID        int64 `gorm:"primaryKey"`
-	AccountID int64 // want `invoice has the tenant column account_id, but scopes cannot tell: embed scopes.Tenanted, or make AccountID a scopes.TenantID`
+	AccountID int64 // want `invoice has the tenant column account_id, but scopes cannot tell: embed scopes.Tenanted, or scopes.HasTenant and tag AccountID gorm:"tenant", or embed scopes.Untenanted`
 }
 
 type order struct {
@@ -19,7 +19,7 @@ type order struct {
 
 type renamed struct {
 	ID    int64 `gorm:"primaryKey"`
-	Owner uint  `gorm:"column:account_id"` // want `renamed has the tenant column account_id.* make Owner a scopes.TenantID`
+	Owner uint  `gorm:"column:account_id"` // want `renamed has the tenant column account_id.* tag Owner gorm:"tenant"`
 }
 
 type uuid [16]byte
@@ -52,6 +52,17 @@ type mixed struct {
 type own struct {
 	ID    int64           `gorm:"primaryKey"`
 	OrgID scopes.TenantID `gorm:"column:org_id"`
+}
+
+type marked struct {
+	scopes.HasTenant
+	TenantID uuid `gorm:"primaryKey;tenant"`
+}
+
+type untenanted struct {
+	scopes.Untenanted
+	ID       int64 `gorm:"primaryKey"`
+	TenantID uuid
 }
 
 type prefixed struct {

@@ -12,7 +12,7 @@ type TenantID int64
 type Plugin struct{}
 
 type Tenant struct {
-	ID   TenantID
+	ID   any
 	Slug string
 }
 
@@ -20,9 +20,13 @@ type Tenanted struct {
 	AccountID TenantID `gorm:"primaryKey;autoIncrement:false;not null"`
 }
 
+type HasTenant struct{}
+
+type Untenanted struct{}
+
 type key struct{}
 
-func FilterTenant(id TenantID) func(*gorm.DB) *gorm.DB {
+func FilterTenant(id any) func(*gorm.DB) *gorm.DB {
 	return func(db *gorm.DB) *gorm.DB { return db }
 }
 
