@@ -17,11 +17,18 @@ import (
 	"tenanted/scopes/internal/stmt"
 )
 
-// conn is a connection that sets the tenant for each transaction. It keeps what pgx's own driver connection offers beside
-// statements and transactions: Ping, ResetSession, CheckNamedValue.
+// conn is a connection of database/sql that sets the tenant for each transaction. It keeps what pgx's own driver connection
+// offers beside statements and transactions: Ping, ResetSession, CheckNamedValue.
 type conn struct {
 	*stdlib.Conn
+	*core
+}
+
+// core executes statements on one connection, each with its settings.
+type core struct {
+	pgx        *pgx.Conn
 	pg         *pgconn.PgConn
+	native     bool // results are decoded by pgx, and not for database/sql
 	database   string
 	allTenants bool
 
@@ -68,7 +75,7 @@ func (c *conn) TimedOut() bool {
 }
 
 // explain is [Explain], and remembers what it says of the connection.
-func (c *conn) explain(err error) error {
+func (c *core) explain(err error) error {
 	err = Explain(err)
 	if errors.Is(err, scopes.ErrTimeout) {
 		c.timedOut = c.timedOut || !c.pg.IsClosed()
@@ -85,6 +92,19 @@ func (c *conn) Begin() (driver.Tx, error) {
 
 // BeginTx begins a transaction for the context's tenant, in one round trip.
 func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	begin, err := beginSQL(opts)
+	if err != nil {
+		return nil, err
+	}
+	inner, err := c.begin(ctx, begin)
+	if err != nil {
+		return nil, err
+	}
+	return &tx{conn: c, inner: inner, ctx: ctx}, nil
+}
+
+// begin begins a transaction for the context's tenant, by a statement of this text.
+func (c *core) begin(ctx context.Context, begin string) (pgx.Tx, error) {
 	if c.pg.IsClosed() {
 		return nil, errClosed
 	}
@@ -92,18 +112,14 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	if err != nil {
 		return nil, err
 	}
-	begin, err := beginSQL(opts)
-	if err != nil {
-		return nil, err
-	}
 	begin = settings.begin(begin, c.settingsSQL(settings))
-	inner, err := c.Conn.Conn().BeginTx(ctx, pgx.TxOptions{BeginQuery: begin})
+	inner, err := c.pgx.BeginTx(ctx, pgx.TxOptions{BeginQuery: begin})
 	if err != nil {
 		c.closeUnlessIdle()
 		return nil, c.retryable(c.explain(err))
 	}
 	c.tx = &transaction{settings: settings, begin: begin}
-	return &tx{conn: c, inner: inner, ctx: ctx}, nil
+	return inner, nil
 }
 
 // Prepare implements driver.Conn. It always fails: without a context there is no tenant.
@@ -122,7 +138,7 @@ func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 
 // ExecContext implements driver.ExecerContext.
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	r, err := c.run(ctx, query, args)
+	r, err := c.run(ctx, query, values(args))
 	if err != nil {
 		return nil, err
 	}
@@ -134,15 +150,23 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 
 // QueryContext implements driver.QueryerContext.
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	r, err := c.run(ctx, query, args)
+	r, err := c.run(ctx, query, values(args))
 	if err != nil {
 		return nil, err
 	}
 	return r, nil
 }
 
+func values(named []driver.NamedValue) []any {
+	args := make([]any, len(named))
+	for i, v := range named {
+		args[i] = v.Value
+	}
+	return args
+}
+
 // closeUnlessIdle closes the connection when it is in a state that its next user must not inherit.
-func (c *conn) closeUnlessIdle() {
+func (c *core) closeUnlessIdle() {
 	if c.pg.IsClosed() || c.pg.TxStatus() == 'I' {
 		return
 	}
@@ -153,7 +177,7 @@ func (c *conn) closeUnlessIdle() {
 
 // retryable turns the error of a statement of which the server executed nothing into driver.ErrBadConn when
 // the connection is gone, for database/sql to try again on another one.
-func (c *conn) retryable(err error) error {
+func (c *core) retryable(err error) error {
 	var pgErr *pgconn.PgError
 	terminated := errors.As(err, &pgErr) && pgErr.Severity == "FATAL"
 	if c.tx == nil && (terminated || pgconn.SafeToRetry(err)) {
@@ -207,15 +231,18 @@ func (t *tx) Commit() error {
 	return t.conn.explain(t.inner.Commit(t.ctx))
 }
 
-// Rollback implements driver.Tx. It works after the transaction's context has ended too. Where the connection is closed,
-// the transaction has ended with it: an error would only hide the one that the caller is rolling back for.
-func (t *tx) Rollback() error {
-	t.conn.tx = nil
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), cleanupTime)
+// Rollback implements driver.Tx.
+func (t *tx) Rollback() error { return t.conn.rollback(t.ctx, t.inner) }
+
+// rollback works after the transaction's context has ended too. Where the connection is closed, the transaction has ended
+// with it: an error would only hide the one that the caller is rolling back for.
+func (c *core) rollback(ctx context.Context, inner pgx.Tx) error {
+	c.tx = nil
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 	defer cancel()
-	err := t.inner.Rollback(ctx)
-	if t.conn.pg.IsClosed() {
+	err := inner.Rollback(ctx)
+	if c.pg.IsClosed() {
 		return nil
 	}
-	return t.conn.explain(err)
+	return c.explain(err)
 }

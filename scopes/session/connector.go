@@ -79,19 +79,21 @@ func (c *Connector) Connect(ctx context.Context) (driver.Conn, error) {
 // Driver implements driver.Connector.
 func (*Connector) Driver() driver.Driver { return stdlib.GetDefaultDriver() }
 
-func newConn(inner *stdlib.Conn, c *Connector) *conn {
-	conn := &conn{
-		Conn:          inner,
-		pg:            inner.Conn().PgConn(),
+func newConn(inner *stdlib.Conn, c *Connector) *conn { return &conn{inner, newCore(inner.Conn(), c)} }
+
+func newCore(on *pgx.Conn, c *Connector) *core {
+	core := &core{
+		pgx:           on,
+		pg:            on.PgConn(),
 		database:      c.config.Database,
 		allTenants:    c.allTenants,
 		set:           c.settingsSQL(false),
 		setWithSchema: c.settingsSQL(true),
 	}
 	if c.config.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement && c.config.StatementCacheCapacity > 0 {
-		conn.statements, _ = lru.NewLRU(c.config.StatementCacheCapacity, func(_ statementKey, sd *pgconn.StatementDescription) {
-			conn.evicted = append(conn.evicted, sd.Name)
+		core.statements, _ = lru.NewLRU(c.config.StatementCacheCapacity, func(_ statementKey, sd *pgconn.StatementDescription) {
+			core.evicted = append(core.evicted, sd.Name)
 		})
 	}
-	return conn
+	return core
 }

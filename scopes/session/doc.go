@@ -14,6 +14,8 @@
 // Statements go by the extended protocol only, one at a time: text that was meant as one statement cannot
 // end it and begin another.
 //
+// [Pool] does the same for programs that use pgx itself, over a pgxpool.Pool.
+//
 // What it cannot do is stop SQL that names another tenant itself, by setting [Setting]: whoever can run
 // arbitrary SQL as the runtime role can do that. See docs/security.md.
 package session

@@ -30,7 +30,7 @@ func (k statementKey) text() string {
 // describe returns the prepared statement for query, and prepares it the first time, one more round trip.
 // The settings go along, since the search_path decides what a table's name means. The statement that applies them is
 // prepared beside it. For a statement that is not to be prepared describe returns nil.
-func (c *conn) describe(ctx context.Context, settings txSettings, query string, args int) (*pgconn.StatementDescription, error) {
+func (c *core) describe(ctx context.Context, settings txSettings, query string, args int) (*pgconn.StatementDescription, error) {
 	// Without arguments it is a literal that is not likely to come again: BEGIN's kin, DDL, reports.
 	if c.statements == nil || args == 0 {
 		return nil, nil
@@ -58,7 +58,7 @@ func (c *conn) describe(ctx context.Context, settings txSettings, query string, 
 }
 
 // receivePrepared reads the descriptions and puts them into the cache; the last one is returned.
-func (c *conn) receivePrepared(p *pgconn.Pipeline, wanted []statementKey) (sd *pgconn.StatementDescription, err error) {
+func (c *core) receivePrepared(p *pgconn.Pipeline, wanted []statementKey) (sd *pgconn.StatementDescription, err error) {
 	c.evicted = c.evicted[:0]
 	for len(wanted) > 0 {
 		sd, err = c.receiveDescription(p)
@@ -74,7 +74,7 @@ func (c *conn) receivePrepared(p *pgconn.Pipeline, wanted []statementKey) (sd *p
 
 // describeOnce returns what the server says of query now, without keeping a statement there or here: one more round
 // trip. In contrast to a prepared statement it is never an older one, behind any pooler.
-func (c *conn) describeOnce(ctx context.Context, settings txSettings, query string, args int) (*pgconn.StatementDescription, error) {
+func (c *core) describeOnce(ctx context.Context, settings txSettings, query string, args int) (*pgconn.StatementDescription, error) {
 	if args == 0 {
 		return nil, nil
 	}
@@ -98,7 +98,7 @@ func describeNothing(context.Context, txSettings, string, int) (*pgconn.Statemen
 }
 
 // receiveDescription reads up to the next description. An error leaves the pipeline closed.
-func (c *conn) receiveDescription(p *pgconn.Pipeline) (*pgconn.StatementDescription, error) {
+func (c *core) receiveDescription(p *pgconn.Pipeline) (*pgconn.StatementDescription, error) {
 	for {
 		result, err := p.GetResults()
 		if err != nil {
@@ -112,7 +112,7 @@ func (c *conn) receiveDescription(p *pgconn.Pipeline) (*pgconn.StatementDescript
 	}
 }
 
-func (c *conn) cached(schema, sql string) (*pgconn.StatementDescription, bool) {
+func (c *core) cached(schema, sql string) (*pgconn.StatementDescription, bool) {
 	if c.statements == nil {
 		return nil, false
 	}
@@ -120,7 +120,7 @@ func (c *conn) cached(schema, sql string) (*pgconn.StatementDescription, bool) {
 }
 
 // forgetStatements drops all prepared statements: when one is outdated, others are likely to be.
-func (c *conn) forgetStatements() {
+func (c *core) forgetStatements() {
 	if c.statements != nil {
 		c.statements.Purge()
 	}

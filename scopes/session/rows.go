@@ -16,7 +16,7 @@ import (
 // rows reads the answer of one statement. pgx's own driver.Rows cannot be had for a pipeline's answer; the Go
 // types of the values are the same as there.
 type rows struct {
-	conn     *conn
+	conn     *core
 	pipeline *pgconn.Pipeline
 	reader   *pgconn.ResultReader
 	fields   []pgconn.FieldDescription
@@ -53,7 +53,7 @@ func (r *rows) Next(dest []driver.Value) error {
 	if r.decode == nil {
 		r.decode = make([]func([]byte) (driver.Value, error), len(r.fields))
 		for i, f := range r.fields {
-			r.decode[i] = decoder(r.conn.Conn.Conn().TypeMap(), f)
+			r.decode[i] = decoder(r.conn.pgx.TypeMap(), f)
 		}
 	}
 	for i, raw := range r.reader.Values() {
@@ -94,7 +94,7 @@ func (r *rows) Close() error {
 // ColumnTypeDatabaseTypeName implements driver.RowsColumnTypeDatabaseTypeName.
 func (r *rows) ColumnTypeDatabaseTypeName(i int) string {
 	oid := r.fields[i].DataTypeOID
-	if t, ok := r.conn.Conn.Conn().TypeMap().TypeForOID(oid); ok {
+	if t, ok := r.conn.pgx.TypeMap().TypeForOID(oid); ok {
 		return strings.ToUpper(t.Name)
 	}
 	return strconv.FormatUint(uint64(oid), 10)

@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 
@@ -11,14 +10,10 @@ import (
 
 // run executes one statement in one pipeline. Outside a transaction its settings go first: up to its end a
 // pipeline is one implicit transaction, so what is set there holds for the statement and no longer.
-func (c *conn) run(ctx context.Context, query string, named []driver.NamedValue) (*rows, error) {
+func (c *core) run(ctx context.Context, query string, args []any) (*rows, error) {
 	settings, err := c.admit(ctx)
 	if err != nil {
 		return nil, err
-	}
-	args := make([]any, len(named))
-	for i, v := range named {
-		args[i] = v.Value
 	}
 	r, err := c.execute(ctx, settings, query, args, c.describe)
 	_, prepared := c.cached(settings.schema, query) // before, or just now
@@ -40,7 +35,7 @@ func (c *conn) run(ctx context.Context, query string, named []driver.NamedValue)
 
 // admit returns the settings for a statement with this context, unless the open transaction is another tenant's or has
 // ended.
-func (c *conn) admit(ctx context.Context) (txSettings, error) {
+func (c *core) admit(ctx context.Context) (txSettings, error) {
 	if c.pg.IsClosed() {
 		return txSettings{}, errClosed
 	}
@@ -59,7 +54,7 @@ func (c *conn) admit(ctx context.Context) (txSettings, error) {
 
 // recover makes the connection ready to execute a failed statement once more, where that undoes nothing: outside a
 // transaction, as the first statement of one, or when nothing was sent.
-func (c *conn) recover(ctx context.Context) bool {
+func (c *core) recover(ctx context.Context) bool {
 	switch {
 	case c.pg.IsClosed():
 		return false
@@ -78,15 +73,15 @@ func (c *conn) recover(ctx context.Context) bool {
 // describer returns what the server says of a statement's parameters and result, nil when it is not asked.
 type describer func(ctx context.Context, settings txSettings, query string, args int) (*pgconn.StatementDescription, error)
 
-func (c *conn) execute(ctx context.Context, settings txSettings, query string, args []any, describe describer) (*rows, error) {
+func (c *core) execute(ctx context.Context, settings txSettings, query string, args []any, describe describer) (*rows, error) {
 	sd, err := describe(ctx, settings, query, len(args))
 	if err != nil {
 		return nil, err
 	}
-	if err := c.build.Build(c.Conn.Conn().TypeMap(), sd, args); err != nil {
+	if err := c.build.Build(c.pgx.TypeMap(), sd, args); err != nil {
 		return nil, &argumentError{query, err}
 	}
-	if sd != nil {
+	if sd != nil && !c.native {
 		chooseFormats(c.build.ResultFormats, sd.Fields)
 	}
 	return c.send(ctx, settings, query, sd)
@@ -94,7 +89,7 @@ func (c *conn) execute(ctx context.Context, settings txSettings, query string, a
 
 // send sends the statement, behind the settings outside a transaction, and reads up to its first row. The server
 // describes the result each time: behind a pooler the statement may have been prepared anew since we asked.
-func (c *conn) send(ctx context.Context, settings txSettings, query string, sd *pgconn.StatementDescription) (*rows, error) {
+func (c *core) send(ctx context.Context, settings txSettings, query string, sd *pgconn.StatementDescription) (*rows, error) {
 	p := c.pg.StartPipeline(ctx)
 	c.sendSettings(p, settings)
 	switch {
@@ -122,7 +117,7 @@ func (c *conn) send(ctx context.Context, settings txSettings, query string, sd *
 }
 
 // sendSettings puts the settings at the head of a pipeline, unless the open transaction has them already.
-func (c *conn) sendSettings(p *pgconn.Pipeline, settings txSettings) {
+func (c *core) sendSettings(p *pgconn.Pipeline, settings txSettings) {
 	if c.tx != nil {
 		return
 	}
@@ -137,7 +132,7 @@ func (c *conn) sendSettings(p *pgconn.Pipeline, settings txSettings) {
 // receiveSettings ends the sending of a pipeline and reads the answer to the settings. An error leaves the pipeline
 // closed; if it came before the first answer, nothing has been executed, and the statement may be tried again on
 // another connection.
-func (c *conn) receiveSettings(p *pgconn.Pipeline) error {
+func (c *core) receiveSettings(p *pgconn.Pipeline) error {
 	err := p.Sync()
 	if err == nil && c.tx == nil {
 		var result any

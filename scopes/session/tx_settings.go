@@ -21,7 +21,7 @@ type txSettings struct {
 
 // settingsFor returns the settings for a statement with this context on this connection. It fails when the context
 // has no tenant, or one who lives in another database.
-func (c *conn) settingsFor(ctx context.Context) (txSettings, error) {
+func (c *core) settingsFor(ctx context.Context) (txSettings, error) {
 	if c.allTenants {
 		if !scopes.IsAllTenants(ctx) {
 			return txSettings{}, fmt.Errorf("the connection for all tenants serves only contexts from scopes.AllTenants")
@@ -61,7 +61,7 @@ func setTimeout(name string, timeout time.Duration) string {
 }
 
 // settingsSQL returns the statement that applies s.
-func (c *conn) settingsSQL(s txSettings) string {
+func (c *core) settingsSQL(s txSettings) string {
 	if s.schema != "" {
 		return c.setWithSchema
 	}
