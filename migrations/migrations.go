@@ -99,17 +99,19 @@ func (e *Error) Error() string { return fmt.Sprintf("migrate %s: %v", e.Placemen
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// grants returns the SQL that gives the runtime role its rights in t. The placeholders are psql's, so that
-// the files can be run by hand with psql -v.
+// grants returns the SQL that gives the runtime role its rights in t, in one transaction. The placeholders are psql's, so
+// that the files can be run by hand with psql -v. Of two who grant in one database one waits for the other, whatever their
+// targets: what holds for the database changes the rights of schema public too, and two changes of one row of the
+// catalogs at once fail with "tuple concurrently updated".
 func grants(name string, t Target, runtime string) string {
 	sql, err := files.ReadFile("grants/" + name + ".sql")
 	if err != nil {
 		panic(err)
 	}
-	return strings.NewReplacer(
+	lock := fmt.Sprintf("select pg_advisory_xact_lock(%d);\n", lockKey("database"))
+	return lock + strings.NewReplacer(
 		`:"schema"`, pgx.Identifier{t.Schema}.Sanitize(),
 		`:"database"`, pgx.Identifier{t.Database}.Sanitize(),
 		`:"runtime"`, pgx.Identifier{runtime}.Sanitize(),
-		`:lock`, fmt.Sprint(lockKey("database")),
 	).Replace(string(sql))
 }

@@ -176,6 +176,17 @@ func TestManyAtOnceMigrateOneSchema(t *testing.T) {
 	require.Equal(t, 1, made)
 }
 
+// The sets of one database change rights of the same things: of schema public, for one.
+func TestTheSetsOfOneDatabaseAreGrantedAtOnce(t *testing.T) {
+	t.Parallel()
+	db, runner := empty(t)
+	both := []migrations.Target{target(db, migrations.Placement, "control"), target(db, migrations.Tenant, "public")}
+	for range 20 {
+		targets := slices.Concat(both, both)
+		require.NoError(t, migrations.Each(t.Context(), targets, len(targets), runner.Up, func(migrations.Result) {}))
+	}
+}
+
 func TestFleetMigratesInParallel(t *testing.T) {
 	t.Parallel()
 	db, runner := empty(t)

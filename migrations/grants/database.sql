@@ -3,7 +3,6 @@
 --
 -- TEMPORARY goes because a temporary table has no policy and outlives the transaction on a pooled
 -- connection; CONNECT goes because no other role has business here.
-select pg_advisory_xact_lock(:lock); -- two at once would fail with "tuple concurrently updated"
 grant connect on database :"database" to :"runtime";
 revoke connect, temporary on database :"database" from public;
 do $$
