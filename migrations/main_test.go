@@ -7,21 +7,21 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"tenanted/internal/testpg"
 	"tenanted/migrations"
 	"tenanted/scopes"
+	"tenanted/scopes/pgtest"
 )
 
-func TestMain(m *testing.M) { testpg.Main(m) }
+func TestMain(m *testing.M) { pgtest.Main(m) }
 
 // empty returns a database without anything, and a runner for it.
-func empty(t *testing.T) (*testpg.DB, migrations.Runner) {
+func empty(t *testing.T) (*pgtest.DB, migrations.Runner) {
 	t.Helper()
-	db := testpg.Database(t, "empty", func(context.Context, *pgx.Conn) error { return nil })
-	return db, migrations.Runner{Owner: db.Config(testpg.Owner), Runtime: testpg.Runtime}
+	db := pgtest.Database(t, "empty", func(context.Context, *pgx.Conn) error { return nil })
+	return db, migrations.Runner{Owner: db.Config(pgtest.Owner), Runtime: pgtest.Runtime}
 }
 
-func target(db *testpg.DB, set migrations.Set, schema string) migrations.Target {
+func target(db *pgtest.DB, set migrations.Set, schema string) migrations.Target {
 	return migrations.Target{Set: set, Placement: scopes.Placement{Database: db.Name, Schema: schema}}
 }
 
@@ -33,7 +33,7 @@ func up(t *testing.T, runner migrations.Runner, targets ...migrations.Target) {
 }
 
 // query returns a single column of text as role.
-func query(t *testing.T, db *testpg.DB, role, sql string, args ...any) []string {
+func query(t *testing.T, db *pgtest.DB, role, sql string, args ...any) []string {
 	t.Helper()
 	rows, err := db.Connect(t, role).Query(t.Context(), sql, args...)
 	require.NoError(t, err)

@@ -13,9 +13,9 @@ import (
 	"github.com/pressly/goose/v3"
 	"github.com/stretchr/testify/require"
 
-	"tenanted/internal/testpg"
 	"tenanted/migrations"
 	"tenanted/models"
+	"tenanted/scopes/pgtest"
 )
 
 func sets() []migrations.Set {
@@ -86,8 +86,8 @@ func TestUpDownUpLeavesTheSameSchema(t *testing.T) {
 }
 
 // describe lists what a schema has: columns, constraints, indexes, policies, functions, and all rights.
-func describe(t *testing.T, db *testpg.DB, schema string) []string {
-	return query(t, db, testpg.Owner, `
+func describe(t *testing.T, db *pgtest.DB, schema string) []string {
+	return query(t, db, pgtest.Owner, `
 		select format('column %s.%s %s %s %s %s', table_name, column_name, data_type, is_nullable, column_default, identity_generation)
 			from information_schema.columns where table_schema = $1
 		union all select format('constraint %s %s %s', conrelid::regclass, conname, pg_get_constraintdef(oid))
@@ -104,7 +104,7 @@ func TestMigrationsMakeTheModelsTables(t *testing.T) {
 	t.Parallel()
 	db, runner := empty(t)
 	up(t, runner, target(db, migrations.Tenant, "public"))
-	tables := query(t, db, testpg.Owner, `select tablename::text from pg_tables where schemaname = 'public' and tablename <> 'tenant_version'`)
+	tables := query(t, db, pgtest.Owner, `select tablename::text from pg_tables where schemaname = 'public' and tablename <> 'tenant_version'`)
 	require.ElementsMatch(t, []string{"accounts", "users", "projects", "tasks", "subtasks"}, tables)
 	require.Len(t, models.All(), len(tables))
 }
@@ -113,7 +113,7 @@ func TestRuntimeRoleHasExactlyItsRights(t *testing.T) {
 	t.Parallel()
 	db, runner := empty(t)
 	up(t, runner, target(db, migrations.Control, "control"), target(db, migrations.Tenant, "tenant-0"))
-	rights := query(t, db, testpg.Runtime, `
+	rights := query(t, db, pgtest.Runtime, `
 		select format('%s.%s: %s', table_schema, table_name, string_agg(privilege_type, ' ' order by privilege_type))
 		from information_schema.table_privileges where table_schema in ('control', 'tenant-0') and grantee in (current_user, 'PUBLIC')
 		group by table_schema, table_name order by 1`)
@@ -134,7 +134,7 @@ func TestRuntimeRoleHasExactlyItsRights(t *testing.T) {
 		`insert into "tenant-0".tenant_version values (99,9)`:     "permission denied",
 		`alter table "tenant-0".tasks disable row level security`: "must be owner",
 	} {
-		_, err := db.Connect(t, testpg.Runtime).Exec(t.Context(), sql)
+		_, err := db.Connect(t, pgtest.Runtime).Exec(t.Context(), sql)
 		require.ErrorContains(t, err, want, sql)
 	}
 }
@@ -144,20 +144,20 @@ func TestGrantsTakeBackWhatWasTooMuch(t *testing.T) {
 	db, runner := empty(t)
 	to := target(db, migrations.Tenant, "public")
 	up(t, runner, to)
-	db.Exec(t, testpg.Owner, "grant truncate on subtasks to "+testpg.Runtime+"; grant select on tasks to public")
+	db.Exec(t, pgtest.Owner, "grant truncate on subtasks to "+pgtest.Runtime+"; grant select on tasks to public")
 	up(t, runner, to)
-	require.Empty(t, query(t, db, testpg.Owner, `
+	require.Empty(t, query(t, db, pgtest.Owner, `
 		select privilege_type::text from information_schema.table_privileges
-		where table_schema = 'public' and (privilege_type = 'TRUNCATE' and grantee = $1 or grantee = 'PUBLIC')`, testpg.Runtime))
+		where table_schema = 'public' and (privilege_type = 'TRUNCATE' and grantee = $1 or grantee = 'PUBLIC')`, pgtest.Runtime))
 }
 
 func TestWithoutATenantTheRuntimeRoleSeesNothing(t *testing.T) {
 	t.Parallel()
 	db, runner := empty(t)
 	up(t, runner, target(db, migrations.Tenant, "public"))
-	db.Exec(t, testpg.Owner, "insert into accounts (id) values (1)")
-	require.Equal(t, []string{"0"}, query(t, db, testpg.Runtime, "select count(*)::text from accounts"))
-	require.Equal(t, []string{"1"}, query(t, db, testpg.Owner, "select count(*)::text from accounts"))
+	db.Exec(t, pgtest.Owner, "insert into accounts (id) values (1)")
+	require.Equal(t, []string{"0"}, query(t, db, pgtest.Runtime, "select count(*)::text from accounts"))
+	require.Equal(t, []string{"1"}, query(t, db, pgtest.Owner, "select count(*)::text from accounts"))
 }
 
 // The advisory lock is blocking: of many who start at once, all succeed, and the tables are made once.
@@ -196,7 +196,7 @@ func TestFleetMigratesInParallel(t *testing.T) {
 	}
 	targets = append(targets, target(db, migrations.Control, "control"))
 	migrateAtOnce(t, runner, targets...)
-	versions, err := migrations.Versions(t.Context(), db.Connect(t, testpg.Runtime))
+	versions, err := migrations.Versions(t.Context(), db.Connect(t, pgtest.Runtime))
 	require.NoError(t, err)
 	require.Len(t, versions, len(targets))
 }
@@ -215,7 +215,7 @@ func TestOneFailureLeavesTheOthersDone(t *testing.T) {
 	db, runner := empty(t)
 	good := target(db, migrations.Tenant, "good")
 	bad := target(db, migrations.Tenant, "bad")
-	db.Exec(t, testpg.Owner, "create schema bad; create table bad.tasks ()")
+	db.Exec(t, pgtest.Owner, "create schema bad; create table bad.tasks ()")
 	absent := good
 	absent.Database += "_absent"
 	err := migrations.Each(t.Context(), []migrations.Target{bad, good, absent}, 2, runner.Up, func(migrations.Result) {})
@@ -223,12 +223,12 @@ func TestOneFailureLeavesTheOthersDone(t *testing.T) {
 	require.ErrorAs(t, err, &failed)
 	require.ErrorContains(t, err, "migrate "+bad.String())
 	require.ErrorContains(t, err, "migrate "+absent.String())
-	versions, err := migrations.Versions(t.Context(), db.Connect(t, testpg.Owner))
+	versions, err := migrations.Versions(t.Context(), db.Connect(t, pgtest.Owner))
 	require.NoError(t, err)
 	require.Equal(t, migrations.Tenant.Newest(), versions[good].Number)
 	require.Equal(t, int64(0), versions[bad].Number)
 	require.Len(t, versions, 2)
-	require.Equal(t, []string{"tasks"}, query(t, db, testpg.Owner,
+	require.Equal(t, []string{"tasks"}, query(t, db, pgtest.Owner,
 		"select tablename::text from pg_tables where schemaname = 'bad' and tablename <> 'tenant_version'"), "a failed migration leaves no table")
 }
 
@@ -237,7 +237,7 @@ func TestWaitingForTheLockEndsWithTheContext(t *testing.T) {
 	t.Parallel()
 	db, runner := empty(t)
 	to := target(db, migrations.Tenant, "public")
-	blocker, err := db.Connect(t, testpg.Owner).Begin(t.Context())
+	blocker, err := db.Connect(t, pgtest.Owner).Begin(t.Context())
 	require.NoError(t, err)
 	_, err = blocker.Exec(t.Context(), "create table public.tenant_version ()") // holds up the first one half way
 	require.NoError(t, err)
@@ -256,9 +256,9 @@ func TestWaitingForTheLockEndsWithTheContext(t *testing.T) {
 	requireLocks(t, db, "granted", 0)
 }
 
-func requireLocks(t *testing.T, db *testpg.DB, condition string, want int) {
+func requireLocks(t *testing.T, db *pgtest.DB, condition string, want int) {
 	t.Helper()
-	conn := db.Connect(t, testpg.Superuser)
+	conn := db.Connect(t, pgtest.Superuser)
 	require.Eventually(t, func() bool {
 		var count int
 		err := conn.QueryRow(t.Context(), `select count(*) from pg_locks where locktype = 'advisory' and `+condition+`
@@ -271,7 +271,7 @@ func TestCancelledMigrationLeavesNothingHalfDone(t *testing.T) {
 	t.Parallel()
 	db, runner := empty(t)
 	to := target(db, migrations.Tenant, "public")
-	blocker, err := db.Connect(t, testpg.Owner).Begin(t.Context())
+	blocker, err := db.Connect(t, pgtest.Owner).Begin(t.Context())
 	require.NoError(t, err)
 	_, err = blocker.Exec(t.Context(), "create table public.subtasks ()") // the migration's last table
 	require.NoError(t, err)
@@ -281,13 +281,13 @@ func TestCancelledMigrationLeavesNothingHalfDone(t *testing.T) {
 	go func() { done <- runner.Up(ctx, to) }()
 	requireLocks(t, db, "granted", 1)
 	require.Eventually(t, func() bool {
-		return query(t, db, testpg.Owner, "select count(*)::text from pg_stat_activity where datname = $1 and wait_event_type = 'Lock'", db.Name)[0] == "1"
+		return query(t, db, pgtest.Owner, "select count(*)::text from pg_stat_activity where datname = $1 and wait_event_type = 'Lock'", db.Name)[0] == "1"
 	}, 10*time.Second, 5*time.Millisecond)
 	cancel()
 	require.Error(t, (<-done).Err)
 	require.NoError(t, blocker.Rollback(t.Context()))
 	requireLocks(t, db, "granted", 0)
-	require.Equal(t, []string{"tenant_version"}, query(t, db, testpg.Owner, "select tablename::text from pg_tables where schemaname = 'public'"))
+	require.Equal(t, []string{"tenant_version"}, query(t, db, pgtest.Owner, "select tablename::text from pg_tables where schemaname = 'public'"))
 	up(t, runner, to)
 }
 

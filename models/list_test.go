@@ -11,14 +11,14 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 
-	"tenanted/internal/testpg"
 	"tenanted/migrations"
 	"tenanted/models"
 	"tenanted/scopes"
+	"tenanted/scopes/pgtest"
 	"tenanted/scopes/registry"
 )
 
-func TestMain(m *testing.M) { testpg.Main(m) }
+func TestMain(m *testing.M) { pgtest.Main(m) }
 
 const (
 	small = 237                       // subtasks of tenant 1
@@ -27,7 +27,7 @@ const (
 
 // fill makes two tenants. Every seventh name is the same, and every third subtask is done.
 func fill(ctx context.Context, conn *pgx.Conn) error {
-	runner := migrations.Runner{Owner: conn.Config(), Runtime: testpg.Runtime}
+	runner := migrations.Runner{Owner: conn.Config(), Runtime: pgtest.Runtime}
 	placement := scopes.Placement{Database: conn.Config().Database, Schema: "public"}
 	for _, set := range []migrations.Set{migrations.Tenant, migrations.Shared} {
 		if err := runner.Up(ctx, migrations.Target{Set: set, Placement: placement}).Err; err != nil {
@@ -56,8 +56,8 @@ type fixture struct {
 
 func open(t *testing.T) fixture {
 	t.Helper()
-	db := testpg.Database(t, "models", fill)
-	pools, err := registry.Open(registry.Config{Runtime: db.Config(testpg.Runtime), Owner: db.Config(testpg.Owner)})
+	db := pgtest.Database(t, "models", fill)
+	pools, err := registry.Open(registry.Config{Runtime: db.Config(pgtest.Runtime), Owner: db.Config(pgtest.Owner)})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, pools.Close()) })
 	g, err := pools.OpenGORM(&gorm.Config{Logger: logger.Discard}, scopes.NewPlugin(scopes.Config{}))

@@ -14,8 +14,8 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
-	"tenanted/internal/testpg"
 	"tenanted/scopes"
+	"tenanted/scopes/pgtest"
 	"tenanted/scopes/session"
 )
 
@@ -223,8 +223,8 @@ func TestEveryEntryWarns(t *testing.T) {
 func TestEveryEntryStopsAtTheSession(t *testing.T) {
 	t.Parallel()
 	quiet := slog.New(slog.NewTextHandler(&lockedBuffer{}, nil))
-	db := testpg.Database(t, "scopes-strangers", build)
-	pool := session.Open(db.Config(testpg.Owner))
+	db := pgtest.Database(t, "scopes-strangers", build)
+	pool := session.Open(db.Config(pgtest.Owner))
 	pool.SetMaxOpenConns(2)
 	t.Cleanup(func() { _ = pool.Close() })
 	warns := alone{openGORM(t, pool, scopes.Config{Missing: scopes.Warn, Logger: quiet}), db}

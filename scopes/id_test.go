@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 
-	"tenanted/internal/testpg"
 	"tenanted/scopes"
+	"tenanted/scopes/pgtest"
 )
 
 // code is a type of the caller's own.
@@ -80,7 +80,7 @@ func withID(t *testing.T, db alone, id any) *gorm.DB {
 func TestTenantsWithUUIDs(t *testing.T) {
 	t.Parallel()
 	db := scopeAlone(t, scopes.Config{})
-	db.db.Exec(t, testpg.Owner, otherKinds)
+	db.db.Exec(t, pgtest.Owner, otherKinds)
 	a, b := withID(t, db, orgA), withID(t, db, orgB)
 	for _, as := range []*gorm.DB{a, b} {
 		require.NoError(t, as.Create(&Document{Title: "one", Pages: []Sheet{{}, {}}}).Error)
@@ -126,7 +126,7 @@ func TestTenantsWithUUIDs(t *testing.T) {
 func TestTenantsWithTexts(t *testing.T) {
 	t.Parallel()
 	db := scopeAlone(t, scopes.Config{})
-	db.db.Exec(t, testpg.Owner, otherKinds)
+	db.db.Exec(t, pgtest.Owner, otherKinds)
 	for _, name := range []string{"o'hara", `back\slash`, "$1", `"quoted"`, "a b", "0", "7", "ünïcode"} {
 		as := withID(t, db, name)
 		require.NoError(t, as.Create(&Letter{Text: name}).Error)
@@ -196,7 +196,7 @@ func TestModelMustSayWhetherItIsTenanted(t *testing.T) {
 		require.ErrorContains(t, err, "scopes.", name)
 		require.ErrorContains(t, err, "model ", name)
 	}
-	db.db.Exec(t, testpg.Owner, "create table saids (id bigint, account_id bigint); insert into saids values (1, 2)")
+	db.db.Exec(t, pgtest.Owner, "create table saids (id bigint, account_id bigint); insert into saids values (1, 2)")
 	var said []Said
 	require.NoError(t, as.Find(&said).Error)
 	require.Len(t, said, 1)

@@ -11,8 +11,8 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
-	"tenanted/internal/testpg"
 	"tenanted/scopes"
+	"tenanted/scopes/pgtest"
 )
 
 // many is more keys than a statement may have parameters, and more than an OR of PostgreSQL's may have branches.
@@ -21,7 +21,7 @@ const many = 66_000
 // manyBoards makes boards of tenant 3 with one card each, and one tag for all cards.
 func manyBoards(t *testing.T) (db alone, boards []Board) {
 	db = scopeAlone(t, scopes.Config{})
-	db.db.Exec(t, testpg.Superuser, fmt.Sprintf(`
+	db.db.Exec(t, pgtest.Superuser, fmt.Sprintf(`
 		insert into boards (org_id, id, name) select 3, n, 'c' from generate_series(1, %[1]d) n;
 		insert into cards (id, org_id, board_id, name) select 1000000 + n, 3, n, 'c' from generate_series(1, %[1]d) n;
 		insert into tags values (3, 1, 'c');
@@ -92,7 +92,7 @@ func TestListsOfKeys(t *testing.T) {
 func TestListsOfManyTenantsKeys(t *testing.T) {
 	t.Parallel()
 	db := scopeAlone(t, scopes.Config{})
-	db.db.Exec(t, testpg.Superuser, `
+	db.db.Exec(t, pgtest.Superuser, `
 		insert into boards (org_id, id, name) select n % 700 + 10, n, 'c' from generate_series(1, 9000) n;
 		insert into cards (org_id, board_id, name) select n % 700 + 10, n, 'c' from generate_series(1, 9000) n; analyze`)
 	all := db.WithContext(scopes.AllTenants(t.Context(), "a test"))
@@ -148,7 +148,7 @@ const docTables = `
 func TestListsOfTextKeys(t *testing.T) {
 	t.Parallel()
 	db := scopeAlone(t, scopes.Config{})
-	db.db.Exec(t, testpg.Owner, docTables)
+	db.db.Exec(t, pgtest.Owner, docTables)
 	as1 := db.as(t, 1)
 	var docs []Doc
 	for i, shelf := range []string{`a"b\c`, "{x,y}", "NULL", ""} {

@@ -14,13 +14,13 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 
-	"tenanted/internal/testpg"
 	"tenanted/scopes"
+	"tenanted/scopes/pgtest"
 )
 
 func TestMain(m *testing.M) {
 	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil))) // AllTenants warns
-	testpg.Main(m)
+	pgtest.Main(m)
 }
 
 // The models of a stranger: the tenant is called organisation, and keys are what GORM makes them by default.
@@ -84,12 +84,12 @@ func build(ctx context.Context, conn *pgx.Conn) error {
 // foreign keys.
 type alone struct {
 	*gorm.DB
-	db *testpg.DB
+	db *pgtest.DB
 }
 
 func scopeAlone(t *testing.T, config scopes.Config) alone {
-	db := testpg.Database(t, "scopes-strangers", build)
-	pool := stdlib.OpenDB(*db.Config(testpg.Owner))
+	db := pgtest.Database(t, "scopes-strangers", build)
+	pool := stdlib.OpenDB(*db.Config(pgtest.Owner))
 	pool.SetMaxOpenConns(2)
 	t.Cleanup(func() {
 		require.Zero(t, pool.Stats().InUse, "connections in use")
@@ -113,7 +113,7 @@ func (a alone) as(t *testing.T, id scopes.TenantID) *gorm.DB {
 // ask runs a query as the superuser.
 func (a alone) ask(t *testing.T, query string) (answer string) {
 	t.Helper()
-	require.NoError(t, a.db.Connect(t, testpg.Superuser).QueryRow(t.Context(), query).Scan(&answer))
+	require.NoError(t, a.db.Connect(t, pgtest.Superuser).QueryRow(t.Context(), query).Scan(&answer))
 	return answer
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"tenanted/internal/testpg"
+	"tenanted/scopes/pgtest"
 	"tenanted/seed"
 )
 
@@ -48,7 +48,7 @@ func BenchmarkLoad(b *testing.B) {
 	b.Run("floor", func(b *testing.B) {
 		for b.Loop() {
 			b.StopTimer()
-			conn := database(b).Connect(b, testpg.Superuser)
+			conn := database(b).Connect(b, pgtest.Superuser)
 			b.StartTimer()
 			copyFiles(b, conn, files)
 		}
@@ -88,7 +88,7 @@ func dump(b *testing.B) (dir string, rows int64) {
 	require.NoError(b, err)
 	b.Cleanup(func() { os.RemoveAll(dir) })
 	require.NoError(b, os.Chmod(dir, 0o755))
-	conn := db.Connect(b, testpg.Superuser)
+	conn := db.Connect(b, pgtest.Superuser)
 	for _, table := range tables {
 		file, err := os.Create(filepath.Join(dir, table))
 		require.NoError(b, err)

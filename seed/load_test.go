@@ -11,8 +11,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
-	"tenanted/internal/testpg"
 	"tenanted/models"
+	"tenanted/scopes/pgtest"
 	"tenanted/seed"
 )
 
@@ -25,7 +25,7 @@ func load(t testing.TB, conn *pgx.Conn, o seed.Options, number int) seed.Totals 
 
 func TestLoadedRowsAreThePlansRows(t *testing.T) {
 	t.Parallel()
-	conn := database(t).Connect(t, testpg.Owner)
+	conn := database(t).Connect(t, pgtest.Owner)
 	want := plan(t, options(), 3)
 	result := load(t, conn, options(), 3)
 	require.Equal(t, want.Totals, result)
@@ -98,12 +98,12 @@ func TestSameRowsInAnyOrderAndCompany(t *testing.T) {
 	many, few := database(t), database(t)
 	totals, err := loadAll(t.Context(), many, options(), 8, 4, nil)
 	require.NoError(t, err)
-	conn := many.Connect(t, testpg.Owner)
+	conn := many.Connect(t, pgtest.Owner)
 	require.Equal(t, count(t, conn), totals)
 	all := fingerprints(t, conn)
 	require.Len(t, all, 8)
 
-	conn = few.Connect(t, testpg.Owner)
+	conn = few.Connect(t, pgtest.Owner)
 	for _, number := range []int{6, 0, 3} {
 		load(t, conn, options(), number)
 	}
@@ -113,7 +113,7 @@ func TestSameRowsInAnyOrderAndCompany(t *testing.T) {
 
 func TestExistingAccountIsLeftAlone(t *testing.T) {
 	t.Parallel()
-	conn := database(t).Connect(t, testpg.Owner)
+	conn := database(t).Connect(t, pgtest.Owner)
 	_, err := conn.Exec(t.Context(), `insert into accounts (id) values (1)`)
 	require.NoError(t, err)
 	before := fingerprints(t, conn)
@@ -125,7 +125,7 @@ func TestExistingAccountIsLeftAlone(t *testing.T) {
 
 func TestLoadInARolledBackTransactionLeavesNothing(t *testing.T) {
 	t.Parallel()
-	conn := database(t).Connect(t, testpg.Owner)
+	conn := database(t).Connect(t, pgtest.Owner)
 	for range 2 {
 		tx, err := conn.Begin(t.Context())
 		require.NoError(t, err)
@@ -145,7 +145,7 @@ func TestTwoSeedersMakeAnAccountOnce(t *testing.T) {
 	var sum seed.Totals
 	var group sync.WaitGroup
 	for range 4 {
-		conn := db.Connect(t, testpg.Owner)
+		conn := db.Connect(t, pgtest.Owner)
 		group.Go(func() {
 			result, err := seed.Load(t.Context(), on(conn), options(), 0)
 			mutex.Lock()
@@ -159,14 +159,14 @@ func TestTwoSeedersMakeAnAccountOnce(t *testing.T) {
 	}
 	group.Wait()
 	require.Equal(t, seed.Totals{Accounts: 1, Existing: 3}, sum)
-	require.Equal(t, plan(t, options(), 0).Totals, count(t, db.Connect(t, testpg.Owner)))
+	require.Equal(t, plan(t, options(), 0).Totals, count(t, db.Connect(t, pgtest.Owner)))
 }
 
 // The connection is cut while subtasks, the last table, are being copied.
 func TestKilledLoadLeavesNothingAndIsResumed(t *testing.T) {
 	t.Parallel()
 	db := database(t)
-	conn, watcher := db.Connect(t, testpg.Owner), db.Connect(t, testpg.Superuser)
+	conn, watcher := db.Connect(t, pgtest.Owner), db.Connect(t, pgtest.Superuser)
 	big := options()
 	big.Projects = seed.Range{Min: 1000, Max: 1000}
 	failed := make(chan error, 1)
@@ -177,7 +177,7 @@ func TestKilledLoadLeavesNothingAndIsResumed(t *testing.T) {
 	require.Eventually(t, func() bool { return terminate(t, watcher) }, time.Minute, time.Millisecond)
 	err := <-failed
 	require.ErrorContains(t, err, "seed tenant-0: copy subtasks: ")
-	owner := db.Connect(t, testpg.Owner)
+	owner := db.Connect(t, pgtest.Owner)
 	require.Eventually(t, func() bool { return count(t, owner) == seed.Totals{} }, time.Minute, 5*time.Millisecond)
 	require.Equal(t, plan(t, options(), 0).Totals, load(t, owner, options(), 0))
 }
@@ -204,7 +204,7 @@ func TestCancelledRunKeepsWholeAccountsAndIsResumed(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, int64(12), rest.Accounts+rest.Existing)
 	require.GreaterOrEqual(t, rest.Existing, partial.Accounts, "what was reported as made is there")
-	conn := db.Connect(t, testpg.Owner)
+	conn := db.Connect(t, pgtest.Owner)
 	for number := range 12 {
 		require.Equal(t, plan(t, options(), number).Totals, countOf(t, conn, number))
 	}
@@ -224,12 +224,12 @@ func countOf(t *testing.T, conn *pgx.Conn, number int) (n seed.Totals) {
 func TestErrorsNameTheAccountInOneLine(t *testing.T) {
 	t.Parallel()
 	db := database(t)
-	conn := db.Connect(t, testpg.Owner)
-	_, err := seed.Load(t.Context(), on(db.Connect(t, testpg.Runtime)), options(), 4)
+	conn := db.Connect(t, pgtest.Owner)
+	_, err := seed.Load(t.Context(), on(db.Connect(t, pgtest.Runtime)), options(), 4)
 	require.ErrorContains(t, err, "seed tenant-4: ")
 	require.NotContains(t, err.Error(), "\n")
 
-	db.Exec(t, testpg.Owner, `alter table subtasks add check (id < 3)`)
+	db.Exec(t, pgtest.Owner, `alter table subtasks add check (id < 3)`)
 	_, err = seed.Load(t.Context(), on(conn), options(), 4)
 	require.ErrorContains(t, err, "seed tenant-4: copy subtasks: ")
 	require.NotContains(t, err.Error(), "\n")
@@ -241,7 +241,7 @@ func TestSearchPathChoosesThePlacement(t *testing.T) {
 	t.Parallel()
 	db := database(t)
 	schema(t, db, "tenant-1")
-	conn := db.Connect(t, testpg.Owner)
+	conn := db.Connect(t, pgtest.Owner)
 	load(t, conn, options(), 1)
 	shared := fingerprints(t, conn)
 	_, err := conn.Exec(t.Context(), `set search_path = "tenant-1"`)
@@ -262,7 +262,7 @@ func TestForeignKeysAreCheckedByIndex(t *testing.T) {
 	db := database(t)
 	_, err := loadAll(t.Context(), db, options(), 5, 1, nil)
 	require.NoError(t, err)
-	watcher := db.Connect(t, testpg.Owner)
+	watcher := db.Connect(t, pgtest.Owner)
 	const referenced = `relname in ('accounts', 'projects', 'tasks')`
 	require.Eventually(t, func() bool { // the server publishes the counts when the loader's session has ended
 		var used int

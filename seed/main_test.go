@@ -12,20 +12,20 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
-	"tenanted/internal/testpg"
 	"tenanted/migrations"
 	"tenanted/models"
 	"tenanted/scopes"
+	"tenanted/scopes/pgtest"
 	"tenanted/seed"
 )
 
-func TestMain(m *testing.M) { testpg.Main(m) }
+func TestMain(m *testing.M) { pgtest.Main(m) }
 
 // database returns a database with the tables of one placement, in its schema public, and no rows.
-func database(t testing.TB) *testpg.DB {
+func database(t testing.TB) *pgtest.DB {
 	t.Helper()
-	return testpg.Database(t, "seed", func(ctx context.Context, conn *pgx.Conn) error {
-		runner := migrations.Runner{Owner: conn.Config(), Runtime: testpg.Runtime}
+	return pgtest.Database(t, "seed", func(ctx context.Context, conn *pgx.Conn) error {
+		runner := migrations.Runner{Owner: conn.Config(), Runtime: pgtest.Runtime}
 		placement := scopes.Placement{Database: conn.Config().Database, Schema: "public"}
 		return runner.Up(ctx, migrations.Target{Set: migrations.Tenant, Placement: placement}).Err
 	})
@@ -38,13 +38,13 @@ func on(conn *pgx.Conn) seed.Begin {
 
 // loadAll loads accounts 0 to n-1, each worker on a connection of its own, and returns the totals of those that
 // were finished before an error. After each account, done is called, if it is not nil.
-func loadAll(ctx context.Context, db *testpg.DB, o seed.Options, n, workers int, done func()) (all seed.Totals, err error) {
+func loadAll(ctx context.Context, db *pgtest.DB, o seed.Options, n, workers int, done func()) (all seed.Totals, err error) {
 	var mutex sync.Mutex
 	var next atomic.Int64
 	group, ctx := errgroup.WithContext(ctx)
 	for range workers {
 		group.Go(func() error {
-			conn, err := pgx.ConnectConfig(ctx, db.Config(testpg.Owner))
+			conn, err := pgx.ConnectConfig(ctx, db.Config(pgtest.Owner))
 			if err != nil {
 				return err
 			}

@@ -8,24 +8,24 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"tenanted/internal/testpg"
 	"tenanted/migrations"
 	"tenanted/scopes"
+	"tenanted/scopes/pgtest"
 	"tenanted/seed"
 )
 
 // schema makes another placement in the database.
-func schema(t *testing.T, db *testpg.DB, name string) {
+func schema(t *testing.T, db *pgtest.DB, name string) {
 	t.Helper()
-	runner := migrations.Runner{Owner: db.Config(testpg.Owner), Runtime: testpg.Runtime}
+	runner := migrations.Runner{Owner: db.Config(pgtest.Owner), Runtime: pgtest.Runtime}
 	placement := scopes.Placement{Database: db.Name, Schema: name}
 	require.NoError(t, runner.Up(t.Context(), migrations.Target{Set: migrations.Tenant, Placement: placement}).Err)
 }
 
 // insertOne has the application add a row to each table of account 1, and returns the ids that it got.
-func insertOne(t *testing.T, db *testpg.DB) (ids [4]int64) {
+func insertOne(t *testing.T, db *pgtest.DB) (ids [4]int64) {
 	t.Helper()
-	conn := db.Connect(t, testpg.Runtime)
+	conn := db.Connect(t, pgtest.Runtime)
 	_, err := conn.Exec(t.Context(), `set app.tenant_id = 1`)
 	require.NoError(t, err)
 	for i, insert := range []string{
@@ -47,7 +47,7 @@ func TestApplicationsRowsComeAfterSeededOnes(t *testing.T) {
 			t.Parallel()
 			db := database(t)
 			each := seed.Range{Min: n, Max: n}
-			load(t, db.Connect(t, testpg.Owner), seed.Options{Users: each, Projects: each, Tasks: each, Subtasks: each}, 0)
+			load(t, db.Connect(t, pgtest.Owner), seed.Options{Users: each, Projects: each, Tasks: each, Subtasks: each}, 0)
 			n := int64(n)
 			require.Equal(t, [4]int64{n + 1, n + 1, n*n + 1, n*n*n + 1}, insertOne(t, db))
 		})
@@ -57,7 +57,7 @@ func TestApplicationsRowsComeAfterSeededOnes(t *testing.T) {
 func TestApplicationsRowsComeAfterAccountsSeededLater(t *testing.T) {
 	t.Parallel()
 	db := database(t)
-	conn := db.Connect(t, testpg.Owner)
+	conn := db.Connect(t, pgtest.Owner)
 	small := seed.Range{Min: 1, Max: 1}
 	load(t, conn, seed.Options{Users: small, Projects: small, Tasks: small, Subtasks: small}, 0)
 	load(t, conn, options(), 1)
@@ -70,9 +70,9 @@ func TestApplicationsRowsComeAfterAccountsSeededLater(t *testing.T) {
 func TestSequencesAreNeverLowered(t *testing.T) {
 	t.Parallel()
 	db := database(t)
-	db.Exec(t, testpg.Owner, `select setval('users_id_seq', 1000), setval('projects_id_seq', 1000),
+	db.Exec(t, pgtest.Owner, `select setval('users_id_seq', 1000), setval('projects_id_seq', 1000),
 		setval('tasks_id_seq', 100000), setval('subtasks_id_seq', 100000)`)
-	load(t, db.Connect(t, testpg.Owner), options(), 0)
+	load(t, db.Connect(t, pgtest.Owner), options(), 0)
 	require.Equal(t, [4]int64{1001, 1001, 100001, 100001}, insertOne(t, db))
 }
 
@@ -81,8 +81,8 @@ func TestSequencesAreNeverLowered(t *testing.T) {
 func TestSequenceIsNotSetBackByASeederThatLookedEarlier(t *testing.T) {
 	t.Parallel()
 	db := database(t)
-	db.Exec(t, testpg.Owner, `insert into accounts (id) values (1)`)
-	application, seeder := db.Connect(t, testpg.Owner), db.Connect(t, testpg.Owner)
+	db.Exec(t, pgtest.Owner, `insert into accounts (id) values (1)`)
+	application, seeder := db.Connect(t, pgtest.Owner), db.Connect(t, pgtest.Owner)
 	const insert = `insert into users (account_id, email, first_name, last_name, password_hash)
 		select 1, gen_random_uuid(), '', '', '' from generate_series(1, $1::int)`
 	tx, err := application.Begin(t.Context())
@@ -95,7 +95,7 @@ func TestSequenceIsNotSetBackByASeederThatLookedEarlier(t *testing.T) {
 		_, err := seed.Load(t.Context(), on(seeder), seed.Options{Users: seed.Range{Min: 50, Max: 50}}, 7)
 		seeded <- err
 	}()
-	watcher := db.Connect(t, testpg.Owner)
+	watcher := db.Connect(t, pgtest.Owner)
 	require.Eventually(t, func() bool { return waits(t, watcher, `relation = 'users'::regclass`) }, time.Minute, time.Millisecond)
 	_, err = tx.Exec(t.Context(), insert, 99)
 	require.NoError(t, err)
@@ -111,7 +111,7 @@ func TestSequenceIsNotSetBackByASeederThatLookedEarlier(t *testing.T) {
 func TestSeedersDoNotWaitForEachOthersAccounts(t *testing.T) {
 	t.Parallel()
 	db := database(t)
-	other, ours := db.Connect(t, testpg.Owner), db.Connect(t, testpg.Owner)
+	other, ours := db.Connect(t, pgtest.Owner), db.Connect(t, pgtest.Owner)
 	users := seed.Options{Users: seed.Range{Min: 50, Max: 50}}
 	raising, err := other.Begin(t.Context())
 	require.NoError(t, err)
@@ -122,7 +122,7 @@ func TestSeedersDoNotWaitForEachOthersAccounts(t *testing.T) {
 		_, err := seed.Load(t.Context(), on(ours), users, 7)
 		seeded <- err
 	}()
-	watcher := db.Connect(t, testpg.Owner)
+	watcher := db.Connect(t, pgtest.Owner)
 	require.Eventually(t, func() bool { return waits(t, watcher, `locktype = 'advisory'`) }, time.Minute, time.Millisecond)
 	_, err = watcher.Exec(t.Context(), `select setval('users_id_seq', 50)`)
 	require.NoError(t, err)

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"tenanted/app/config"
-	"tenanted/internal/testpg"
 	"tenanted/scopes/audit"
+	"tenanted/scopes/pgtest"
 )
 
 // checked is what `check --format json` prints.
@@ -63,13 +63,13 @@ func TestCheckLooksAtTheControlPlane(t *testing.T) {
 		} {
 			do, undo, _ := strings.Cut(plant, "; ")
 			if strings.Contains(plant, "%") {
-				do, undo = fmt.Sprintf(do, testpg.Runtime), fmt.Sprintf(strings.ReplaceAll(undo, "%[1]s", "%s"), testpg.Runtime)
+				do, undo = fmt.Sprintf(do, pgtest.Runtime), fmt.Sprintf(strings.ReplaceAll(undo, "%[1]s", "%s"), pgtest.Runtime)
 			}
-			w.db.Exec(t, testpg.Owner, do)
+			w.db.Exec(t, pgtest.Owner, do)
 			c := w.check(t, 1)
 			require.Equal(t, []string{id}, c.ids(audit.Defect), plant)
 			require.Equal(t, "not in force", c.Summary.Result)
-			w.db.Exec(t, testpg.Owner, undo)
+			w.db.Exec(t, pgtest.Owner, undo)
 		}
 		w.check(t, 0)
 	})
@@ -85,14 +85,14 @@ func TestCheckAndServeJudgeTheRoleWithoutAnyTenant(t *testing.T) {
 		require.Contains(t, c.ids(audit.NotChecked), "tenants")
 		require.Empty(t, c.ids(audit.Defect))
 
-		role := testpg.Role(t, "superuser")
+		role := pgtest.Role(t, "superuser")
 		strong := w.with("PGUSER=" + role)
 		strong.ok(t, "migrate")
 		require.Contains(t, strong.check(t, 1).ids(audit.Defect), "runtime-superuser")
 		strong.fails(t, 1, "has SUPERUSER", "serve", "--addr", "localhost:0")
 		require.NotContains(t, strong.run(t, "check").out, "nosuperuser", "that would lock people out of their server")
 
-		w.db.Exec(t, testpg.Superuser, "alter role "+role+" nosuperuser")
+		w.db.Exec(t, pgtest.Superuser, "alter role "+role+" nosuperuser")
 		c = w.check(t, map[config.Strategy]int{config.SingleSchema: 1, config.MultipleDb: 3, config.MultipleSchemas: 3}[w.strategy])
 		if w.strategy == config.SingleSchema { // the others have no table yet
 			require.Equal(t, []string{"grant-other-role"}, c.ids(audit.Defect), "an earlier runtime role keeps its rights")
@@ -107,7 +107,7 @@ func TestCheckTellsWhatItCouldNotLookAt(t *testing.T) {
 	w.ok(t, "migrate")
 	w.ok(t, "seed")
 	away := w.db.Name + "_tenant-1"
-	w.db.Exec(t, testpg.Superuser, `alter database "`+away+`" allow_connections false`)
+	w.db.Exec(t, pgtest.Superuser, `alter database "`+away+`" allow_connections false`)
 	c := w.check(t, 3)
 	require.Equal(t, []string{"connect", "probe-rls", "probe-tenant"}, c.ids(audit.NotChecked))
 	require.Equal(t, "not checked", c.Summary.Result)
@@ -116,5 +116,5 @@ func TestCheckTellsWhatItCouldNotLookAt(t *testing.T) {
 	w.ok(t, "dbshell", "--tenant", "tenant-0", "--owner", "--", "-qc", "alter table tasks disable row level security")
 	c = w.check(t, 1)
 	require.Equal(t, "not in force", c.Summary.Result, "a defect comes first")
-	w.db.Exec(t, testpg.Superuser, `alter database "`+away+`" allow_connections true`)
+	w.db.Exec(t, pgtest.Superuser, `alter database "`+away+`" allow_connections true`)
 }

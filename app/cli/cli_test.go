@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"tenanted/app/config"
-	"tenanted/internal/testpg"
+	"tenanted/scopes/pgtest"
 )
 
 // The whole life of a server of the user's own, in every strategy.
@@ -171,7 +171,7 @@ func TestTheDirectoryIsEnoughToLookAtTenants(t *testing.T) {
 	}
 	w.ok(t, "migrate")
 	w.ok(t, "seed")
-	w.db.Exec(t, testpg.Owner, `drop database "`+w.db.Name+`_tenant-1"`)
+	w.db.Exec(t, pgtest.Owner, `drop database "`+w.db.Name+`_tenant-1"`)
 	require.Equal(t, 3, strings.Count(w.ok(t, "tenants", "list"), " active"))
 	w.ok(t, "dbshell", "--tenant", "tenant-0", "--", "-c", "select 1")
 	r := w.run(t, "check")
@@ -210,7 +210,7 @@ func TestBehindAPooler(t *testing.T) {
 	eachStrategy(t, func(t *testing.T, w *fixture) {
 		w.ok(t, "migrate")
 		w.ok(t, "seed", "--accounts", "2")
-		through := testpg.PgBouncer(t, w.db.Config(testpg.Owner))
+		through := pgtest.PgBouncer(t, w.db.Config(pgtest.Owner))
 		behind := w.with("PGHOST="+through.Host, fmt.Sprintf("PGPORT=%d", through.Port), "DB_PREPARED_STATEMENTS=false")
 		const refused = "is a connection pooler"
 		behind.fails(t, 1, refused, "migrate")
@@ -244,8 +244,8 @@ func TestDBShell(t *testing.T) {
 		psql := func(args ...string) string {
 			return w.ok(t, append(append([]string{"dbshell"}, args...), "--", "-XAtc", who)...)
 		}
-		require.Equal(t, "2 "+testpg.Runtime+"\n", psql("--tenant", "tenant-1"))
-		require.Contains(t, psql("--tenant", "tenant-1", "--owner"), "2 "+testpg.Owner+"\n")
+		require.Equal(t, "2 "+pgtest.Runtime+"\n", psql("--tenant", "tenant-1"))
+		require.Contains(t, psql("--tenant", "tenant-1", "--owner"), "2 "+pgtest.Owner+"\n")
 		if w.strategy == config.SingleSchema {
 			require.Empty(t, psql(), "no rows without a tenant")
 			require.Len(t, strings.Split(strings.TrimSpace(psql("--owner")), "\n"), 2)

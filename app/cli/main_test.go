@@ -18,33 +18,33 @@ import (
 
 	"tenanted/app/cli"
 	"tenanted/app/config"
-	"tenanted/internal/testpg"
+	"tenanted/scopes/pgtest"
 )
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		os.Exit(program())
 	}
-	testpg.Main(m)
+	pgtest.Main(m)
 }
 
 // fixture is a user's own server with a database for one strategy, and the environment that leads there.
 type fixture struct {
 	program  string // how it is called; empty: tenanted
 	strategy config.Strategy
-	db       *testpg.DB
+	db       *pgtest.DB
 	environ  []string
 	dir      string
 }
 
 func newFixture(t *testing.T, strategy config.Strategy, more ...string) *fixture {
 	t.Helper()
-	db := testpg.Database(t, "empty", func(context.Context, *pgx.Conn) error { return nil })
-	server := db.Config(testpg.Runtime)
+	db := pgtest.Database(t, "empty", func(context.Context, *pgx.Conn) error { return nil })
+	server := db.Config(pgtest.Runtime)
 	return &fixture{strategy: strategy, db: db, dir: t.TempDir(), environ: append([]string{
 		"PATH=" + os.Getenv("PATH"), "DJANGO_CONFIGURATION=" + string(strategy), "MULTIDB_COUNT=3",
 		"PGHOST=" + server.Host, fmt.Sprintf("PGPORT=%d", server.Port), "PGDATABASE=" + db.Name,
-		"PGUSER=" + testpg.Runtime, "PGOWNER=" + testpg.Owner,
+		"PGUSER=" + pgtest.Runtime, "PGOWNER=" + pgtest.Owner,
 	}, more...)}
 }
 
@@ -202,6 +202,6 @@ func (s *server) end(t *testing.T) int {
 // count runs a query for one number as the superuser.
 func (w *fixture) count(t *testing.T, sql string) (n int) {
 	t.Helper()
-	require.NoError(t, w.db.Connect(t, testpg.Superuser).QueryRow(t.Context(), sql).Scan(&n))
+	require.NoError(t, w.db.Connect(t, pgtest.Superuser).QueryRow(t.Context(), sql).Scan(&n))
 	return n
 }

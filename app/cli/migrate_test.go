@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"tenanted/app/config"
-	"tenanted/internal/testpg"
 	"tenanted/migrations"
+	"tenanted/scopes/pgtest"
 )
 
 func TestMigrateOnePlacement(t *testing.T) {
@@ -38,8 +38,8 @@ func TestMigrateGoesPastADatabaseThatIsAway(t *testing.T) {
 	w.ok(t, "seed", "--accounts", "3")
 	w.ok(t, "migrate", "--down", "--database", "tenant-2")
 	away := w.db.Name + "_tenant-1"
-	w.db.Exec(t, testpg.Superuser, fmt.Sprintf("alter database %q allow_connections false", away))
-	t.Cleanup(func() { w.db.Exec(t, testpg.Superuser, fmt.Sprintf("alter database %q allow_connections true", away)) })
+	w.db.Exec(t, pgtest.Superuser, fmt.Sprintf("alter database %q allow_connections false", away))
+	t.Cleanup(func() { w.db.Exec(t, pgtest.Superuser, fmt.Sprintf("alter database %q allow_connections true", away)) })
 
 	r := w.run(t, "migrate", "--status")
 	require.Equal(t, 1, r.code)
@@ -93,8 +93,8 @@ func TestServeRefusesARoleThatIsNotBound(t *testing.T) {
 	w.ok(t, "migrate")
 	for attribute, fix := range map[string]string{"superuser": "let the program connect as one of its own", "bypassrls": "nobypassrls"} {
 		role := strings.ReplaceAll(w.db.Name, "test_", attribute+"_")
-		w.db.Exec(t, testpg.Superuser, "create role "+role+" login "+attribute)
-		t.Cleanup(func() { w.db.Exec(t, testpg.Superuser, "drop owned by "+role+"; drop role "+role) })
+		w.db.Exec(t, pgtest.Superuser, "create role "+role+" login "+attribute)
+		t.Cleanup(func() { w.db.Exec(t, pgtest.Superuser, "drop owned by "+role+"; drop role "+role) })
 		strong := w.with("PGUSER=" + role)
 		strong.ok(t, "migrate")
 		strong.fails(t, 1, fix, "serve", "--addr", "localhost:0")

@@ -10,7 +10,7 @@ import (
 
 	"tenanted/app/cli"
 	"tenanted/app/config"
-	"tenanted/internal/testpg"
+	"tenanted/scopes/pgtest"
 )
 
 func TestProgramName(t *testing.T) {
@@ -64,8 +64,8 @@ func (w *fixture) seesAdvice(t *testing.T) {
 	t.Helper()
 	migrate, adopt := "`"+w.program+" migrate`", "`"+w.program+" tenants adopt`"
 	w.ok(t, "seed")
-	w.db.Exec(t, testpg.Owner, fmt.Sprintf(`drop database "%s_tenant-1"`, w.db.Name))
-	w.db.Exec(t, testpg.Owner, `update control.tenants set database = 'postgres' where slug = 'tenant-2'`)
+	w.db.Exec(t, pgtest.Owner, fmt.Sprintf(`drop database "%s_tenant-1"`, w.db.Name))
+	w.db.Exec(t, pgtest.Owner, `update control.tenants set database = 'postgres' where slug = 'tenant-2'`)
 	report := w.run(t, "check").out
 	require.Contains(t, report, migrate)
 	require.Contains(t, report, adopt)

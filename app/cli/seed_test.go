@@ -12,7 +12,7 @@ import (
 
 	"tenanted/app/cli"
 	"tenanted/app/config"
-	"tenanted/internal/testpg"
+	"tenanted/scopes/pgtest"
 )
 
 var fiveTotals = regexp.MustCompile(`(?m)^ *(\d+) accounts\n *\d+ users\n *\d+ projects\n *\d+ tasks\n *\d+ subtasks\n`)
@@ -155,6 +155,6 @@ func TestSeedOnAServerWithoutRoleForIt(t *testing.T) {
 	t.Parallel()
 	w := newFixture(t, config.SingleSchema)
 	w.ok(t, "migrate")
-	w.db.Exec(t, testpg.Owner, "alter table subtasks rename to elsewhere")
+	w.db.Exec(t, pgtest.Owner, "alter table subtasks rename to elsewhere")
 	w.fails(t, 1, "subtasks", "seed")
 }

@@ -10,7 +10,7 @@ import (
 
 	"tenanted/app/config"
 	"tenanted/internal/localpg"
-	"tenanted/internal/testpg"
+	"tenanted/scopes/pgtest"
 )
 
 func TestServeAddresses(t *testing.T) {
@@ -50,7 +50,7 @@ func TestServeFinishesRequestsInFlight(t *testing.T) {
 	w.ok(t, "migrate")
 	w.ok(t, "seed")
 	s := w.serve(t)
-	lock, err := w.db.Connect(t, testpg.Owner).Begin(t.Context())
+	lock, err := w.db.Connect(t, pgtest.Owner).Begin(t.Context())
 	require.NoError(t, err)
 	_, err = lock.Exec(t.Context(), "lock table subtasks in access exclusive mode")
 	require.NoError(t, err)

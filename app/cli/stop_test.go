@@ -16,8 +16,8 @@ import (
 
 	"tenanted/app/cli"
 	"tenanted/app/config"
-	"tenanted/internal/testpg"
 	"tenanted/scopes/audit"
+	"tenanted/scopes/pgtest"
 )
 
 // asProgram makes the test binary the program itself, for tests that kill it.
@@ -59,7 +59,7 @@ func TestAKilledCommandLeavesNothingToReport(t *testing.T) {
 			require.NotRegexp(t, "missing|outdated", w.ok(t, "migrate", "--status"))
 		}
 		for _, args := range []string{"seed --accounts 40 --rollback", "migrate"} {
-			const working = "select count(*) from pg_stat_activity where datname = current_database() and usename = '" + testpg.Owner + "'"
+			const working = "select count(*) from pg_stat_activity where datname = current_database() and usename = '" + pgtest.Owner + "'"
 			w.kill(t, func() bool { return w.count(t, working) > 0 }, strings.Fields(args)...)
 			require.Empty(t, w.check(t, 0).ids(audit.Defect), args)
 		}
@@ -73,7 +73,7 @@ func TestEveryCommandEndsSoonAfterItIsAskedTo(t *testing.T) {
 	w := newFixture(t, config.SingleSchema)
 	w.ok(t, "migrate")
 	w.ok(t, "seed")
-	lock, err := w.db.Connect(t, testpg.Superuser).Begin(t.Context())
+	lock, err := w.db.Connect(t, pgtest.Superuser).Begin(t.Context())
 	require.NoError(t, err)
 	_, err = lock.Exec(t.Context(), "lock table control.tenants, accounts, subtasks in access exclusive mode")
 	require.NoError(t, err)

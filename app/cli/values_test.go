@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"tenanted/app/config"
-	"tenanted/internal/testpg"
+	"tenanted/scopes/pgtest"
 )
 
 var commands = []string{"serve", "migrate", "seed", "check", "tenants list", "tenants adopt", "dbshell"}
@@ -50,7 +50,7 @@ func TestTenantsListForPrograms(t *testing.T) {
 		w.ok(t, "migrate")
 		require.Equal(t, "[]\n", w.ok(t, "tenants", "list", "--format", "json"))
 		w.ok(t, "seed", "--accounts", "2")
-		w.db.Exec(t, testpg.Owner, `update control.tenants set state = 'suspended', name = 'A <b> & "c"' where id = 2`)
+		w.db.Exec(t, pgtest.Owner, `update control.tenants set state = 'suspended', name = 'A <b> & "c"' where id = 2`)
 		var tenants []map[string]any
 		require.NoError(t, json.Unmarshal([]byte(w.ok(t, "tenants", "list", "--format", "json")), &tenants))
 		require.Len(t, tenants, 2)
@@ -73,13 +73,13 @@ func TestDBShellForTenantsThatAreNotServed(t *testing.T) {
 		const sql = "select current_setting('app.tenant_id') || ' ' || current_schema()"
 		schema := map[bool]string{true: "tenant-1", false: "public"}[w.strategy == config.MultipleSchemas]
 		for _, state := range []string{"suspended", "creating", "dropping"} {
-			w.db.Exec(t, testpg.Owner, "update control.tenants set state = $1 where id = 2", state)
+			w.db.Exec(t, pgtest.Owner, "update control.tenants set state = $1 where id = 2", state)
 			w.fails(t, 1, `it is in state "`+state+`": to look at it all the same, add --owner`, "dbshell", "--tenant", "tenant-1")
 			require.Equal(t, "2 "+schema+"\n", w.ok(t, "dbshell", "--tenant", "tenant-1", "--owner", "--", "-XAtc", sql))
 		}
 		w.fails(t, 1, "tenant-7", "dbshell", "--tenant", "tenant-7", "--owner")
 		if w.strategy == config.MultipleSchemas { // half made: psql would work in no schema at all
-			w.db.Exec(t, testpg.Owner, `drop schema "tenant-1" cascade`)
+			w.db.Exec(t, pgtest.Owner, `drop schema "tenant-1" cascade`)
 			w.fails(t, 1, `has no schema "tenant-1"`, "dbshell", "--tenant", "tenant-1", "--owner")
 		}
 	})

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"tenanted/app/config"
-	"tenanted/internal/testpg"
 	"tenanted/scopes"
+	"tenanted/scopes/pgtest"
 )
 
 // A change made elsewhere is heard of long before what is remembered expires; the clock stands still here, so it
@@ -37,13 +37,13 @@ func TestChangesAreHeardOf(t *testing.T) {
 	answers("tenant-0", active)
 	answers("renamed", fmt.Sprintf(unknown, "renamed"))
 	for range 3 {
-		db.Exec(t, testpg.Owner, "update control.tenants set state = 'suspended'")
+		db.Exec(t, pgtest.Owner, "update control.tenants set state = 'suspended'")
 		answers("tenant-0", suspended)
-		db.Exec(t, testpg.Owner, "update control.tenants set state = 'active'")
+		db.Exec(t, pgtest.Owner, "update control.tenants set state = 'active'")
 		answers("tenant-0", active)
 	}
-	db.Exec(t, testpg.Superuser, "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query like 'listen%'")
-	db.Exec(t, testpg.Owner, "update control.tenants set slug = 'renamed'")
+	db.Exec(t, pgtest.Superuser, "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query like 'listen%'")
+	db.Exec(t, pgtest.Owner, "update control.tenants set slug = 'renamed'")
 	answers("tenant-0", fmt.Sprintf(unknown, "tenant-0"))
 	answers("renamed", active)
 }
@@ -59,7 +59,7 @@ func TestAnAnswerFromBeforeAChangeIsNotRemembered(t *testing.T) {
 	directory.SetClock(func() time.Time {
 		if !changed {
 			changed = true
-			db.Exec(t, testpg.Owner, "update control.tenants set state = 'suspended'")
+			db.Exec(t, pgtest.Owner, "update control.tenants set state = 'suspended'")
 			directory.Forget()
 		}
 		return began

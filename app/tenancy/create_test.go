@@ -14,10 +14,10 @@ import (
 
 	"tenanted/app/config"
 	"tenanted/app/tenancy"
-	"tenanted/internal/testpg"
 	"tenanted/migrations"
 	"tenanted/models"
 	"tenanted/scopes"
+	"tenanted/scopes/pgtest"
 )
 
 func newCreator(t *testing.T, cfg config.Config) *tenancy.Creator {
@@ -31,7 +31,7 @@ func newCreator(t *testing.T, cfg config.Config) *tenancy.Creator {
 // The whole way: a tenant is created, and the application reads that tenant's row, and no other's.
 func TestCreatedTenantsAreServed(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, _ *testpg.DB, cfg config.Config) {
+	eachStrategy(t, func(t *testing.T, _ *pgtest.DB, cfg config.Config) {
 		withTenants(t, cfg, 3)
 		require.NoError(t, tenancy.Ready(t.Context(), cfg))
 		app, err := tenancy.Open(t.Context(), cfg, slog.Default())
@@ -65,7 +65,7 @@ var errKilled = errors.New("killed")
 // Create is interrupted after each of its steps, and the next one continues.
 func TestCreateContinuesWhereItWasStopped(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, _ *testpg.DB, cfg config.Config) {
+	eachStrategy(t, func(t *testing.T, _ *pgtest.DB, cfg config.Config) {
 		withTenants(t, cfg, 0)
 		creator, directory := newCreator(t, cfg), openDirectory(t, cfg)
 		n := numbered(2)
@@ -97,8 +97,8 @@ func TestCreateAgainLeavesStateAndPlacementAlone(t *testing.T) {
 	t.Parallel()
 	db, cfg := bare(t, config.MultipleSchemas)
 	withTenants(t, cfg, 2)
-	db.Exec(t, testpg.Owner, "update control.tenants set state = 'suspended' where id = 1")
-	db.Exec(t, testpg.Owner, `create schema elsewhere; update control.tenants set schema = 'elsewhere' where id = 1`) // moved
+	db.Exec(t, pgtest.Owner, "update control.tenants set state = 'suspended' where id = 1")
+	db.Exec(t, pgtest.Owner, `create schema elsewhere; update control.tenants set schema = 'elsewhere' where id = 1`) // moved
 	to := scopes.Placement{Database: cfg.Database, Schema: "elsewhere"}
 	require.NoError(t, newSetup(t, cfg, nil).Migrate(t.Context(), []scopes.Placement{to}, func(migrations.Result) {}))
 	tenant, err := newCreator(t, cfg).Create(t.Context(), numbered(0), account(numbered(0)))
@@ -108,7 +108,7 @@ func TestCreateAgainLeavesStateAndPlacementAlone(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "suspended", entries[0].State)
 
-	db.Exec(t, testpg.Owner, "update control.tenants set state = 'dropping' where id = 1")
+	db.Exec(t, pgtest.Owner, "update control.tenants set state = 'dropping' where id = 1")
 	_, err = newCreator(t, cfg).Create(t.Context(), numbered(0), account(numbered(0)))
 	var unavailable *scopes.TenantUnavailableError
 	require.ErrorAs(t, err, &unavailable)
@@ -127,7 +127,7 @@ func TestTwoTenantsCannotShareASlugOrAnID(t *testing.T) {
 
 func TestSlugsThatCannotBe(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, db *testpg.DB, cfg config.Config) {
+	eachStrategy(t, func(t *testing.T, db *pgtest.DB, cfg config.Config) {
 		withTenants(t, cfg, 0)
 		before := everything(t, db)
 		creator := newCreator(t, cfg)
@@ -148,7 +148,7 @@ func TestSlugsThatCannotBe(t *testing.T) {
 
 func TestAnySlugIsATenantsInEveryStrategy(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, _ *testpg.DB, cfg config.Config) {
+	eachStrategy(t, func(t *testing.T, _ *pgtest.DB, cfg config.Config) {
 		withTenants(t, cfg, 0)
 		for id, slug := range []string{"7", "acme", "select", "pg-catalog"} {
 			n := tenancy.NewTenant{ID: scopes.TenantID(id + 100), Slug: slug, Name: slug}
@@ -162,7 +162,7 @@ func TestAnySlugIsATenantsInEveryStrategy(t *testing.T) {
 
 func TestManyCreatorsAtOnce(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, _ *testpg.DB, cfg config.Config) {
+	eachStrategy(t, func(t *testing.T, _ *pgtest.DB, cfg config.Config) {
 		withTenants(t, cfg, 0)
 		var group sync.WaitGroup
 		errs := make([]error, 4)
@@ -186,7 +186,7 @@ func TestManyCreatorsAtOnce(t *testing.T) {
 
 func TestDryRunLeavesNothing(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, db *testpg.DB, cfg config.Config) {
+	eachStrategy(t, func(t *testing.T, db *pgtest.DB, cfg config.Config) {
 		withTenants(t, cfg, 1)
 		before := everything(t, db)
 		creator := newCreator(t, cfg)

@@ -14,14 +14,14 @@ import (
 
 	"tenanted/app/config"
 	"tenanted/app/tenancy"
-	"tenanted/internal/testpg"
 	"tenanted/models"
 	"tenanted/scopes"
+	"tenanted/scopes/pgtest"
 )
 
 func TestLookupAndList(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, _ *testpg.DB, cfg config.Config) {
+	eachStrategy(t, func(t *testing.T, _ *pgtest.DB, cfg config.Config) {
 		withTenants(t, cfg, 3)
 		directory := openDirectory(t, cfg)
 		listed, err := directory.List(t.Context(), tenancy.ByID, 0)
@@ -46,7 +46,7 @@ func TestListInOrder(t *testing.T) {
 	t.Parallel()
 	db, cfg := bare(t, config.SingleSchema)
 	withTenants(t, cfg, 12)
-	db.Exec(t, testpg.Owner, "update control.tenants set name = 'company 0' where id = 12")
+	db.Exec(t, pgtest.Owner, "update control.tenants set name = 'company 0' where id = 12")
 	directory := openDirectory(t, cfg)
 	slugs := func(order tenancy.Order) (slugs []string) {
 		entries, err := directory.List(t.Context(), order, 0)
@@ -73,7 +73,7 @@ func TestOnlyActiveTenantsAreServed(t *testing.T) {
 	db, cfg := bare(t, config.SingleSchema)
 	withTenants(t, cfg, 1)
 	for _, state := range []string{"creating", "suspended", "dropping"} {
-		db.Exec(t, testpg.Owner, "update control.tenants set state = $1", state)
+		db.Exec(t, pgtest.Owner, "update control.tenants set state = $1", state)
 		directory := openDirectory(t, cfg)
 		for range 2 {
 			_, err := directory.Lookup(t.Context(), "tenant-0")
@@ -112,8 +112,8 @@ func TestAnswersExpire(t *testing.T) {
 	require.Equal(t, active, state("tenant-0"))
 	require.Contains(t, state("new"), "no tenant")
 
-	db.Exec(t, testpg.Owner, "update control.tenants set state = 'suspended'")
-	db.Exec(t, testpg.Owner, "insert into control.tenants values (9, 'new', 'New', 'd', 's', 'active')")
+	db.Exec(t, pgtest.Owner, "update control.tenants set state = 'suspended'")
+	db.Exec(t, pgtest.Owner, "insert into control.tenants values (9, 'new', 'New', 'd', 's', 'active')")
 	offset.Add(int64(tenancy.UnknownFor) - 1)
 	require.Contains(t, state("new"), "no tenant", "still remembered")
 	offset.Add(1)
@@ -122,7 +122,7 @@ func TestAnswersExpire(t *testing.T) {
 	offset.Add(int64(tenancy.KnownFor - tenancy.UnknownFor))
 	require.Contains(t, state("tenant-0"), "suspended")
 
-	db.Exec(t, testpg.Owner, "delete from control.tenants")
+	db.Exec(t, pgtest.Owner, "delete from control.tenants")
 	offset.Add(int64(tenancy.KnownFor))
 	require.Contains(t, state("tenant-0"), "no tenant")
 	require.Contains(t, state("new"), "no tenant")
@@ -133,11 +133,11 @@ func TestALookupThatFailsIsNotRemembered(t *testing.T) {
 	db, cfg := bare(t, config.SingleSchema)
 	withTenants(t, cfg, 1)
 	directory := openDirectory(t, cfg)
-	db.Exec(t, testpg.Owner, "alter function control.tenant_by_slug rename to away")
+	db.Exec(t, pgtest.Owner, "alter function control.tenant_by_slug rename to away")
 	_, err := directory.Lookup(t.Context(), "tenant-0")
 	require.ErrorContains(t, err, `look up tenant "tenant-0"`)
 	require.NotErrorIs(t, err, scopes.ErrUnavailable)
-	db.Exec(t, testpg.Owner, "alter function control.away rename to tenant_by_slug")
+	db.Exec(t, pgtest.Owner, "alter function control.away rename to tenant_by_slug")
 	_, err = directory.Lookup(t.Context(), "tenant-0")
 	require.NoError(t, err)
 }
@@ -174,7 +174,7 @@ func TestLookupsSurviveTheEndOfTheirConnections(t *testing.T) {
 	directory := openDirectory(t, cfg)
 	_, err := directory.Lookup(t.Context(), "tenant-0")
 	require.NoError(t, err)
-	db.Exec(t, testpg.Superuser, "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()")
+	db.Exec(t, pgtest.Superuser, "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()")
 	require.Eventually(t, func() bool {
 		_, err := directory.Lookup(t.Context(), "tenant-1")
 		return err == nil
@@ -212,6 +212,6 @@ func TestTheRuntimeRoleCannotList(t *testing.T) {
 	require.NoError(t, err)
 	_, err = openDirectory(t, alone).List(t.Context(), tenancy.ByID, 0)
 	require.ErrorIs(t, err, tenancy.ErrNoOwner)
-	_, err = db.Connect(t, testpg.Runtime).Exec(t.Context(), "select * from control.tenants")
+	_, err = db.Connect(t, pgtest.Runtime).Exec(t.Context(), "select * from control.tenants")
 	require.ErrorContains(t, err, "permission denied")
 }

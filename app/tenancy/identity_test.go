@@ -13,29 +13,29 @@ import (
 
 	"tenanted/app/config"
 	"tenanted/app/tenancy"
-	"tenanted/internal/testpg"
 	"tenanted/migrations"
 	"tenanted/models"
 	"tenanted/scopes"
+	"tenanted/scopes/pgtest"
 )
 
 // copyDatabase copies a database as operators do: by a dump, or as a template.
-func copyDatabase(t *testing.T, db *testpg.DB, from, to string, dump bool) {
+func copyDatabase(t *testing.T, db *pgtest.DB, from, to string, dump bool) {
 	t.Helper()
-	super := db.Config(testpg.Superuser)
+	super := db.Config(pgtest.Superuser)
 	super.Database = "postgres"
 	conn, err := pgx.ConnectConfig(t.Context(), super)
 	require.NoError(t, err)
 	defer conn.Close(context.Background())
 	if !dump {
-		_, err = conn.Exec(t.Context(), fmt.Sprintf(`create database %q template %q owner %s`, to, from, testpg.Owner))
+		_, err = conn.Exec(t.Context(), fmt.Sprintf(`create database %q template %q owner %s`, to, from, pgtest.Owner))
 		require.NoError(t, err)
 		return
 	}
-	_, err = conn.Exec(t.Context(), fmt.Sprintf(`create database %q owner %s`, to, testpg.Owner))
+	_, err = conn.Exec(t.Context(), fmt.Sprintf(`create database %q owner %s`, to, pgtest.Owner))
 	require.NoError(t, err)
 	pipe := exec.CommandContext(t.Context(), "sh", "-c", `pg_dump "$FROM" | psql -qXv ON_ERROR_STOP=1 "$TO"`)
-	dsn := func(name string) string { return strings.ReplaceAll(db.DSN(testpg.Superuser), db.Name, name) }
+	dsn := func(name string) string { return strings.ReplaceAll(db.DSN(pgtest.Superuser), db.Name, name) }
 	pipe.Env = append(pipe.Environ(), "FROM="+dsn(from), "TO="+dsn(to))
 	out, err := pipe.CombinedOutput()
 	require.NoError(t, err, string(out))
@@ -144,14 +144,14 @@ func TestAdoptTakesCopiesAndNoOriginal(t *testing.T) {
 // Placements in the default database go with it: a copy or a renamed database is whole.
 func TestCopiedAndRenamedDefaultDatabase(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, db *testpg.DB, cfg config.Config) {
+	eachStrategy(t, func(t *testing.T, db *pgtest.DB, cfg config.Config) {
 		withTenants(t, cfg, 2)
 		if cfg.Strategy != config.MultipleDb {
 			copied := settings(t, db, cfg.Strategy, "PGDATABASE="+db.Name+"_copy")
 			copyDatabase(t, db, db.Name, copied.Database, true)
 			require.NoError(t, newSetup(t, copied, nil).Run(t.Context()))
 			place := map[config.Strategy]string{config.SingleSchema: "public", config.MultipleSchemas: "tenant-0"}[cfg.Strategy]
-			to := db.Config(testpg.Owner)
+			to := db.Config(pgtest.Owner)
 			to.Database = copied.Database
 			conn, err := pgx.ConnectConfig(t.Context(), to)
 			require.NoError(t, err)
@@ -168,7 +168,7 @@ func TestCopiedAndRenamedDefaultDatabase(t *testing.T) {
 		}
 		renamed := settings(t, db, cfg.Strategy, "PGDATABASE="+db.Name+"_renamed")
 		rename := func(from, to string) {
-			super := db.Config(testpg.Superuser)
+			super := db.Config(pgtest.Superuser)
 			super.Database = "postgres"
 			conn, err := pgx.ConnectConfig(t.Context(), super)
 			require.NoError(t, err)
@@ -192,7 +192,7 @@ func TestRestoredTenantsDatabase(t *testing.T) {
 	withTenants(t, cfg, 2)
 	name := db.Name + "_tenant-1"
 	copyDatabase(t, db, name, db.Name+"_backup", true)
-	db.Exec(t, testpg.Superuser, fmt.Sprintf("drop database %q with (force)", name))
+	db.Exec(t, pgtest.Superuser, fmt.Sprintf("drop database %q with (force)", name))
 	copyDatabase(t, db, db.Name+"_backup", name, true)
 	_, err := projectOf(t, cfg, "tenant-1")
 	require.ErrorContains(t, err, "is a copy of a tenant's database")
@@ -210,7 +210,7 @@ func TestRestoredTenantsDatabase(t *testing.T) {
 
 	foreign, other := bare(t, config.MultipleDb)
 	withTenants(t, other, 1)
-	db.Exec(t, testpg.Owner, "update control.tenants set database = $1 where id = 1", foreign.Name+"_tenant-0")
+	db.Exec(t, pgtest.Owner, "update control.tenants set database = $1 where id = 1", foreign.Name+"_tenant-0")
 	_, err = projectOf(t, cfg, "tenant-0")
 	require.ErrorContains(t, err, "belongs to another deployment")
 	_, problems = adopt(t, cfg)
@@ -228,8 +228,8 @@ func TestRestoredDefaultDatabase(t *testing.T) {
 	backup := settings(t, db, config.MultipleDb, "PGDATABASE="+db.Name+"_backup")
 	copyDatabase(t, db, db.Name, backup.Database, true)
 	copyDatabase(t, db, db.Name, db.Name+"_second", true)
-	other := testpg.Database(t, "empty", func(context.Context, *pgx.Conn) error { return nil }) // to drop ours from
-	other.Exec(t, testpg.Superuser, fmt.Sprintf("drop database %q with (force)", db.Name))
+	other := pgtest.Database(t, "empty", func(context.Context, *pgx.Conn) error { return nil }) // to drop ours from
+	other.Exec(t, pgtest.Superuser, fmt.Sprintf("drop database %q with (force)", db.Name))
 	_, err := projectOf(t, backup, "tenant-0")
 	require.ErrorContains(t, err, "tenanted tenants adopt", "somebody says so first")
 	adopted, problems := adopt(t, backup)
@@ -253,9 +253,9 @@ func TestRestoredDefaultDatabase(t *testing.T) {
 // Two tenants cannot be given one placement, but the shared tables.
 func TestPlacementsAreUnique(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, db *testpg.DB, cfg config.Config) {
+	eachStrategy(t, func(t *testing.T, db *pgtest.DB, cfg config.Config) {
 		withTenants(t, cfg, 2)
-		_, err := db.Connect(t, testpg.Owner).Exec(t.Context(), `update control.tenants t set database = o.database, schema = o.schema
+		_, err := db.Connect(t, pgtest.Owner).Exec(t.Context(), `update control.tenants t set database = o.database, schema = o.schema
 			from control.tenants o where t.id = 2 and o.id = 1`)
 		if cfg.Strategy == config.SingleSchema {
 			require.NoError(t, err)

@@ -10,14 +10,14 @@ import (
 
 	"tenanted/app/config"
 	"tenanted/app/tenancy"
-	"tenanted/internal/testpg"
 	"tenanted/scopes"
+	"tenanted/scopes/pgtest"
 )
 
-func TestMain(m *testing.M) { testpg.Main(m) }
+func TestMain(m *testing.M) { pgtest.Main(m) }
 
 // eachStrategy runs a test for every strategy, each in a database of its own.
-func eachStrategy(t *testing.T, test func(t *testing.T, db *testpg.DB, cfg config.Config)) {
+func eachStrategy(t *testing.T, test func(t *testing.T, db *pgtest.DB, cfg config.Config)) {
 	for _, strategy := range config.Strategies() {
 		t.Run(string(strategy), func(t *testing.T) {
 			t.Parallel()
@@ -28,18 +28,18 @@ func eachStrategy(t *testing.T, test func(t *testing.T, db *testpg.DB, cfg confi
 }
 
 // bare returns an empty database and the settings for it, with room for three tenants in MultipleDb.
-func bare(t *testing.T, strategy config.Strategy, more ...string) (*testpg.DB, config.Config) {
+func bare(t *testing.T, strategy config.Strategy, more ...string) (*pgtest.DB, config.Config) {
 	t.Helper()
-	db := testpg.Database(t, "empty", func(context.Context, *pgx.Conn) error { return nil })
+	db := pgtest.Database(t, "empty", func(context.Context, *pgx.Conn) error { return nil })
 	return db, settings(t, db, strategy, more...)
 }
 
-func settings(t *testing.T, db *testpg.DB, strategy config.Strategy, more ...string) config.Config {
+func settings(t *testing.T, db *pgtest.DB, strategy config.Strategy, more ...string) config.Config {
 	t.Helper()
-	server := db.Config(testpg.Runtime)
+	server := db.Config(pgtest.Runtime)
 	cfg, err := config.Load(append([]string{
 		"DJANGO_CONFIGURATION=" + string(strategy), "PGHOST=" + server.Host, fmt.Sprintf("PGPORT=%d", server.Port),
-		"PGDATABASE=" + db.Name, "PGUSER=" + testpg.Runtime, "PGOWNER=" + testpg.Owner, "MULTIDB_COUNT=3",
+		"PGDATABASE=" + db.Name, "PGUSER=" + pgtest.Runtime, "PGOWNER=" + pgtest.Owner, "MULTIDB_COUNT=3",
 	}, more...), t.TempDir())
 	require.NoError(t, err)
 	return cfg

@@ -12,14 +12,14 @@ import (
 
 	"tenanted/app/config"
 	"tenanted/app/tenancy"
-	"tenanted/internal/testpg"
 	"tenanted/migrations"
+	"tenanted/scopes/pgtest"
 )
 
 // behindPooler is cfg with PgBouncer in front of its server.
-func behindPooler(t *testing.T, db *testpg.DB, strategy config.Strategy, lines ...string) config.Config {
+func behindPooler(t *testing.T, db *pgtest.DB, strategy config.Strategy, lines ...string) config.Config {
 	t.Helper()
-	through := testpg.PgBouncer(t, db.Config(testpg.Owner), lines...)
+	through := pgtest.PgBouncer(t, db.Config(pgtest.Owner), lines...)
 	return settings(t, db, strategy, "PGHOST="+through.Host, fmt.Sprintf("PGPORT=%d", through.Port))
 }
 
@@ -31,7 +31,7 @@ func TestMigrateRefusesAPooler(t *testing.T) {
 	for name, line := range poolers {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			eachStrategy(t, func(t *testing.T, db *testpg.DB, cfg config.Config) {
+			eachStrategy(t, func(t *testing.T, db *pgtest.DB, cfg config.Config) {
 				withTenants(t, cfg, 1)
 				behind := behindPooler(t, db, cfg.Strategy, line)
 				setup := newSetup(t, behind, nil)
@@ -55,7 +55,7 @@ func TestCreateThroughAPooler(t *testing.T) {
 	for name, line := range poolers {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			eachStrategy(t, func(t *testing.T, db *testpg.DB, cfg config.Config) {
+			eachStrategy(t, func(t *testing.T, db *pgtest.DB, cfg config.Config) {
 				withTenants(t, cfg, 3) // with all placements, so that only rows are left to be written
 				rows := map[string]string{}
 				for n := range 3 {

@@ -17,14 +17,14 @@ import (
 
 	"tenanted/app/config"
 	"tenanted/app/tenancy"
-	"tenanted/internal/testpg"
 	"tenanted/migrations"
 	"tenanted/scopes"
+	"tenanted/scopes/pgtest"
 )
 
 func TestSetupMakesWhatIsMissingAndIsThenReady(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, _ *testpg.DB, cfg config.Config) {
+	eachStrategy(t, func(t *testing.T, _ *pgtest.DB, cfg config.Config) {
 		var notReady *tenancy.NotReadyError
 		require.ErrorAs(t, tenancy.Ready(t.Context(), cfg), &notReady)
 
@@ -42,7 +42,7 @@ func TestSetupMakesWhatIsMissingAndIsThenReady(t *testing.T) {
 
 func TestSetupMakesTheDefaultDatabaseToo(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, db *testpg.DB, cfg config.Config) {
+	eachStrategy(t, func(t *testing.T, db *pgtest.DB, cfg config.Config) {
 		name := db.Name + "_new" // dropped with the test's database
 		cfg = settings(t, db, cfg.Strategy, "PGDATABASE="+name)
 		require.ErrorContains(t, tenancy.Ready(t.Context(), cfg), fmt.Sprintf("database %q does not exist: run `tenanted migrate`", name))
@@ -53,7 +53,7 @@ func TestSetupMakesTheDefaultDatabaseToo(t *testing.T) {
 
 func TestManySetupsAtOnce(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, db *testpg.DB, cfg config.Config) {
+	eachStrategy(t, func(t *testing.T, db *pgtest.DB, cfg config.Config) {
 		cfg = settings(t, db, cfg.Strategy, "PGDATABASE="+db.Name+"_new")
 		var group sync.WaitGroup
 		errs := make([]error, 4)
@@ -69,7 +69,7 @@ func TestManySetupsAtOnce(t *testing.T) {
 
 func TestAnotherConfigurationIsRefusedAndChangesNothing(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, db *testpg.DB, cfg config.Config) {
+	eachStrategy(t, func(t *testing.T, db *pgtest.DB, cfg config.Config) {
 		withTenants(t, cfg, 1)
 		before := everything(t, db)
 		for _, other := range config.Strategies() {
@@ -89,9 +89,9 @@ func TestAnotherConfigurationIsRefusedAndChangesNothing(t *testing.T) {
 }
 
 // everything lists the server's databases of this test, and its default database's relations.
-func everything(t *testing.T, db *testpg.DB) []string {
+func everything(t *testing.T, db *pgtest.DB) []string {
 	t.Helper()
-	rows, err := db.Connect(t, testpg.Superuser).Query(t.Context(), `
+	rows, err := db.Connect(t, pgtest.Superuser).Query(t.Context(), `
 		select datname::text from pg_database where datname like current_database() || '%'
 		union all select format('%s.%s', relnamespace::regnamespace, relname) from pg_class where relnamespace::regnamespace::text !~ '^pg_'
 		order by 1`)
@@ -134,7 +134,7 @@ func asOwner(t *testing.T, cfg config.Config, sql string) {
 
 func TestOutdatedAndNewerTables(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, db *testpg.DB, cfg config.Config) {
+	eachStrategy(t, func(t *testing.T, db *pgtest.DB, cfg config.Config) {
 		withTenants(t, cfg, 2)
 		require.NoError(t, ready(t, cfg))
 		next := migrations.Tenant.Newest() + 1
@@ -152,12 +152,12 @@ func TestOutdatedAndNewerTables(t *testing.T) {
 
 func TestOnePlacementNotInOrderIsItsTenantsAlone(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, db *testpg.DB, cfg config.Config) {
+	eachStrategy(t, func(t *testing.T, db *pgtest.DB, cfg config.Config) {
 		if cfg.Strategy == config.SingleSchema {
 			return // all share one
 		}
 		for name, harm := range map[string]string{
-			"no policy": "drop policy tenant on tasks", "no table": "drop table subtasks", "no rights": "revoke all on tenant_version from " + testpg.Runtime,
+			"no policy": "drop policy tenant on tasks", "no table": "drop table subtasks", "no rights": "revoke all on tenant_version from " + pgtest.Runtime,
 			"no version": "drop table tenant_version",
 		} {
 			db, cfg := bare(t, cfg.Strategy)
@@ -169,12 +169,12 @@ func TestOnePlacementNotInOrderIsItsTenantsAlone(t *testing.T) {
 		}
 		withTenants(t, cfg, 2)
 		for _, state := range []string{"suspended", "dropping", "creating"} {
-			db.Exec(t, testpg.Owner, "update control.tenants set state = $1 where id = 2", state)
+			db.Exec(t, pgtest.Owner, "update control.tenants set state = $1 where id = 2", state)
 			require.ErrorContains(t, onlyLookup(t, cfg), state)
 			require.NoError(t, newSetup(t, cfg, nil).Run(t.Context()))
 		}
-		db.Exec(t, testpg.Owner, `create schema archived; create table archived.tenant_version (version_id int); create schema try_tenant`)
-		db.Exec(t, testpg.Owner, "update control.tenants set state = 'active'")
+		db.Exec(t, pgtest.Owner, `create schema archived; create table archived.tenant_version (version_id int); create schema try_tenant`)
+		db.Exec(t, pgtest.Owner, "update control.tenants set state = 'active'")
 		require.NoError(t, ready(t, cfg), "schemas that no tenant has do not matter")
 	})
 }
@@ -198,11 +198,11 @@ func TestAPlacementHealsByItself(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, app.Close()) }()
 	name := `"` + db.Name + `_tenant-1"`
-	db.Exec(t, testpg.Superuser, "alter database "+name+" allow_connections false")
+	db.Exec(t, pgtest.Superuser, "alter database "+name+" allow_connections false")
 	_, err = app.Lookup(t.Context(), "tenant-1")
 	require.ErrorIs(t, err, scopes.ErrUnavailable)
 	require.Contains(t, app.NotServed()["tenant-1"], "not currently accepting connections")
-	db.Exec(t, testpg.Superuser, "alter database "+name+" allow_connections true")
+	db.Exec(t, pgtest.Superuser, "alter database "+name+" allow_connections true")
 	require.Eventually(t, func() bool {
 		_, err := app.Lookup(t.Context(), "tenant-1")
 		return err == nil
@@ -212,12 +212,12 @@ func TestAPlacementHealsByItself(t *testing.T) {
 
 func TestRightsLostBetweenMigrationAndGrantAreGranted(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, db *testpg.DB, cfg config.Config) {
+	eachStrategy(t, func(t *testing.T, db *pgtest.DB, cfg config.Config) {
 		withTenants(t, cfg, 1)
 		if cfg.Strategy != config.SingleSchema {
-			db.Exec(t, testpg.Owner, "revoke all on schema control from "+testpg.Runtime)
+			db.Exec(t, pgtest.Owner, "revoke all on schema control from "+pgtest.Runtime)
 		} else {
-			db.Exec(t, testpg.Owner, "revoke all on tenant_version from "+testpg.Runtime)
+			db.Exec(t, pgtest.Owner, "revoke all on tenant_version from "+pgtest.Runtime)
 		}
 		var notReady *tenancy.NotReadyError
 		require.ErrorAs(t, tenancy.Ready(t.Context(), cfg), &notReady)
@@ -231,8 +231,8 @@ func TestARuntimeRoleThatIsNotBoundIsRefusedWithTheSQL(t *testing.T) {
 	db, cfg := bare(t, config.SingleSchema)
 	withTenants(t, cfg, 1)
 	role := strings.ReplaceAll(db.Name, "test_", "strong_")
-	db.Exec(t, testpg.Superuser, "create role "+role+" login bypassrls")
-	t.Cleanup(func() { db.Exec(t, testpg.Superuser, "drop owned by "+role+"; drop role "+role) })
+	db.Exec(t, pgtest.Superuser, "create role "+role+" login bypassrls")
+	t.Cleanup(func() { db.Exec(t, pgtest.Superuser, "drop owned by "+role+"; drop role "+role) })
 	strong := settings(t, db, config.SingleSchema, "PGUSER="+role)
 	require.NoError(t, newSetup(t, strong, nil).Run(t.Context()))
 	err := tenancy.Ready(t.Context(), strong)
@@ -242,7 +242,7 @@ func TestARuntimeRoleThatIsNotBoundIsRefusedWithTheSQL(t *testing.T) {
 
 func TestDroppedPolicyIsRefused(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, _ *testpg.DB, cfg config.Config) {
+	eachStrategy(t, func(t *testing.T, _ *pgtest.DB, cfg config.Config) {
 		withTenants(t, cfg, 2)
 		asOwner(t, cfg, "alter table tasks disable row level security")
 		require.ErrorContains(t, ready(t, cfg), "tasks")
@@ -266,8 +266,8 @@ func TestWhatTheOwnerMayNotDoComesWithItsSQL(t *testing.T) {
 	t.Parallel()
 	db, _ := bare(t, config.SingleSchema)
 	weak := strings.ReplaceAll(db.Name, "test_", "weak_")
-	db.Exec(t, testpg.Superuser, "create role "+weak+" login")
-	t.Cleanup(func() { db.Exec(t, testpg.Superuser, "drop role "+weak) })
+	db.Exec(t, pgtest.Superuser, "create role "+weak+" login")
+	t.Cleanup(func() { db.Exec(t, pgtest.Superuser, "drop role "+weak) })
 
 	err := newSetup(t, settings(t, db, config.SingleSchema, "PGOWNER="+weak, "PGDATABASE="+db.Name+"_x"), nil).Run(t.Context())
 	require.ErrorContains(t, err, fmt.Sprintf(`create database "%s_x" owner "%s"`, db.Name, weak))
@@ -283,9 +283,9 @@ func TestARoleIsMadeWithAVerifierOfItsPassword(t *testing.T) {
 	t.Parallel()
 	db, _ := bare(t, config.SingleSchema)
 	boss, app := strings.ReplaceAll(db.Name, "test_", "boss_"), strings.ReplaceAll(db.Name, "test_", "app_")
-	db.Exec(t, testpg.Superuser, fmt.Sprintf("create role %s login createrole; alter database %s owner to %[1]s", boss, db.Name))
+	db.Exec(t, pgtest.Superuser, fmt.Sprintf("create role %s login createrole; alter database %s owner to %[1]s", boss, db.Name))
 	t.Cleanup(func() {
-		db.Exec(t, testpg.Superuser, fmt.Sprintf("alter database %s owner to %s; drop owned by %s, %s; drop role %[3]s, %[4]s", db.Name, testpg.Owner, boss, app))
+		db.Exec(t, pgtest.Superuser, fmt.Sprintf("alter database %s owner to %s; drop owned by %s, %s; drop role %[3]s, %[4]s", db.Name, pgtest.Owner, boss, app))
 	})
 	var said []string
 	cfg := settings(t, db, config.SingleSchema, "PGOWNER="+boss, "PGUSER="+app, "PGPASSWORD=hunter2")
@@ -306,15 +306,15 @@ func TestARoleIsMadeWithAVerifierOfItsPassword(t *testing.T) {
 	}
 }
 
-func setPassword(t *testing.T, db *testpg.DB, role, password string) error {
-	_, err := db.Connect(t, testpg.Superuser).Exec(t.Context(),
+func setPassword(t *testing.T, db *pgtest.DB, role, password string) error {
+	_, err := db.Connect(t, pgtest.Superuser).Exec(t.Context(),
 		"alter role "+role+" password '"+strings.ReplaceAll(password, "'", "''")+"'")
 	return err
 }
 
-func storedVerifier(t *testing.T, db *testpg.DB, role string) (verifier string) {
+func storedVerifier(t *testing.T, db *pgtest.DB, role string) (verifier string) {
 	t.Helper()
-	conn := db.Connect(t, testpg.Superuser)
+	conn := db.Connect(t, pgtest.Superuser)
 	require.NoError(t, conn.QueryRow(t.Context(), "select rolpassword from pg_authid where rolname = $1", role).Scan(&verifier))
 	require.True(t, strings.HasPrefix(verifier, "SCRAM-SHA-256$4096:"), verifier)
 	return verifier
@@ -345,7 +345,7 @@ func TestLockedPlacementsDoNotHoldUpOthers(t *testing.T) {
 	db, cfg := bare(t, config.MultipleSchemas)
 	const locked = 20
 	withTenants(t, cfg, locked+1)
-	lock := db.Connect(t, testpg.Owner)
+	lock := db.Connect(t, pgtest.Owner)
 	_, err := lock.Exec(t.Context(), "begin")
 	require.NoError(t, err)
 	for n := range locked {
@@ -384,13 +384,13 @@ func TestLockedPlacementsDoNotHoldUpOthers(t *testing.T) {
 // One fix is enough, and takes nothing from the role that owns the database.
 func TestADatabaseOfAnotherRoleIsFixedByTheSQLGiven(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, db *testpg.DB, cfg config.Config) {
+	eachStrategy(t, func(t *testing.T, db *pgtest.DB, cfg config.Config) {
 		own := []string{db.Name}
 		if cfg.Strategy == config.MultipleDb {
 			own = append(own, db.Name+"_tenant-1")
-			db.Exec(t, testpg.Superuser, `create database "`+own[1]+`"`)
+			db.Exec(t, pgtest.Superuser, `create database "`+own[1]+`"`)
 		}
-		db.Exec(t, testpg.Superuser, `alter database "`+db.Name+`" owner to `+testpg.Superuser)
+		db.Exec(t, pgtest.Superuser, `alter database "`+db.Name+`" owner to `+pgtest.Superuser)
 		for _, name := range own {
 			err := newSetup(t, cfg, nil).Run(t.Context())
 			if name != db.Name {
@@ -401,7 +401,7 @@ func TestADatabaseOfAnotherRoleIsFixedByTheSQLGiven(t *testing.T) {
 			require.Contains(t, err.Error(), fmt.Sprintf("database %q belongs to another role", name))
 			require.Contains(t, err.Error(), "run: grant create on database ")
 			require.NotContains(t, err.Error(), "\n")
-			to := db.Config(testpg.Superuser)
+			to := db.Config(pgtest.Superuser)
 			to.Database = refused.In
 			fix(t, to, refused.SQL)
 			require.NoError(t, newSetup(t, cfg, nil).Run(t.Context()))

@@ -12,8 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"tenanted/internal/testpg"
 	"tenanted/scopes"
+	"tenanted/scopes/pgtest"
 )
 
 // tenantList is the JSON of the tenants' page.
@@ -100,7 +100,7 @@ func TestTenantsPageComesWhileADatabaseIsAway(t *testing.T) {
 	t.Parallel()
 	w := newFixture(t, databases, nil)
 	name := pgx.Identifier{w.tenants[1].Database}.Sanitize()
-	w.db.Exec(t, testpg.Superuser, "alter database "+name+" allow_connections false")
+	w.db.Exec(t, pgtest.Superuser, "alter database "+name+" allow_connections false")
 	l := w.tenantList(t, "")
 	require.Equal(t, "can't be reached", l.Results[1].Problem)
 	require.NotNil(t, l.Results[0].Counts)
@@ -113,7 +113,7 @@ func TestTenantsPageComesWhileADatabaseIsAway(t *testing.T) {
 func TestTenantsPageComesWhileADatabaseHangs(t *testing.T) {
 	t.Parallel()
 	w := newFixture(t, databases, nil)
-	config := w.db.Config(testpg.Owner)
+	config := w.db.Config(pgtest.Owner)
 	config.Database = w.tenants[1].Database
 	conn, err := pgx.ConnectConfig(t.Context(), config)
 	require.NoError(t, err)

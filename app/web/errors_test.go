@@ -17,9 +17,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
-	"tenanted/internal/testpg"
 	"tenanted/models"
 	"tenanted/scopes"
+	"tenanted/scopes/pgtest"
 	"tenanted/scopes/tenanthttp"
 )
 
@@ -135,7 +135,7 @@ func TestDatabaseAwayIsA503AndComesBack(t *testing.T) {
 	w := newFixture(t, single, nil)
 	require.Equal(t, 200, w.ask(t, "GET tenant-0.localhost /subtasks/").StatusCode)
 	name := pgx.Identifier{w.db.Name}.Sanitize()
-	super := w.db.Config(testpg.Superuser)
+	super := w.db.Config(pgtest.Superuser)
 	super.Database = "postgres"
 	conn, err := pgx.ConnectConfig(t.Context(), super)
 	require.NoError(t, err)

@@ -19,14 +19,14 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 
-	"tenanted/internal/testpg"
 	"tenanted/migrations"
 	"tenanted/models"
 	"tenanted/scopes"
+	"tenanted/scopes/pgtest"
 	"tenanted/scopes/registry"
 )
 
-func TestMain(m *testing.M) { testpg.Main(m) }
+func TestMain(m *testing.M) { pgtest.Main(m) }
 
 const (
 	single    = "SingleSchema"
@@ -55,7 +55,7 @@ var projectsOf = []int{3, 1, 0}
 
 // fixture is a site over a database of its own, in one configuration.
 type fixture struct {
-	db      *testpg.DB
+	db      *pgtest.DB
 	tenants []scopes.Tenant
 	gorm    *gorm.DB
 	site    *site
@@ -68,13 +68,13 @@ func newFixture(t testing.TB, configuration string, change func(*Options)) *fixt
 	w := &fixture{log: &strings.Builder{}}
 	switch configuration {
 	case single:
-		w.db = testpg.Database(t, "web-single", fill("public", 0, 1, 2))
+		w.db = pgtest.Database(t, "web-single", fill("public", 0, 1, 2))
 		w.place(func(int) (string, string) { return w.db.Name, "public" })
 	case schemas:
-		w.db = testpg.Database(t, "web-schemas", fillSchemas)
+		w.db = pgtest.Database(t, "web-schemas", fillSchemas)
 		w.place(func(i int) (string, string) { return w.db.Name, fmt.Sprintf("tenant-%d", i) })
 	case databases:
-		w.db = testpg.Database(t, "empty", func(context.Context, *pgx.Conn) error { return nil })
+		w.db = pgtest.Database(t, "empty", func(context.Context, *pgx.Conn) error { return nil })
 		w.place(func(i int) (string, string) { return fmt.Sprintf("%s_tenant-%d", w.db.Name, i), "public" })
 		for i := range projectsOf {
 			w.makeDatabase(t, i)
@@ -94,14 +94,14 @@ func (w *fixture) place(where func(i int) (database, schema string)) {
 
 // makeDatabase makes the database of tenant i from a template of its own.
 func (w *fixture) makeDatabase(t testing.TB, i int) {
-	source := testpg.Database(t, fmt.Sprintf("web-db%d", i), fill("public", i))
+	source := pgtest.Database(t, fmt.Sprintf("web-db%d", i), fill("public", i))
 	name := pgx.Identifier{w.tenants[i].Database}.Sanitize()
-	w.db.Exec(t, testpg.Owner, "create database "+name+" template "+source.Name)
+	w.db.Exec(t, pgtest.Owner, "create database "+name+" template "+source.Name)
 }
 
 func fill(schema string, accounts ...int) func(context.Context, *pgx.Conn) error {
 	return func(ctx context.Context, conn *pgx.Conn) error {
-		runner := migrations.Runner{Owner: conn.Config(), Runtime: testpg.Runtime}
+		runner := migrations.Runner{Owner: conn.Config(), Runtime: pgtest.Runtime}
 		target := migrations.Target{Set: migrations.Tenant, Placement: scopes.Placement{Database: conn.Config().Database, Schema: schema}}
 		if err := runner.Up(ctx, target).Err; err != nil {
 			return err
@@ -130,7 +130,7 @@ func fillSchemas(ctx context.Context, conn *pgx.Conn) error {
 
 func (w *fixture) open(t testing.TB, configuration string, change func(*Options)) {
 	t.Helper()
-	pools, err := registry.Open(registry.Config{Runtime: w.db.Config(testpg.Runtime), Owner: w.db.Config(testpg.Owner)})
+	pools, err := registry.Open(registry.Config{Runtime: w.db.Config(pgtest.Runtime), Owner: w.db.Config(pgtest.Owner)})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, pools.Close()) })
 	w.gorm, err = pools.OpenGORM(&gorm.Config{Logger: logger.Discard}, scopes.NewPlugin(scopes.Config{}))

@@ -11,7 +11,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
 
-	"tenanted/internal/testpg"
+	"tenanted/scopes/pgtest"
 )
 
 // hardTexts are texts that some customer's database holds.
@@ -37,7 +37,7 @@ func newHardFixture(t testing.TB) *fixture {
 	}
 	texts := "(array[" + strings.Join(quoted, ",") + "])[1 + id % " + fmt.Sprint(len(hardTexts)) + "]"
 	for _, set := range []string{"projects set name = ", "tasks set name = ", "subtasks set details = " + texts + ", name = "} {
-		w.db.Exec(t, testpg.Owner, "update "+set+texts)
+		w.db.Exec(t, pgtest.Owner, "update "+set+texts)
 	}
 	for i := range w.tenants {
 		w.tenants[i].Name = hardTexts[i%len(hardTexts)]

@@ -29,7 +29,7 @@ var rules = []struct {
 	{below: "tenanted/scopes", project: []string{"tenanted/scopes"}, never: []string{"github.com/gin-gonic"}},
 	{below: "tenanted/bench", project: []string{"tenanted"}},
 	{below: "tenanted/internal/localpg", project: []string{"tenanted/internal/localpg"}},
-	{below: "tenanted/internal/testpg", project: []string{"tenanted/internal"}},
+	{below: "tenanted/scopes/pgtest", project: []string{"tenanted/internal/localpg"}},
 	{below: "tenanted/internal/arch", project: nil},
 }
 

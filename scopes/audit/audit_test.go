@@ -11,9 +11,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"tenanted/internal/testpg"
 	"tenanted/models"
 	"tenanted/scopes/audit"
+	"tenanted/scopes/pgtest"
 )
 
 // safeDefects are all that Fix should fix, at once.
@@ -32,18 +32,18 @@ const safeDefects = `
 func TestFixMendsWhatIsSafe(t *testing.T) {
 	t.Parallel()
 	w := newFixture(t)
-	w.Exec(t, testpg.Owner, safeDefects)
+	w.Exec(t, pgtest.Owner, safeDefects)
 	before := w.audit(t, audit.Config{})
 	for _, c := range before.Defects() {
 		require.True(t, c.SafeToFix || c.ID == "plan-index", "%+v", c)
 	}
-	applied, err := audit.Fix(t.Context(), w.Connect(t, testpg.Owner), before)
+	applied, err := audit.Fix(t.Context(), w.Connect(t, pgtest.Owner), before)
 	require.NoError(t, err)
 	require.NotEmpty(t, applied)
 
 	after := w.audit(t, audit.Config{})
 	require.Empty(t, after.Defects())
-	again, err := audit.Fix(t.Context(), w.Connect(t, testpg.Owner), after)
+	again, err := audit.Fix(t.Context(), w.Connect(t, pgtest.Owner), after)
 	require.NoError(t, err)
 	require.Empty(t, again)
 }
@@ -52,13 +52,13 @@ func TestFixMendsWhatIsSafe(t *testing.T) {
 func TestFixLeavesTheRestAlone(t *testing.T) {
 	t.Parallel()
 	w := newFixture(t)
-	w.Exec(t, testpg.Superuser, `create role {run}_group; grant {run}_group to {run};
+	w.Exec(t, pgtest.Superuser, `create role {run}_group; grant {run}_group to {run};
 		create policy support on tasks to {run}_group using (true); grant truncate on tasks to {run}_group;
 		alter table users add unique (email); grant select on users to public; grant test_owner to {run}_group`)
-	w.Exec(t, testpg.Owner, "create view v as select * from tasks")
+	w.Exec(t, pgtest.Owner, "create view v as select * from tasks")
 	before := w.audit(t, audit.Config{})
 	require.Subset(t, found(before, audit.Defect), []string{"grant-public", "policy-extra", "runtime-member", "unique-tenant", "view-definer"})
-	applied, err := audit.Fix(t.Context(), w.Connect(t, testpg.Owner), before)
+	applied, err := audit.Fix(t.Context(), w.Connect(t, pgtest.Owner), before)
 	require.NoError(t, err)
 	require.Empty(t, applied)
 	require.Equal(t, before, w.audit(t, audit.Config{}))
@@ -68,12 +68,12 @@ func TestFixLeavesTheRestAlone(t *testing.T) {
 func TestMendedTablesKeepTenantsApart(t *testing.T) {
 	t.Parallel()
 	w := newFixture(t)
-	w.Exec(t, testpg.Owner, "insert into accounts (id) values (1), (2)")
-	w.Exec(t, testpg.Owner, "alter policy tenant on accounts using (true)")
+	w.Exec(t, pgtest.Owner, "insert into accounts (id) values (1), (2)")
+	w.Exec(t, pgtest.Owner, "alter policy tenant on accounts using (true)")
 	conn := w.Connect(t, w.runtime)
 	require.Equal(t, 2, visible(t, conn, ""))
 
-	_, err := audit.Fix(t.Context(), w.Connect(t, testpg.Owner), w.audit(t, audit.Config{}))
+	_, err := audit.Fix(t.Context(), w.Connect(t, pgtest.Owner), w.audit(t, audit.Config{}))
 	require.NoError(t, err)
 	require.Equal(t, 0, visible(t, conn, ""))
 	require.Equal(t, 1, visible(t, conn, "2"))
@@ -90,14 +90,14 @@ func visible(t *testing.T, conn *pgx.Conn, tenant string) (count int) {
 func TestFixIsAllOrNothing(t *testing.T) {
 	t.Parallel()
 	w := newFixture(t)
-	w.Exec(t, testpg.Owner, "alter table tasks disable row level security; alter table users disable row level security")
+	w.Exec(t, pgtest.Owner, "alter table tasks disable row level security; alter table users disable row level security")
 	report := w.audit(t, audit.Config{})
 	for i := range report.Checks {
 		if c := &report.Checks[i]; c.Object == "table public.users" && c.Status == audit.Defect {
 			c.Fix = "alter table nowhere enable row level security"
 		}
 	}
-	applied, err := audit.Fix(t.Context(), w.Connect(t, testpg.Owner), report)
+	applied, err := audit.Fix(t.Context(), w.Connect(t, pgtest.Owner), report)
 	require.ErrorContains(t, err, "rls-disabled of table public.users")
 	require.Empty(t, applied)
 	require.Len(t, w.audit(t, audit.Config{}).Defects(), 2)
@@ -108,22 +108,22 @@ func TestFixRefusesAnotherDatabase(t *testing.T) {
 	w := newFixture(t)
 	report := w.audit(t, audit.Config{})
 	report.Database = "elsewhere"
-	_, err := audit.Fix(t.Context(), w.Connect(t, testpg.Owner), report)
+	_, err := audit.Fix(t.Context(), w.Connect(t, pgtest.Owner), report)
 	require.ErrorContains(t, err, "elsewhere")
 }
 
 func TestPlacements(t *testing.T) {
 	t.Parallel()
 	w := newFixture(t)
-	w.Exec(t, testpg.Owner, "create schema \"tenant-1\"; create schema left_behind")
+	w.Exec(t, pgtest.Owner, "create schema \"tenant-1\"; create schema left_behind")
 	for _, schema := range []string{`"tenant-1"`, "left_behind"} {
-		w.Exec(t, testpg.Owner, "set search_path = "+schema+";"+tenantTables(t)+strings.ReplaceAll(grants, "public", schema)+"reset search_path")
+		w.Exec(t, pgtest.Owner, "set search_path = "+schema+";"+tenantTables(t)+strings.ReplaceAll(grants, "public", schema)+"reset search_path")
 	}
 	report := w.audit(t, audit.Config{}, "public", "tenant-1", "left_behind")
 	require.True(t, report.InForce(), "%+v", report.Defects())
 
-	w.Exec(t, testpg.Owner, `alter table "tenant-1".tasks disable row level security`)
-	w.Exec(t, testpg.Superuser, `alter role {run} set search_path = "$user", "tenant-1"`)
+	w.Exec(t, pgtest.Owner, `alter table "tenant-1".tasks disable row level security`)
+	w.Exec(t, pgtest.Superuser, `alter role {run} set search_path = "$user", "tenant-1"`)
 	report = w.audit(t, audit.Config{}, "public", "tenant-1", "nowhere")
 	require.Equal(t, []string{"rls-disabled", "schema-missing", "session-search-path", "unknown-table"}, found(report, audit.Defect))
 	for _, c := range report.Defects() {
@@ -142,11 +142,11 @@ func TestPlacements(t *testing.T) {
 func TestOwnersConnection(t *testing.T) {
 	t.Parallel()
 	w := newFixture(t)
-	report := w.auditAs(t, testpg.Owner, audit.Config{})
+	report := w.auditAs(t, pgtest.Owner, audit.Config{})
 	require.True(t, report.InForce())
 	require.Contains(t, found(report, audit.NotChecked), "plan-index")
 
-	report = w.auditAs(t, testpg.Superuser, audit.Config{})
+	report = w.auditAs(t, pgtest.Superuser, audit.Config{})
 	require.True(t, report.InForce())
 	require.NotContains(t, found(report, audit.Note), "plan-index")
 
@@ -157,9 +157,9 @@ func TestOwnersConnection(t *testing.T) {
 func TestRuntimeIsTheConnectionsByDefault(t *testing.T) {
 	t.Parallel()
 	w := newFixture(t)
-	report, err := audit.Run(t.Context(), w.Connect(t, testpg.Owner), audit.Config{Models: models.All()}, "public")
+	report, err := audit.Run(t.Context(), w.Connect(t, pgtest.Owner), audit.Config{Models: models.All()}, "public")
 	require.NoError(t, err)
-	require.Equal(t, testpg.Owner, report.Runtime)
+	require.Equal(t, pgtest.Owner, report.Runtime)
 	require.Contains(t, found(report, audit.Defect), "runtime-owner")
 }
 
@@ -182,10 +182,10 @@ func TestStartup(t *testing.T) {
 	t.Parallel()
 	for _, d := range []defect{
 		{name: "sound", want: nil},
-		{name: "superuser", as: testpg.Superuser, sql: "alter role {run} superuser", want: []string{"runtime-superuser"}},
-		{name: "bypassrls", as: testpg.Superuser, sql: "alter role {run} bypassrls", want: []string{"runtime-bypassrls"}},
-		{name: "owner", as: testpg.Superuser, sql: "alter table tasks owner to {run}", want: []string{"runtime-owner"}},
-		{name: "member", as: testpg.Superuser, sql: "grant test_owner to {run}", want: []string{"runtime-member"}},
+		{name: "superuser", as: pgtest.Superuser, sql: "alter role {run} superuser", want: []string{"runtime-superuser"}},
+		{name: "bypassrls", as: pgtest.Superuser, sql: "alter role {run} bypassrls", want: []string{"runtime-bypassrls"}},
+		{name: "owner", as: pgtest.Superuser, sql: "alter table tasks owner to {run}", want: []string{"runtime-owner"}},
+		{name: "member", as: pgtest.Superuser, sql: "grant test_owner to {run}", want: []string{"runtime-member"}},
 		{name: "RLS off", sql: "alter table tasks disable row level security", want: []string{"rls-disabled"}},
 		{name: "policy", sql: "alter policy tenant on tasks using (true)", want: []string{"policy-drift"}},
 		{name: "second policy", sql: "create policy more on tasks using (true)", want: []string{"policy-extra"}},
@@ -271,7 +271,7 @@ func TestText(t *testing.T) {
 	require.Regexp(t, w.Name+` +runtime role +yes +\d+ checks`, text.String())
 	require.NotContains(t, text.String(), "DEFECT")
 
-	w.Exec(t, testpg.Owner, "alter policy tenant on tasks with check (true)")
+	w.Exec(t, pgtest.Owner, "alter policy tenant on tasks with check (true)")
 	text.Reset()
 	require.NoError(t, audit.WriteText(&text, w.audit(t, audit.Config{})))
 	require.Regexp(t, w.Name+`\.public +row-level security +NO +\d+ checks, 1 defect\n`, text.String())
@@ -283,7 +283,7 @@ func TestText(t *testing.T) {
 func TestJSON(t *testing.T) {
 	t.Parallel()
 	w := newFixture(t)
-	w.Exec(t, testpg.Owner, "alter table tasks disable row level security")
+	w.Exec(t, pgtest.Owner, "alter table tasks disable row level security")
 	report := w.audit(t, audit.Config{})
 	var out bytes.Buffer
 	require.NoError(t, audit.WriteJSON(&out, report))

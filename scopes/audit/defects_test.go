@@ -6,10 +6,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"tenanted/internal/testpg"
 	"tenanted/models"
 	"tenanted/scopes"
 	"tenanted/scopes/audit"
+	"tenanted/scopes/pgtest"
 )
 
 // Models for defects that the application's own do not have.
@@ -56,42 +56,42 @@ var defects = []defect{
 
 	// The runtime role.
 	{name: "no such role", cfg: audit.Config{Runtime: "audit_nobody"}, want: []string{"runtime-missing"}},
-	{name: "superuser", as: testpg.Superuser, sql: "alter role {run} superuser", want: []string{"runtime-superuser"}},
-	{name: "bypassrls", as: testpg.Superuser, sql: "alter role {run} bypassrls", want: []string{"runtime-bypassrls"}},
-	{name: "createrole", as: testpg.Superuser, sql: "alter role {run} createrole", want: []string{"runtime-createrole"}},
-	{name: "replication", as: testpg.Superuser, sql: "alter role {run} replication", want: []string{"runtime-replication"}},
-	{name: "createdb", as: testpg.Superuser, sql: "alter role {run} createdb", want: []string{"runtime-createdb"}},
-	{name: "member of the owner", as: testpg.Superuser, sql: "grant test_owner to {run}", want: []string{"runtime-member"}},
-	{name: "member of the owner by SET ROLE through another", as: testpg.Superuser, want: []string{"runtime-member"},
+	{name: "superuser", as: pgtest.Superuser, sql: "alter role {run} superuser", want: []string{"runtime-superuser"}},
+	{name: "bypassrls", as: pgtest.Superuser, sql: "alter role {run} bypassrls", want: []string{"runtime-bypassrls"}},
+	{name: "createrole", as: pgtest.Superuser, sql: "alter role {run} createrole", want: []string{"runtime-createrole"}},
+	{name: "replication", as: pgtest.Superuser, sql: "alter role {run} replication", want: []string{"runtime-replication"}},
+	{name: "createdb", as: pgtest.Superuser, sql: "alter role {run} createdb", want: []string{"runtime-createdb"}},
+	{name: "member of the owner", as: pgtest.Superuser, sql: "grant test_owner to {run}", want: []string{"runtime-member"}},
+	{name: "member of the owner by SET ROLE through another", as: pgtest.Superuser, want: []string{"runtime-member"},
 		sql: "create role {run}_group noinherit; grant test_owner to {run}_group; alter role {run} noinherit; grant {run}_group to {run}"},
-	{name: "member of a superuser", as: testpg.Superuser, want: []string{"runtime-member"},
+	{name: "member of a superuser", as: pgtest.Superuser, want: []string{"runtime-member"},
 		sql: "create role {run}_group superuser; grant {run}_group to {run}"},
-	{name: "member of a role that runs programs", as: testpg.Superuser, want: []string{"runtime-member"},
+	{name: "member of a role that runs programs", as: pgtest.Superuser, want: []string{"runtime-member"},
 		sql: "grant pg_execute_server_program to {run}"},
-	{name: "member of pg_read_all_data", as: testpg.Superuser, sql: "grant pg_read_all_data to {run}", want: []string{"runtime-reads-all"}},
-	{name: "member of a harmless role", as: testpg.Superuser, sql: "create role {run}_group; grant {run}_group to {run}", want: nil},
-	{name: "owner of a table", as: testpg.Superuser, sql: "alter table tasks owner to {run}", want: []string{"runtime-owner"}},
-	{name: "owner of the schema", as: testpg.Superuser, sql: "alter schema public owner to {run}", want: []string{"runtime-owner"}},
-	{name: "owner of the database", as: testpg.Superuser, sql: "alter database {db} owner to {run}", want: []string{"runtime-owner"}},
-	{name: "owner of something else", as: testpg.Superuser, want: []string{"runtime-owns"},
+	{name: "member of pg_read_all_data", as: pgtest.Superuser, sql: "grant pg_read_all_data to {run}", want: []string{"runtime-reads-all"}},
+	{name: "member of a harmless role", as: pgtest.Superuser, sql: "create role {run}_group; grant {run}_group to {run}", want: nil},
+	{name: "owner of a table", as: pgtest.Superuser, sql: "alter table tasks owner to {run}", want: []string{"runtime-owner"}},
+	{name: "owner of the schema", as: pgtest.Superuser, sql: "alter schema public owner to {run}", want: []string{"runtime-owner"}},
+	{name: "owner of the database", as: pgtest.Superuser, sql: "alter database {db} owner to {run}", want: []string{"runtime-owner"}},
+	{name: "owner of something else", as: pgtest.Superuser, want: []string{"runtime-owns"},
 		sql: "create table scratch (n int); alter table scratch owner to {run}"},
 
 	// What a session starts with.
-	{name: "role has a tenant", as: testpg.Superuser, sql: "alter role {run} set app.tenant_id = '1'", want: []string{"session-tenant"}},
-	{name: "database has a tenant", as: testpg.Superuser, sql: "alter database {db} set app.tenant_id = '1'", want: []string{"session-tenant"}},
-	{name: "row_security off", as: testpg.Superuser, sql: "alter role {run} set row_security = off", want: []string{"session-row-security"}},
-	{name: "role changes role", as: testpg.Superuser, want: []string{"session-role"},
+	{name: "role has a tenant", as: pgtest.Superuser, sql: "alter role {run} set app.tenant_id = '1'", want: []string{"session-tenant"}},
+	{name: "database has a tenant", as: pgtest.Superuser, sql: "alter database {db} set app.tenant_id = '1'", want: []string{"session-tenant"}},
+	{name: "row_security off", as: pgtest.Superuser, sql: "alter role {run} set row_security = off", want: []string{"session-row-security"}},
+	{name: "role changes role", as: pgtest.Superuser, want: []string{"session-role"},
 		sql: "create role {run}_group; grant {run}_group to {run}; alter role {run} set role = {run}_group", audit: owner},
-	{name: "replica mode", as: testpg.Superuser, sql: "alter role {run} in database {db} set session_replication_role = replica",
+	{name: "replica mode", as: pgtest.Superuser, sql: "alter role {run} in database {db} set session_replication_role = replica",
 		want: []string{"session-replication"}},
-	{name: "search_path to the only placement", as: testpg.Superuser, sql: "alter role {run} set search_path = public", want: nil},
+	{name: "search_path to the only placement", as: pgtest.Superuser, sql: "alter role {run} set search_path = public", want: nil},
 
 	// Grants.
 	{name: "no SELECT", sql: "revoke select on tasks from {run}", note: []string{"grant-missing", "plan-index"}},
 	{name: "no USAGE", sql: "revoke usage on schema public from {run}, public", note: []string{"grant-missing", "plan-index"}},
 	{name: "TRUNCATE", sql: "grant truncate on tasks to {run}", want: []string{"grant-excess"}},
 	{name: "REFERENCES of a column", sql: "grant references (id) on tasks to {run}", want: []string{"grant-excess"}},
-	{name: "TRIGGER by a group", as: testpg.Superuser, want: []string{"grant-excess"},
+	{name: "TRIGGER by a group", as: pgtest.Superuser, want: []string{"grant-excess"},
 		sql: "create role {run}_group; grant trigger on tasks to {run}_group; grant {run}_group to {run}"},
 	{name: "grant option", sql: "grant select on tasks to {run} with grant option", want: []string{"grant-option"}},
 	{name: "PUBLIC reads", sql: "grant select on tasks to public", want: []string{"grant-public"}},
@@ -106,15 +106,15 @@ var defects = []defect{
 	{name: "CREATE for PUBLIC", sql: "create schema junk; grant create on schema junk to public", want: []string{"grant-create-public"}},
 	{name: "CREATE on the database", sql: "grant create on database {db} to {run}", want: []string{"grant-database"}},
 	{name: "TEMPORARY, as PostgreSQL has it", sql: "", note: []string{"grant-temporary"}},
-	{name: "an earlier runtime role", as: testpg.Superuser, want: []string{"grant-other-role"},
+	{name: "an earlier runtime role", as: pgtest.Superuser, want: []string{"grant-other-role"},
 		sql: "create role {run}_group login; grant select, update on tasks to {run}_group"},
-	{name: "an earlier runtime role, on a column of a private table", as: testpg.Superuser, want: []string{"grant-other-role"},
+	{name: "an earlier runtime role, on a column of a private table", as: pgtest.Superuser, want: []string{"grant-other-role"},
 		cfg: audit.Config{Private: []string{"control.tenants"}},
 		sql: "create schema control; create table control.tenants (slug text); create role {run}_group; grant select (slug) on control.tenants to {run}_group"},
-	{name: "another role that is allowed", as: testpg.Superuser, want: nil, note: []string{"grant-other-role"}, cfg: audit.Config{Allow: []string{"role.*_group"}},
+	{name: "another role that is allowed", as: pgtest.Superuser, want: nil, note: []string{"grant-other-role"}, cfg: audit.Config{Allow: []string{"role.*_group"}},
 		sql: "create role {run}_group; grant select on tasks to {run}_group"},
 	{name: "no private table is configured", sql: "", note: []string{"grant-private"}},
-	{name: "parameter", as: testpg.Superuser, sql: "grant set on parameter session_replication_role to {run}", want: []string{"grant-parameter"}},
+	{name: "parameter", as: pgtest.Superuser, sql: "grant set on parameter session_replication_role to {run}", want: []string{"grant-parameter"}},
 	{name: "default privileges", sql: "alter default privileges in schema public grant truncate on tables to {run}", want: []string{"grant-default"}},
 
 	// Tables and models.
@@ -127,7 +127,7 @@ var defects = []defect{
 			alter table transfers enable row level security; create policy tenant on transfers ` + expected},
 	{name: "model without the mixin", want: []string{"model-untenanted"}, cfg: withModel(&untenantedNote{}),
 		sql: "create table notes (id bigint primary key, account_id bigint not null)"},
-	{name: "table of another owner", as: testpg.Superuser, want: []string{"table-owner"}, cfg: audit.Config{Owner: testpg.Owner},
+	{name: "table of another owner", as: pgtest.Superuser, want: []string{"table-owner"}, cfg: audit.Config{Owner: pgtest.Owner},
 		sql: "create role {run}_group; alter table tasks owner to {run}_group"},
 	{name: "required unique key is gone", want: []string{"requirement"}, cfg: requires,
 		sql: "alter table users drop constraint users_account_id_email_key"},
@@ -150,7 +150,7 @@ var defects = []defect{
 	// Row-level security.
 	{name: "RLS off", sql: "alter table tasks disable row level security", want: []string{"rls-disabled"}},
 	{name: "no policy", sql: "drop policy tenant on tasks", want: []string{"policy-missing"}},
-	{name: "policy for somebody else", as: testpg.Superuser, want: []string{"policy-missing"},
+	{name: "policy for somebody else", as: pgtest.Superuser, want: []string{"policy-missing"},
 		sql: "create role {run}_group; alter policy tenant on tasks to {run}_group"},
 	{name: "policy is true", sql: "alter policy tenant on tasks using (true)", want: []string{"policy-drift", "plan-index"}},
 	{name: "policy checks nothing", sql: "alter policy tenant on tasks with check (true)", want: []string{"policy-drift"}},
@@ -175,11 +175,11 @@ var defects = []defect{
 		sql: "drop policy tenant on tasks; create policy tenant on tasks for select " + expected},
 	{name: "second permissive policy", want: []string{"policy-extra", "plan-index"}, sql: "create policy support on tasks for select using (true)"},
 	{name: "second policy that writes", want: []string{"policy-extra"}, sql: "create policy support on tasks for insert to {run} with check (true)"},
-	{name: "second policy by a group", as: testpg.Superuser, want: []string{"policy-extra", "plan-index"},
+	{name: "second policy by a group", as: pgtest.Superuser, want: []string{"policy-extra", "plan-index"},
 		sql: "create role {run}_group; grant {run}_group to {run}; create policy support on tasks to {run}_group using (true)"},
 	{name: "the same policy twice", want: []string{"policy-extra"}, sql: "create policy again on tasks " + expected},
 	{name: "restrictive policy", note: []string{"policy-other"}, sql: "create policy night on tasks as restrictive using (extract(hour from now()) < 25)"},
-	{name: "policy for another role", as: testpg.Superuser, note: []string{"policy-other"},
+	{name: "policy for another role", as: pgtest.Superuser, note: []string{"policy-other"},
 		sql: "create role {run}_group; create policy report on tasks for select to {run}_group using (true)"},
 	{name: "forced", note: []string{"rls-forced"}, sql: "alter table tasks force row level security"},
 	{name: "open partition", want: []string{"partition-open"}, sql: partitioned + "grant select on subtasks_0 to {run}"},
@@ -225,7 +225,7 @@ var defects = []defect{
 	{name: "foreign key to the tenants missing", want: []string{"fk-missing"}, sql: "alter table users drop constraint users_account_id_fkey"},
 	{name: "foreign key not validated", want: []string{"fk-unenforced"}, sql: `alter table subtasks drop constraint subtasks_account_id_task_id_fkey,
 		add foreign key (account_id, task_id) references tasks not valid`},
-	{name: "foreign key switched off", as: testpg.Superuser, want: []string{"fk-unenforced"}, sql: "alter table subtasks disable trigger all"},
+	{name: "foreign key switched off", as: pgtest.Superuser, want: []string{"fk-unenforced"}, sql: "alter table subtasks disable trigger all"},
 	{name: "no index", want: []string{"index-tenant", "pk-tenant", "plan-index"},
 		sql: "alter table subtasks drop constraint subtasks_pkey; drop index subtasks_task, subtasks_name"},
 	{name: "child without an index", want: []string{"plan-index"}, sql: "create table old () inherits (subtasks)"},
@@ -242,8 +242,8 @@ var defects = []defect{
 		sql: "create table copies (name text); create rule copy as on insert to tasks do also insert into copies values (new.name)"},
 	{name: "rule into a tenanted table", want: []string{"rewrite-rule"},
 		sql: "create table inbox (id bigint); create rule sweep as on insert to inbox do also delete from tasks"},
-	{name: "foreign table", as: testpg.Superuser, want: []string{"foreign-table"}, sql: foreign + "create foreign table far (account_id bigint) server there"},
-	{name: "foreign table by its name there", as: testpg.Superuser, want: []string{"foreign-table"},
+	{name: "foreign table", as: pgtest.Superuser, want: []string{"foreign-table"}, sql: foreign + "create foreign table far (account_id bigint) server there"},
+	{name: "foreign table by its name there", as: pgtest.Superuser, want: []string{"foreign-table"},
 		sql: foreign + "create foreign table far (n bigint) server there options (table_name 'tasks')"},
 	{name: "parent table", want: []string{"inheritance-parent"},
 		sql: "create table everything (project_id bigint); alter table tasks inherit everything; grant select on everything to {run}"},
@@ -264,17 +264,17 @@ var defects = []defect{
 			revoke execute on function total() from public`},
 	{name: "definer function of something else", want: nil,
 		sql: `create table countries (code text); create function codes() returns bigint language sql security definer as 'select count(*) from countries'`},
-	{name: "definer function of a role that policies bind", as: testpg.Superuser, want: nil,
+	{name: "definer function of a role that policies bind", as: pgtest.Superuser, want: nil,
 		sql: `create role {run}_group; create function total() returns bigint language sql security definer as 'select count(*) from tasks';
 			alter function total() owner to {run}_group`},
 	{name: "trigger", want: []string{"trigger-definer"},
 		sql: `create function spread() returns trigger language plpgsql security definer as 'begin update subtasks set name = name; return new; end';
 			create trigger spread after insert on tasks for each row execute function spread()`},
-	{name: "function with a tenant of its own", as: testpg.Superuser, want: []string{"function-tenant"},
+	{name: "function with a tenant of its own", as: pgtest.Superuser, want: []string{"function-tenant"},
 		sql: "create function peek() returns bigint language sql set app.tenant_id = '2' as 'select count(*) from tasks'"},
-	{name: "leakproof function", as: testpg.Superuser, note: []string{"function-leakproof"},
+	{name: "leakproof function", as: pgtest.Superuser, note: []string{"function-leakproof"},
 		sql: "create function tell(text) returns boolean language plpgsql leakproof as 'begin raise notice ''%'', $1; return true; end'"},
-	{name: "publication", as: testpg.Superuser, note: []string{"publication"}, sql: "create publication all_tasks for table tasks"},
+	{name: "publication", as: pgtest.Superuser, note: []string{"publication"}, sql: "create publication all_tasks for table tasks"},
 }
 
 // partitioned makes subtasks a partitioned table, with everything else as it was.
@@ -289,7 +289,7 @@ const partitioned = `alter table subtasks rename to old;
 
 const foreign = "create foreign data wrapper other; create server there foreign data wrapper other;"
 
-func owner() string { return testpg.Owner }
+func owner() string { return pgtest.Owner }
 
 func withModel(m any) audit.Config { return audit.Config{Models: append(models.All(), m)} }
 
@@ -320,10 +320,10 @@ func TestDefects(t *testing.T) {
 func (d defect) plant(t *testing.T, w fixture) {
 	by := d.as
 	if by == "" {
-		by = testpg.Owner
+		by = pgtest.Owner
 	}
 	if len(d.cfg.Require) > 1 {
-		w.Exec(t, testpg.Owner, "create trigger audit after update on tasks execute function suppress_redundant_updates_trigger()")
+		w.Exec(t, pgtest.Owner, "create trigger audit after update on tasks execute function suppress_redundant_updates_trigger()")
 	}
 	w.Exec(t, by, d.sql)
 }

@@ -13,16 +13,16 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"tenanted/internal/testpg"
 	"tenanted/models"
 	"tenanted/scopes/audit"
+	"tenanted/scopes/pgtest"
 )
 
-func TestMain(m *testing.M) { testpg.Main(m) }
+func TestMain(m *testing.M) { pgtest.Main(m) }
 
 // fixture is a database with a runtime role of its own: most defects of a role are the whole server's.
 type fixture struct {
-	*testpg.DB
+	*pgtest.DB
 	runtime string
 	admin   *pgx.Conn // the superuser's
 }
@@ -37,7 +37,7 @@ func newFixture(t *testing.T) fixture {
 		_, err := conn.Exec(ctx, tables)
 		return err
 	}, tables)
-	w.Exec(t, testpg.Owner, grants)
+	w.Exec(t, pgtest.Owner, grants)
 	return w
 }
 
@@ -50,9 +50,9 @@ func emptyFixture(t *testing.T, key string, build func(context.Context, *pgx.Con
 	t.Cleanup(func() { // after the database is gone, and with it what the role owns there
 		w.onServer(t, w.sql("drop owned by {run} cascade; drop role {run}; drop role if exists {run}_group"))
 	})
-	w.DB = testpg.Database(t, key, build, inputs...)
-	w.admin = w.Connect(t, testpg.Superuser)
-	w.Exec(t, testpg.Superuser, "create role {run} login")
+	w.DB = pgtest.Database(t, key, build, inputs...)
+	w.admin = w.Connect(t, pgtest.Superuser)
+	w.Exec(t, pgtest.Superuser, "create role {run} login")
 	return w
 }
 
@@ -65,7 +65,7 @@ func (w fixture) Exec(t *testing.T, role, sql string) {
 
 // onServer runs SQL as superuser, connected to no test's database.
 func (w fixture) onServer(t *testing.T, sql string) {
-	config := w.Config(testpg.Superuser)
+	config := w.Config(pgtest.Superuser)
 	config.Database = "postgres"
 	conn, err := pgx.ConnectConfig(context.Background(), config)
 	require.NoError(t, err)

@@ -8,9 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm/schema"
 
-	"tenanted/internal/testpg"
 	"tenanted/scopes"
 	"tenanted/scopes/audit"
+	"tenanted/scopes/pgtest"
 )
 
 // Somebody else's models: tenants by another name, a column that must be quoted, a table in a schema of
@@ -85,7 +85,7 @@ func newStrangersFixture(t *testing.T) fixture {
 		_, err := conn.Exec(ctx, strangersTables)
 		return err
 	})
-	w.Exec(t, testpg.Owner, `grant usage on schema billing to {run};
+	w.Exec(t, pgtest.Owner, `grant usage on schema billing to {run};
 		grant select, insert, update, delete on app_firm, app_invoice, billing.lines, app_tag, app_invoice_tags, app_country to {run}`)
 	return w
 }
@@ -123,9 +123,9 @@ func TestStranger(t *testing.T) {
 func TestStrangerFixed(t *testing.T) {
 	t.Parallel()
 	w := newStrangersFixture(t)
-	w.Exec(t, testpg.Owner, `drop policy p on app_invoice; alter table app_invoice disable row level security;
+	w.Exec(t, pgtest.Owner, `drop policy p on app_invoice; alter table app_invoice disable row level security;
 		alter policy p on billing.lines using (true); grant truncate on billing.lines to {run}`)
-	applied, err := audit.Fix(t.Context(), w.Connect(t, testpg.Owner), w.audit(t, strangers()))
+	applied, err := audit.Fix(t.Context(), w.Connect(t, pgtest.Owner), w.audit(t, strangers()))
 	require.NoError(t, err)
 	require.Len(t, applied, 4)
 	report := w.audit(t, strangers())

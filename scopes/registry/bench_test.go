@@ -2,7 +2,6 @@ package registry_test
 
 import (
 	"context"
-	"net"
 	"runtime"
 	"strconv"
 	"sync/atomic"
@@ -15,8 +14,8 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 
-	"tenanted/internal/testpg"
 	"tenanted/scopes"
+	"tenanted/scopes/pgtest"
 	"tenanted/scopes/registry"
 )
 
@@ -35,7 +34,7 @@ create table items (account_id bigint, id bigint, name text not null, done boole
 create index items_name on items (account_id, name, id);
 alter table items enable row level security;
 create policy tenant on items using (account_id = nullif(current_setting('app.tenant_id', true), '')::bigint);
-grant select, insert, update, delete on items to ` + testpg.Runtime
+grant select, insert, update, delete on items to ` + pgtest.Runtime
 
 const benchItems = `insert into items select a, i, 'item ' || i * 7919 % 500, i % 3 = 0, repeat('words ', 20)
 from generate_series(1, $1) a, generate_series(1, $2) i`
@@ -60,8 +59,8 @@ type tenantedItem struct {
 
 func (tenantedItem) TableName() string { return "items" }
 
-func benchDatabase(b *testing.B) *testpg.DB {
-	return testpg.Database(b, "registry-bench", func(ctx context.Context, conn *pgx.Conn) error {
+func benchDatabase(b *testing.B) *pgtest.DB {
+	return pgtest.Database(b, "registry-bench", func(ctx context.Context, conn *pgx.Conn) error {
 		if _, err := conn.Exec(ctx, benchTables); err != nil {
 			return err
 		}
@@ -73,48 +72,26 @@ func benchDatabase(b *testing.B) *testpg.DB {
 	})
 }
 
-// trips counts round trips: how often something is sent. pgx sends a message, or a pipeline, in one piece.
-type trips struct{ n atomic.Int64 }
-
-type countingConn struct {
-	net.Conn
-	trips *trips
-}
-
-func (c countingConn) Write(b []byte) (int, error) {
-	c.trips.n.Add(1)
-	return c.Conn.Write(b)
-}
-
-func (t *trips) watch(config *pgx.ConnConfig) *pgx.ConnConfig {
-	dial := config.DialFunc
-	config.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		c, err := dial(ctx, network, addr)
-		return countingConn{c, t}, err
-	}
-	return config
-}
-
 // loop runs work until the benchmark has enough, once beforehand so that statements are prepared, and
 // reports the round trips of one run.
-func (t *trips) loop(b *testing.B, work func(tenant int64) error) {
+func (f *floors) loop(b *testing.B, work func(tenant int64) error) {
 	b.ReportAllocs()
 	for range 8 { // PostgreSQL settles on a plan for a prepared statement after five executions
 		require.NoError(b, work(1))
 	}
-	before, n := t.n.Load(), int64(0)
+	before, n := f.trips.N(), int64(0)
 	for b.Loop() {
 		n++
 		if err := work(n%benchTenants + 1); err != nil {
 			b.Fatal(err)
 		}
 	}
-	b.ReportMetric(float64(t.n.Load()-before)/float64(n), "roundtrips/op")
+	b.ReportMetric(float64(f.trips.N()-before)/float64(n), "roundtrips/op")
 }
 
 // floors are the connections that the work is done with. pgx reads into rows that it is given, as GORM does.
 type floors struct {
-	trips    trips
+	trips    pgtest.RoundTrips
 	database string
 	pgx      *pgx.Conn
 	gorm     *gorm.DB
@@ -126,17 +103,17 @@ func openFloors(b *testing.B) *floors {
 	f := &floors{database: pg.Name}
 	ctx := context.Background()
 
-	conn, err := pgx.ConnectConfig(ctx, f.trips.watch(pg.Config(testpg.Owner)))
+	conn, err := pgx.ConnectConfig(ctx, f.trips.Watch(pg.Config(pgtest.Owner)))
 	require.NoError(b, err)
 	b.Cleanup(func() { _ = conn.Close(ctx) })
 	f.pgx = conn
 
-	plain := stdlib.OpenDB(*f.trips.watch(pg.Config(testpg.Owner)))
+	plain := stdlib.OpenDB(*f.trips.Watch(pg.Config(pgtest.Owner)))
 	b.Cleanup(func() { _ = plain.Close() })
 	f.gorm, err = gorm.Open(postgres.New(postgres.Config{Conn: plain}), &gorm.Config{Logger: logger.Discard})
 	require.NoError(b, err)
 
-	r, err := registry.Open(registry.Config{Runtime: f.trips.watch(pg.Config(testpg.Runtime))})
+	r, err := registry.Open(registry.Config{Runtime: f.trips.Watch(pg.Config(pgtest.Runtime))})
 	require.NoError(b, err)
 	b.Cleanup(func() { _ = r.Close() })
 	f.tenanted, err = r.OpenGORM(&gorm.Config{Logger: logger.Discard}, scopes.NewPlugin(scopes.Config{}))
@@ -178,13 +155,13 @@ func tenantedPage(db *gorm.DB) error {
 func BenchmarkRead(b *testing.B) {
 	f, ctx := openFloors(b), context.Background()
 	b.Run("pgx", func(b *testing.B) {
-		f.trips.loop(b, func(tenant int64) error { return pgxPage(ctx, f.pgx, tenant) })
+		f.loop(b, func(tenant int64) error { return pgxPage(ctx, f.pgx, tenant) })
 	})
 	b.Run("gorm", func(b *testing.B) {
-		f.trips.loop(b, func(tenant int64) error { return gormPage(f.gorm, tenant) })
+		f.loop(b, func(tenant int64) error { return gormPage(f.gorm, tenant) })
 	})
 	b.Run("tenanted", func(b *testing.B) {
-		f.trips.loop(b, func(tenant int64) error { return tenantedPage(f.tenanted.WithContext(f.as(tenant))) })
+		f.loop(b, func(tenant int64) error { return tenantedPage(f.tenanted.WithContext(f.as(tenant))) })
 	})
 }
 
@@ -192,7 +169,7 @@ func BenchmarkRead(b *testing.B) {
 func BenchmarkTransaction(b *testing.B) {
 	f, ctx := openFloors(b), context.Background()
 	b.Run("pgx", func(b *testing.B) {
-		f.trips.loop(b, func(tenant int64) error {
+		f.loop(b, func(tenant int64) error {
 			return pgx.BeginFunc(ctx, f.pgx, func(tx pgx.Tx) error {
 				var n int64
 				if err := tx.QueryRow(ctx, countSQL, tenant).Scan(&n); err != nil {
@@ -203,7 +180,7 @@ func BenchmarkTransaction(b *testing.B) {
 		})
 	})
 	b.Run("gorm", func(b *testing.B) {
-		f.trips.loop(b, func(tenant int64) error {
+		f.loop(b, func(tenant int64) error {
 			return f.gorm.Transaction(func(tx *gorm.DB) error {
 				var n int64
 				if err := tx.Model(&item{}).Where("account_id = ?", tenant).Count(&n).Error; err != nil {
@@ -214,7 +191,7 @@ func BenchmarkTransaction(b *testing.B) {
 		})
 	})
 	b.Run("tenanted", func(b *testing.B) {
-		f.trips.loop(b, func(tenant int64) error {
+		f.loop(b, func(tenant int64) error {
 			return f.tenanted.WithContext(f.as(tenant)).Transaction(func(tx *gorm.DB) error {
 				var n int64
 				if err := tx.Model(&tenantedItem{}).Count(&n).Error; err != nil {
@@ -230,7 +207,7 @@ func BenchmarkTransaction(b *testing.B) {
 func BenchmarkUpdate(b *testing.B) {
 	f, ctx := openFloors(b), context.Background()
 	b.Run("pgx", func(b *testing.B) {
-		f.trips.loop(b, func(tenant int64) error {
+		f.loop(b, func(tenant int64) error {
 			return pgx.BeginFunc(ctx, f.pgx, func(tx pgx.Tx) error {
 				_, err := tx.Exec(ctx, "update items set done = $1 where account_id = $2 and id = $3", true, tenant, 1)
 				return err
@@ -238,20 +215,20 @@ func BenchmarkUpdate(b *testing.B) {
 		})
 	})
 	b.Run("gorm", func(b *testing.B) {
-		f.trips.loop(b, func(tenant int64) error {
+		f.loop(b, func(tenant int64) error {
 			return f.gorm.Model(&item{}).Where("account_id = ? and id = ?", tenant, 1).Update("done", true).Error
 		})
 	})
 	b.Run("tenanted", func(b *testing.B) {
-		f.trips.loop(b, func(tenant int64) error {
+		f.loop(b, func(tenant int64) error {
 			return f.tenanted.WithContext(f.as(tenant)).Model(&tenantedItem{}).Where("id = ?", 1).Update("done", true).Error
 		})
 	})
 }
 
 // roundRobin reads ten rows of one tenant after the other, from as many goroutines as there are connections.
-func roundRobin(b *testing.B, pg *testpg.DB, conns int, tenants []scopes.Tenant) {
-	r, err := registry.Open(registry.Config{Runtime: pg.Config(testpg.Runtime), MaxConns: conns})
+func roundRobin(b *testing.B, pg *pgtest.DB, conns int, tenants []scopes.Tenant) {
+	r, err := registry.Open(registry.Config{Runtime: pg.Config(pgtest.Runtime), MaxConns: conns})
 	require.NoError(b, err)
 	defer r.Close()
 	db, err := r.OpenGORM(&gorm.Config{Logger: logger.Discard}, scopes.NewPlugin(scopes.Config{}))
@@ -291,10 +268,10 @@ func BenchmarkDatabases(b *testing.B) {
 // BenchmarkSchemas has two connections: for one schema, and for twelve.
 func BenchmarkSchemas(b *testing.B) {
 	const conns, schemas = 2, 12
-	pg := testpg.Database(b, "registry-bench-schemas", func(ctx context.Context, conn *pgx.Conn) error {
+	pg := pgtest.Database(b, "registry-bench-schemas", func(ctx context.Context, conn *pgx.Conn) error {
 		for i := range schemas {
 			name := "tenant_" + strconv.Itoa(i)
-			sql := "create schema " + name + "; set search_path = " + name + ";" + benchTables + "; grant usage on schema " + name + " to " + testpg.Runtime
+			sql := "create schema " + name + "; set search_path = " + name + ";" + benchTables + "; grant usage on schema " + name + " to " + pgtest.Runtime
 			if _, err := conn.Exec(ctx, sql); err != nil {
 				return err
 			}

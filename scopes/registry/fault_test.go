@@ -18,8 +18,8 @@ import (
 	"gorm.io/gorm"
 
 	"tenanted/internal/localpg"
-	"tenanted/internal/testpg"
 	"tenanted/scopes"
+	"tenanted/scopes/pgtest"
 	"tenanted/scopes/registry"
 )
 
@@ -143,13 +143,13 @@ func (c *crowd) reach(t *testing.T, n int64) {
 func TestCrowdWithConnectionsTerminated(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(newFleet(t, 2, registry.Config{MaxConns: crowdConns}))
-	admin := c.server.Connect(t, testpg.Superuser)
+	admin := c.server.Connect(t, pgtest.Superuser)
 	stop := make(chan struct{})
 	wait := c.run(t, stop)
 	for range 10 {
 		c.reach(t, 100)
 		_, err := admin.Exec(t.Context(), "select pg_terminate_backend(pid) from pg_stat_activity where usename = $1 and datname = any ($2)",
-			testpg.Runtime, c.databases())
+			pgtest.Runtime, c.databases())
 		require.NoError(t, err)
 	}
 	close(stop)
@@ -190,11 +190,11 @@ func fleetOn(t *testing.T, server *localpg.Server) fleet {
 	conn, err := pgx.ConnectConfig(t.Context(), config)
 	require.NoError(t, err)
 	defer conn.Close(t.Context())
-	_, err = conn.Exec(t.Context(), "create role "+testpg.Runtime+" login")
+	_, err = conn.Exec(t.Context(), "create role "+pgtest.Runtime+" login")
 	require.NoError(t, err)
 	require.NoError(t, notes(t.Context(), conn))
 	runtime := config.Copy()
-	runtime.User = testpg.Runtime
+	runtime.User = pgtest.Runtime
 	f := fleet{tenants: []scopes.Tenant{{ID: 1, Placement: scopes.Placement{Database: "postgres", Schema: "public"}}}}
 	f.Registry, err = registry.Open(registry.Config{Runtime: runtime, MaxConns: crowdConns})
 	require.NoError(t, err)

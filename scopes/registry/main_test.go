@@ -3,7 +3,7 @@ package registry_test
 import (
 	"testing"
 
-	"tenanted/internal/testpg"
+	"tenanted/scopes/pgtest"
 )
 
-func TestMain(m *testing.M) { testpg.Main(m) }
+func TestMain(m *testing.M) { pgtest.Main(m) }

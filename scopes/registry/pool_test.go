@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"tenanted/internal/testpg"
+	"tenanted/scopes/pgtest"
 	"tenanted/scopes/session"
 )
 
@@ -16,9 +16,9 @@ import (
 func newTestPool(t *testing.T) (p *pool, a, b target) {
 	t.Parallel()
 	empty := func(context.Context, *pgx.Conn) error { return nil }
-	one, other := testpg.Database(t, "empty", empty), testpg.Database(t, "empty", empty)
+	one, other := pgtest.Database(t, "empty", empty), pgtest.Database(t, "empty", empty)
 	p = newPool(2, time.Hour, func(to target) *session.Connector {
-		config := one.Config(testpg.Runtime)
+		config := one.Config(pgtest.Runtime)
 		config.Database = to.database
 		return session.NewConnector(config)
 	})

@@ -8,18 +8,18 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/stretchr/testify/require"
 
-	"tenanted/internal/testpg"
 	"tenanted/scopes"
+	"tenanted/scopes/pgtest"
 )
 
 // BenchmarkRoute takes a connection and gives it back, with no statement in between: from database/sql's own
 // pool, and for a tenant.
 func BenchmarkRoute(b *testing.B) {
-	pg := testpg.Database(b, "empty", func(context.Context, *pgx.Conn) error { return nil })
+	pg := pgtest.Database(b, "empty", func(context.Context, *pgx.Conn) error { return nil })
 	ctx := scopes.WithTenant(context.Background(), scopes.Tenant{ID: 1, Placement: scopes.Placement{Database: pg.Name}})
 
 	b.Run("sql", func(b *testing.B) {
-		db := stdlib.OpenDB(*pg.Config(testpg.Runtime))
+		db := stdlib.OpenDB(*pg.Config(pgtest.Runtime))
 		defer db.Close()
 		b.ReportAllocs()
 		for b.Loop() {
@@ -31,7 +31,7 @@ func BenchmarkRoute(b *testing.B) {
 		}
 	})
 	b.Run("tenanted", func(b *testing.B) {
-		r, err := Open(Config{Runtime: pg.Config(testpg.Runtime)})
+		r, err := Open(Config{Runtime: pg.Config(pgtest.Runtime)})
 		require.NoError(b, err)
 		defer r.Close()
 		bind := func(h any) error {

@@ -7,14 +7,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"tenanted/internal/testpg"
 	"tenanted/scopes"
+	"tenanted/scopes/pgtest"
 	"tenanted/scopes/registry"
 )
 
 // lockNotes locks a tenant's table from another connection, until unlock is called.
 func lockNotes(t *testing.T, f fleet, tenant int) (unlock func()) {
-	conn := f.servers[tenant].Connect(t, testpg.Owner)
+	conn := f.servers[tenant].Connect(t, pgtest.Owner)
 	_, err := conn.Exec(t.Context(), "begin; lock table notes")
 	require.NoError(t, err)
 	return func() { _ = conn.Close(context.Background()) }

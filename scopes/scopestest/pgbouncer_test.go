@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"tenanted/internal/testpg"
+	"tenanted/scopes/pgtest"
 	"tenanted/scopes/scopestest"
 )
 
@@ -15,7 +15,7 @@ import (
 func TestBehindPgBouncer(t *testing.T) {
 	t.Parallel()
 	target := shared(t)
-	bouncer := testpg.PgBouncer(t, target.Runtime)
+	bouncer := pgtest.PgBouncer(t, target.Runtime)
 	target.Runtime = bouncer
 	scopestest.Run(t, application, target)
 }
@@ -23,7 +23,7 @@ func TestBehindPgBouncer(t *testing.T) {
 // The tenant as a setting of the session reaches another client's session there. That is why it is never one.
 func TestPgBouncerLeaksSessionSettings(t *testing.T) {
 	t.Parallel()
-	bouncer := testpg.PgBouncer(t, testpg.Database(t, "scopestest-shared", nothing).Config(testpg.Runtime))
+	bouncer := pgtest.PgBouncer(t, pgtest.Database(t, "scopestest-shared", nothing).Config(pgtest.Runtime))
 	connect := func() *pgx.Conn {
 		conn, err := pgx.ConnectConfig(t.Context(), bouncer)
 		require.NoError(t, err)

@@ -17,9 +17,9 @@ import (
 	"gorm.io/gorm/logger"
 	"pgregory.net/rapid"
 
-	"tenanted/internal/testpg"
 	"tenanted/migrations"
 	"tenanted/scopes"
+	"tenanted/scopes/pgtest"
 	"tenanted/scopes/registry"
 	"tenanted/scopes/scopestest"
 )
@@ -48,9 +48,9 @@ type fixture struct {
 	ctx context.Context
 }
 
-func propertyDatabase(t *testing.T, key, rows string) *testpg.DB {
-	return testpg.Database(t, "scopestest-property-"+key, func(ctx context.Context, conn *pgx.Conn) error {
-		runner := migrations.Runner{Owner: conn.Config(), Runtime: testpg.Runtime}
+func propertyDatabase(t *testing.T, key, rows string) *pgtest.DB {
+	return pgtest.Database(t, "scopestest-property-"+key, func(ctx context.Context, conn *pgx.Conn) error {
+		runner := migrations.Runner{Owner: conn.Config(), Runtime: pgtest.Runtime}
 		placement := scopes.Placement{Database: conn.Config().Database, Schema: "public"}
 		if err := runner.Up(ctx, migrations.Target{Set: migrations.Tenant, Placement: placement}).Err; err != nil {
 			return err
@@ -60,7 +60,7 @@ func propertyDatabase(t *testing.T, key, rows string) *testpg.DB {
 	})
 }
 
-func openFixture(t *testing.T, db *testpg.DB, pool *sql.DB, plugin gorm.Plugin) fixture {
+func openFixture(t *testing.T, db *pgtest.DB, pool *sql.DB, plugin gorm.Plugin) fixture {
 	t.Cleanup(func() {
 		require.Zero(t, pool.Stats().InUse)
 		_ = pool.Close()
@@ -108,13 +108,13 @@ func (w together) Build(b clause.Builder) {
 // oracle is a database that holds A's rows alone, used by plain GORM.
 func oracle(t *testing.T) fixture {
 	db := propertyDatabase(t, "alone-2", rowsOfA)
-	return openFixture(t, db, stdlib.OpenDB(*db.Config(testpg.Owner)), nil)
+	return openFixture(t, db, stdlib.OpenDB(*db.Config(pgtest.Owner)), nil)
 }
 
 func TestChainsWithAllLayers(t *testing.T) {
 	t.Parallel()
 	db := propertyDatabase(t, "both-2", rowsOfA+rowsOfB)
-	r, err := registry.Open(registry.Config{Runtime: db.Config(testpg.Runtime)})
+	r, err := registry.Open(registry.Config{Runtime: db.Config(pgtest.Runtime)})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = r.Close() })
 	compareFixtures(t, openFixture(t, db, r.DB(), scopes.NewPlugin(scopes.Config{})), oracle(t))
@@ -123,7 +123,7 @@ func TestChainsWithAllLayers(t *testing.T) {
 func TestChainsWithTheScopeAlone(t *testing.T) {
 	t.Parallel()
 	db := propertyDatabase(t, "both-2", rowsOfA+rowsOfB)
-	pool := stdlib.OpenDB(*db.Config(testpg.Owner))
+	pool := stdlib.OpenDB(*db.Config(pgtest.Owner))
 	compareFixtures(t, openFixture(t, db, pool, scopes.NewPlugin(scopes.Config{})), oracle(t))
 }
 

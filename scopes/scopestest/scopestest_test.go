@@ -12,10 +12,10 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"tenanted/internal/testpg"
 	"tenanted/migrations"
 	"tenanted/models"
 	"tenanted/scopes"
+	"tenanted/scopes/pgtest"
 	"tenanted/scopes/scopestest"
 )
 
@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil))) // AllTenants warns
 	flag.Parse()
 	setChains()
-	testpg.Main(m)
+	pgtest.Main(m)
 }
 
 // setChains sets how many random chains each property test makes, unless the command line does: ten thousand in CI, over
@@ -52,22 +52,22 @@ var application = scopestest.Subject{
 
 // shared, databases and schemas are the three ways to place tenants A and B.
 func shared(t *testing.T) scopestest.Target {
-	db := testpg.Database(t, "scopestest-shared", nothing)
+	db := pgtest.Database(t, "scopestest-shared", nothing)
 	return target(t, db,
 		scopes.Placement{Database: db.Name, Schema: "public"},
 		scopes.Placement{Database: db.Name, Schema: "public"})
 }
 
 func schemas(t *testing.T) scopestest.Target {
-	db := testpg.Database(t, "scopestest-shared", nothing)
+	db := pgtest.Database(t, "scopestest-shared", nothing)
 	return target(t, db,
 		scopes.Placement{Database: db.Name, Schema: "tenant-0"},
 		scopes.Placement{Database: db.Name, Schema: `tenant "1" \`})
 }
 
 func databases(t *testing.T) scopestest.Target {
-	db := testpg.Database(t, "scopestest-shared", nothing)
-	db.Exec(t, testpg.Owner, "create database "+pgx.Identifier{db.Name + "_b"}.Sanitize())
+	db := pgtest.Database(t, "scopestest-shared", nothing)
+	db.Exec(t, pgtest.Owner, "create database "+pgx.Identifier{db.Name + "_b"}.Sanitize())
 	return target(t, db,
 		scopes.Placement{Database: db.Name, Schema: "public"},
 		scopes.Placement{Database: db.Name + "_b", Schema: "public"})
@@ -76,12 +76,12 @@ func databases(t *testing.T) scopestest.Target {
 func nothing(context.Context, *pgx.Conn) error { return nil }
 
 // target migrates the placements and adds the tenants' accounts.
-func target(t *testing.T, db *testpg.DB, a, b scopes.Placement) scopestest.Target {
-	runner := migrations.Runner{Owner: db.Config(testpg.Owner), Runtime: testpg.Runtime}
+func target(t *testing.T, db *pgtest.DB, a, b scopes.Placement) scopestest.Target {
+	runner := migrations.Runner{Owner: db.Config(pgtest.Owner), Runtime: pgtest.Runtime}
 	made := scopestest.Target{
-		Runtime: db.Config(testpg.Runtime),
-		Owner:   db.Config(testpg.Owner),
-		Judge:   db.Config(testpg.Superuser),
+		Runtime: db.Config(pgtest.Runtime),
+		Owner:   db.Config(pgtest.Owner),
+		Judge:   db.Config(pgtest.Superuser),
 		A:       scopes.Tenant{ID: 1, Slug: "tenant-0", Placement: a},
 		B:       scopes.Tenant{ID: 2, Slug: "tenant-1", Placement: b},
 	}
@@ -92,8 +92,8 @@ func target(t *testing.T, db *testpg.DB, a, b scopes.Placement) scopestest.Targe
 	return made
 }
 
-func addAccount(t *testing.T, db *testpg.DB, tenant scopes.Tenant) {
-	config := db.Config(testpg.Owner)
+func addAccount(t *testing.T, db *pgtest.DB, tenant scopes.Tenant) {
+	config := db.Config(pgtest.Owner)
 	config.Database = tenant.Database
 	conn, err := pgx.ConnectConfig(t.Context(), config)
 	require.NoError(t, err)

@@ -10,9 +10,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"tenanted/internal/testpg"
 	"tenanted/scopes"
 	"tenanted/scopes/audit"
+	"tenanted/scopes/pgtest"
 	"tenanted/scopes/scopestest"
 )
 
@@ -49,7 +49,7 @@ func strangersTables(ctx context.Context, conn *pgx.Conn) error {
 		alter table orders enable row level security;
 		create policy organisation on customers using (organisation = nullif(current_setting('app.tenant_id', true), '')::bigint);
 		create policy organisation on orders using (organisation = nullif(current_setting('app.tenant_id', true), '')::bigint);
-		grant select, insert, update, delete on customers, orders to `+testpg.Runtime)
+		grant select, insert, update, delete on customers, orders to `+pgtest.Runtime)
 	return err
 }
 
@@ -66,11 +66,11 @@ var strangers = scopestest.Subject{
 // can mend.
 func TestStranger(t *testing.T) {
 	t.Parallel()
-	db := testpg.Database(t, "scopestest-stranger", strangersTables)
+	db := pgtest.Database(t, "scopestest-stranger", strangersTables)
 	placement := scopes.Placement{Database: db.Name}
 	scopestest.Run(t, strangers, scopestest.Target{
-		Runtime: db.Config(testpg.Runtime),
-		Judge:   db.Config(testpg.Superuser),
+		Runtime: db.Config(pgtest.Runtime),
+		Judge:   db.Config(pgtest.Superuser),
 		A:       scopes.Tenant{ID: 41, Placement: placement},
 		B:       scopes.Tenant{ID: 42, Placement: placement},
 	})
@@ -115,7 +115,7 @@ type (
 // kinds are the tables of one kind of id: the type of the tenant's column, of the others, and the cast in the policy.
 func kinds(parent, child, tenant, foreign, tenantType, idType, cast string) func(context.Context, *pgx.Conn) error {
 	sql := strings.NewReplacer("{parent}", parent, "{child}", child, "{tenant}", tenant, "{foreign}", foreign, "{ttype}", tenantType,
-		"{itype}", idType, "{cast}", cast, "{runtime}", testpg.Runtime).Replace(`
+		"{itype}", idType, "{cast}", cast, "{runtime}", pgtest.Runtime).Replace(`
 		create table {parent} ({tenant} {ttype} not null, id {itype} not null default gen_random_uuid(), name text not null, primary key ({tenant}, id));
 		create table {child} ({tenant} {ttype} not null, id {itype} not null default gen_random_uuid(), {foreign} {itype} not null, name text not null,
 			primary key ({tenant}, id), foreign key ({tenant}, {foreign}) references {parent} ({tenant}, id));
@@ -161,15 +161,15 @@ func TestIDsOfAnyKind(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			db := testpg.Database(t, "scopestest-kind-"+name, kind.tables)
+			db := pgtest.Database(t, "scopestest-kind-"+name, kind.tables)
 			placement := scopes.Placement{Database: db.Name}
 			scopestest.Run(t, kind.subject, scopestest.Target{
-				Runtime: db.Config(testpg.Runtime),
-				Judge:   db.Config(testpg.Superuser),
+				Runtime: db.Config(pgtest.Runtime),
+				Judge:   db.Config(pgtest.Superuser),
 				A:       scopes.Tenant{ID: kind.a, Placement: placement},
 				B:       scopes.Tenant{ID: kind.b, Placement: placement},
 			})
-			report, err := audit.Run(t.Context(), db.Connect(t, testpg.Owner), audit.Config{Models: kind.models, Runtime: testpg.Runtime}, "public")
+			report, err := audit.Run(t.Context(), db.Connect(t, pgtest.Owner), audit.Config{Models: kind.models, Runtime: pgtest.Runtime}, "public")
 			require.NoError(t, err)
 			for _, defect := range report.Defects() {
 				require.Contains(t, []string{"connection", "database", "role"}, defect.Object, "%+v", defect)

@@ -11,8 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"tenanted/internal/testpg"
 	"tenanted/scopes"
+	"tenanted/scopes/pgtest"
 	"tenanted/scopes/session"
 )
 
@@ -25,15 +25,15 @@ var schemaChanges = map[string]string{
 	"to another kind":   "alter table one.items alter code type timestamptz using to_timestamp(code)",
 	"column renamed":    "alter table one.items rename extra to other",
 	"columns reordered": "alter table one.items drop code; alter table one.items add code bigint default 7",
-	"table made again":  "drop table one.items; create table one.items (code text, id bigint, extra text); insert into one.items values ('7', 1, 'x'); grant all on one.items to " + testpg.Runtime,
-	"schema made again": "drop schema one cascade; create schema one; create table one.items (id bigint, code numeric); insert into one.items values (1, 7); grant usage on schema one to " + testpg.Runtime + "; grant all on one.items to " + testpg.Runtime,
+	"table made again":  "drop table one.items; create table one.items (code text, id bigint, extra text); insert into one.items values ('7', 1, 'x'); grant all on one.items to " + pgtest.Runtime,
+	"schema made again": "drop schema one cascade; create schema one; create table one.items (id bigint, code numeric); insert into one.items values (1, 7); grant usage on schema one to " + pgtest.Runtime + "; grant all on one.items to " + pgtest.Runtime,
 }
 
-func twoSchemas(t *testing.T) *testpg.DB {
+func twoSchemas(t *testing.T) *pgtest.DB {
 	db := database(t)
 	for _, schema := range []string{"one", "two"} {
-		db.Exec(t, testpg.Owner, fmt.Sprintf(`create schema %[1]s; create table %[1]s.items (id bigint, code bigint, extra text);
-			insert into %[1]s.items values (1, 7, 'x'); grant usage on schema %[1]s to %[2]s; grant all on %[1]s.items to %[2]s`, schema, testpg.Runtime))
+		db.Exec(t, pgtest.Owner, fmt.Sprintf(`create schema %[1]s; create table %[1]s.items (id bigint, code bigint, extra text);
+			insert into %[1]s.items values (1, 7, 'x'); grant usage on schema %[1]s to %[2]s; grant all on %[1]s.items to %[2]s`, schema, pgtest.Runtime))
 	}
 	return db
 }
@@ -89,7 +89,7 @@ func TestSchemasThatDiffer(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/%v", name, mode), func(t *testing.T) {
 				t.Parallel()
 				db := twoSchemas(t)
-				config := db.Config(testpg.Runtime)
+				config := db.Config(pgtest.Runtime)
 				config.DefaultQueryExecMode = mode
 				pool := open(t, config)
 				one, two := inSchema(t.Context(), "one"), inSchema(t.Context(), "two")
@@ -97,7 +97,7 @@ func TestSchemasThatDiffer(t *testing.T) {
 					require.NoError(t, readItems(one, pool))
 					require.NoError(t, readItems(two, pool))
 				}
-				db.Exec(t, testpg.Owner, change)
+				db.Exec(t, pgtest.Owner, change)
 				for range 3 {
 					require.NoError(t, readItems(two, pool))
 					require.NoError(t, readItems(one, pool))
@@ -120,10 +120,10 @@ func TestChangeMeetsATransaction(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			db := twoSchemas(t)
-			pool := open(t, db.Config(testpg.Runtime))
+			pool := open(t, db.Config(pgtest.Runtime))
 			ctx := inSchema(t.Context(), "one")
 			require.NoError(t, readItems(ctx, pool))
-			db.Exec(t, testpg.Owner, change)
+			db.Exec(t, pgtest.Owner, change)
 			tx, err := pool.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead})
 			require.NoError(t, err)
 			require.NoError(t, readItems(ctx, tx))
@@ -134,7 +134,7 @@ func TestChangeMeetsATransaction(t *testing.T) {
 			require.NoError(t, tx.Commit())
 
 			require.NoError(t, readItems(ctx, pool)) // prepared anew
-			db.Exec(t, testpg.Owner, "alter table one.items add later int")
+			db.Exec(t, pgtest.Owner, "alter table one.items add later int")
 			second := func(tx *sql.Tx) error {
 				if _, err := tx.ExecContext(ctx, "select 1"); err != nil {
 					return err
@@ -151,7 +151,7 @@ func TestChangeMeetsATransaction(t *testing.T) {
 func TestArgumentsAfterAColumnWasRetyped(t *testing.T) {
 	t.Parallel()
 	db := twoSchemas(t)
-	pool := open(t, db.Config(testpg.Runtime))
+	pool := open(t, db.Config(pgtest.Runtime))
 	ctx := inSchema(t.Context(), "one")
 	count := func(q queryer, code any) (n int, err error) {
 		err = q.QueryRowContext(ctx, "select count(*) from items where code = $1", code).Scan(&n)
@@ -167,7 +167,7 @@ func TestArgumentsAfterAColumnWasRetyped(t *testing.T) {
 		{"alter table one.items alter code type boolean using true", true},
 		{"alter table one.items alter code type numeric using 1.5", 1.5},
 	} {
-		db.Exec(t, testpg.Owner, step.change)
+		db.Exec(t, pgtest.Owner, step.change)
 		n, err := count(pool, step.code)
 		require.NoError(t, err, step.change)
 		require.Equal(t, 1, n, step.change)
@@ -184,7 +184,7 @@ func TestArgumentsAfterAColumnWasRetyped(t *testing.T) {
 func TestOthersAreServedDuringChanges(t *testing.T) {
 	t.Parallel()
 	db := twoSchemas(t)
-	pool := open(t, db.Config(testpg.Runtime))
+	pool := open(t, db.Config(pgtest.Runtime))
 	pool.SetMaxOpenConns(4)
 	stop := make(chan struct{})
 	var readers sync.WaitGroup
@@ -205,7 +205,7 @@ func TestOthersAreServedDuringChanges(t *testing.T) {
 		})
 	}
 	for i := range 10 {
-		db.Exec(t, testpg.Owner, fmt.Sprintf("alter table one.items add c%d int; alter table one.items alter code type %s using code::%[2]s", i, []string{"text", "bigint"}[i%2]))
+		db.Exec(t, pgtest.Owner, fmt.Sprintf("alter table one.items add c%d int; alter table one.items alter code type %s using code::%[2]s", i, []string{"text", "bigint"}[i%2]))
 	}
 	close(stop)
 	readers.Wait()
@@ -215,12 +215,12 @@ func TestOthersAreServedDuringChanges(t *testing.T) {
 func TestTimeouts(t *testing.T) {
 	t.Parallel()
 	db := database(t)
-	config := db.Config(testpg.Runtime)
+	config := db.Config(pgtest.Runtime)
 	pool := sql.OpenDB(session.NewConnector(config).WithTimeouts(200*time.Millisecond, 100*time.Millisecond))
 	t.Cleanup(func() { _ = pool.Close() })
 	pool.SetMaxOpenConns(1)
 	ctx := tenant(t.Context(), 1)
-	locker := db.Connect(t, testpg.Owner)
+	locker := db.Connect(t, pgtest.Owner)
 	_, err := locker.Exec(t.Context(), "begin; lock table things")
 	require.NoError(t, err)
 	for name, query := range map[string]string{"57014": "select pg_sleep(60 * $1)", "55P03": "select count(*) from things where id >= $1"} {

@@ -3,7 +3,6 @@ package session_test
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,8 +11,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
-	"tenanted/internal/testpg"
 	"tenanted/scopes"
+	"tenanted/scopes/pgtest"
 	"tenanted/scopes/session"
 )
 
@@ -60,7 +59,7 @@ func name(ctx context.Context, q querier, id int) (name string, err error) {
 
 func TestPoolCarriesTheTenantOfEachStatement(t *testing.T) {
 	t.Parallel()
-	pool := pgxPool(t, database(t).Config(testpg.Runtime))
+	pool := pgxPool(t, database(t).Config(pgtest.Runtime))
 	for i := range 6 {
 		id := scopes.TenantID(i%3 + 1)
 		ctx := tenant(t.Context(), id)
@@ -92,16 +91,16 @@ var everyWay = map[string]func(context.Context, querier) error{
 
 func TestPoolRefusesStatementsWithoutTenant(t *testing.T) {
 	t.Parallel()
-	var trips atomic.Int64
-	pool := pgxPool(t, counted(database(t).Config(testpg.Runtime), &trips))
+	var trips pgtest.RoundTrips
+	pool := pgxPool(t, trips.Watch(database(t).Config(pgtest.Runtime)))
 	askPgx(tenant(t.Context(), 1), t, pool)
-	before := trips.Load()
+	before := trips.N()
 	for way, send := range everyWay {
 		for _, ctx := range []context.Context{t.Context(), tenant(t.Context(), 0), tenant(t.Context(), -1), scopes.AllTenants(t.Context(), "test")} {
 			require.ErrorAs(t, send(ctx, pool), new(*scopes.TenantMissingError), way)
 		}
 	}
-	require.Equal(t, before, trips.Load(), "nothing may be sent")
+	require.Equal(t, before, trips.N(), "nothing may be sent")
 
 	elsewhere := scopes.WithTenant(t.Context(), scopes.Tenant{ID: scopes.TenantID(1), Placement: scopes.Placement{Database: "elsewhere"}})
 	require.ErrorContains(t, everyWay["query"](elsewhere, pool), `lives in database "elsewhere"`)
@@ -109,7 +108,7 @@ func TestPoolRefusesStatementsWithoutTenant(t *testing.T) {
 
 func TestPoolTransactions(t *testing.T) {
 	t.Parallel()
-	pool := pgxPool(t, database(t).Config(testpg.Runtime))
+	pool := pgxPool(t, database(t).Config(pgtest.Runtime))
 	ctx := tenant(t.Context(), 2)
 	tx, err := pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
 	require.NoError(t, err)
@@ -159,7 +158,7 @@ func TestPoolTransactions(t *testing.T) {
 
 func TestPoolTransactionAfterACancelledContext(t *testing.T) {
 	t.Parallel()
-	pool := pgxPool(t, database(t).Config(testpg.Runtime))
+	pool := pgxPool(t, database(t).Config(pgtest.Runtime))
 	ctx, cancel := context.WithCancel(tenant(t.Context(), 1))
 	tx, err := pool.Begin(ctx)
 	require.NoError(t, err)
@@ -173,7 +172,7 @@ func TestPoolTransactionAfterACancelledContext(t *testing.T) {
 
 func TestPoolBatchesAndCopies(t *testing.T) {
 	t.Parallel()
-	pool := pgxPool(t, database(t).Config(testpg.Runtime))
+	pool := pgxPool(t, database(t).Config(pgtest.Runtime))
 	for id := scopes.TenantID(1); id <= 2; id++ {
 		ctx := tenant(t.Context(), id)
 		n, err := pool.CopyFrom(ctx, pgx.Identifier{"parts"}, []string{"id", "thing"},
@@ -207,7 +206,7 @@ func TestPoolBatchesAndCopies(t *testing.T) {
 // TestPoolTakesWhatPgxTakes: pgx's own helpers, arguments and types.
 func TestPoolTakesWhatPgxTakes(t *testing.T) {
 	t.Parallel()
-	pool := pgxPool(t, database(t).Config(testpg.Runtime))
+	pool := pgxPool(t, database(t).Config(pgtest.Runtime))
 	ctx := tenant(t.Context(), 3)
 	rows, err := pool.Query(ctx, "select id, name from things where id <= @most order by id", pgx.NamedArgs{"most": 3})
 	require.NoError(t, err)
@@ -250,35 +249,35 @@ func TestPoolTakesWhatPgxTakes(t *testing.T) {
 
 func TestPoolRoundTrips(t *testing.T) {
 	t.Parallel()
-	var trips atomic.Int64
-	pool := pgxPool(t, counted(database(t).Config(testpg.Runtime), &trips))
+	var trips pgtest.RoundTrips
+	pool := pgxPool(t, trips.Watch(database(t).Config(pgtest.Runtime)))
 	for id := scopes.TenantID(1); id <= 2; id++ { // the statement is prepared on the way
 		_, err := name(tenant(t.Context(), id), pool, 1)
 		require.NoError(t, err)
 	}
 	for id := scopes.TenantID(1); id <= 3; id++ {
-		before := trips.Load()
+		before := trips.N()
 		_, err := name(tenant(t.Context(), id), pool, 1)
 		require.NoError(t, err)
-		require.EqualValues(t, 1, trips.Load()-before)
+		require.EqualValues(t, 1, trips.N()-before)
 	}
-	before := trips.Load()
+	before := trips.N()
 	tx, err := pool.Begin(tenant(t.Context(), 1))
 	require.NoError(t, err)
 	_, err = name(tenant(t.Context(), 1), tx, 1)
 	require.NoError(t, err)
 	require.NoError(t, tx.Commit(t.Context()))
-	require.EqualValues(t, 3, trips.Load()-before)
+	require.EqualValues(t, 3, trips.N()-before)
 }
 
 func TestPoolOverSchemas(t *testing.T) {
 	t.Parallel()
 	db := database(t)
-	db.Exec(t, testpg.Owner, `
+	db.Exec(t, pgtest.Owner, `
 		create schema a; create table a.items (id bigint, name text); insert into a.items values (1, 'of a');
 		create schema b; create table b.items (name text, id int); insert into b.items values ('of b', 1);
-		grant usage on schema a, b to `+testpg.Runtime+`; grant all on a.items, b.items to `+testpg.Runtime)
-	for _, config := range []*pgx.ConnConfig{db.Config(testpg.Runtime), testpg.PgBouncer(t, db.Config(testpg.Runtime), "default_pool_size = 1")} {
+		grant usage on schema a, b to `+pgtest.Runtime+`; grant all on a.items, b.items to `+pgtest.Runtime)
+	for _, config := range []*pgx.ConnConfig{db.Config(pgtest.Runtime), pgtest.PgBouncer(t, db.Config(pgtest.Runtime), "default_pool_size = 1")} {
 		pool := pgxPool(t, config)
 		for i := range 6 {
 			schema := string("ab"[i%2])
@@ -305,11 +304,11 @@ func TestPoolOverSchemas(t *testing.T) {
 func TestPoolSurvivesTheServerEndingConnections(t *testing.T) {
 	t.Parallel()
 	db := database(t)
-	pool := pgxPool(t, db.Config(testpg.Runtime))
+	pool := pgxPool(t, db.Config(pgtest.Runtime))
 	ctx := tenant(t.Context(), 1)
 	for range 3 {
 		askPgx(ctx, t, pool)
-		db.Exec(t, testpg.Superuser, "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and usename = '"+testpg.Runtime+"'")
+		db.Exec(t, pgtest.Superuser, "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and usename = '"+pgtest.Runtime+"'")
 		_, rows := askPgx(ctx, t, pool)
 		require.Equal(t, 100, rows)
 	}
@@ -317,7 +316,7 @@ func TestPoolSurvivesTheServerEndingConnections(t *testing.T) {
 
 func TestPoolTimeouts(t *testing.T) {
 	t.Parallel()
-	pool := pgxPool(t, database(t).Config(testpg.Runtime)).WithTimeouts(50*time.Millisecond, 0)
+	pool := pgxPool(t, database(t).Config(pgtest.Runtime)).WithTimeouts(50*time.Millisecond, 0)
 	_, err := pool.Exec(tenant(t.Context(), 1), "select pg_sleep(20)")
 	require.ErrorIs(t, err, scopes.ErrTimeout)
 	askPgx(tenant(t.Context(), 1), t, pool)

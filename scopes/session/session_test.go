@@ -5,23 +5,21 @@ import (
 	"database/sql"
 	"io"
 	"log/slog"
-	"net"
 	"strconv"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"tenanted/internal/testpg"
 	"tenanted/scopes"
+	"tenanted/scopes/pgtest"
 	"tenanted/scopes/session"
 )
 
 func TestMain(m *testing.M) {
 	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil))) // AllTenants warns
-	testpg.Main(m)
+	pgtest.Main(m)
 }
 
 func build(ctx context.Context, conn *pgx.Conn) error {
@@ -33,11 +31,11 @@ func build(ctx context.Context, conn *pgx.Conn) error {
 		alter table things enable row level security;
 		create policy tenant on things using (account_id = nullif(current_setting('app.tenant_id', true), '')::bigint);
 		insert into things select t, n, 'thing of ' || t from generate_series(1, 3) t, generate_series(1, 100) n;
-		grant select, insert, update, delete on things, parts, uniques to `+testpg.Runtime)
+		grant select, insert, update, delete on things, parts, uniques to `+pgtest.Runtime)
 	return err
 }
 
-func database(t *testing.T) *testpg.DB { return testpg.Database(t, "session", build) }
+func database(t *testing.T) *pgtest.DB { return pgtest.Database(t, "session", build) }
 
 // open returns a pool of one connection, so that whatever is left on it meets the next user.
 func open(t *testing.T, config *pgx.ConnConfig) *sql.DB {
@@ -67,7 +65,7 @@ func ask(t *testing.T, q interface {
 
 func TestEachStatementCarriesItsTenant(t *testing.T) {
 	t.Parallel()
-	pool := open(t, database(t).Config(testpg.Runtime))
+	pool := open(t, database(t).Config(pgtest.Runtime))
 	for i := range 6 {
 		id := scopes.TenantID(i%3 + 1)
 		setting, rows := ask(t, pool, tenant(t.Context(), id))
@@ -78,12 +76,12 @@ func TestEachStatementCarriesItsTenant(t *testing.T) {
 
 func TestNoTenant(t *testing.T) {
 	t.Parallel()
-	var trips atomic.Int64
-	config := counted(database(t).Config(testpg.Runtime), &trips)
+	var trips pgtest.RoundTrips
+	config := trips.Watch(database(t).Config(pgtest.Runtime))
 	pool := open(t, config)
 	ask(t, pool, tenant(t.Context(), 1))
 	ask(t, pool, tenant(t.Context(), 1)) // the driver pings a connection that it has not seen for a second, or ever
-	before := trips.Load()
+	before := trips.N()
 	for name, call := range map[string]func(context.Context) error{
 		"query":   func(ctx context.Context) error { return pool.QueryRowContext(ctx, "select 1").Scan(new(int)) },
 		"exec":    func(ctx context.Context) error { _, err := pool.ExecContext(ctx, "select 1"); return err },
@@ -95,12 +93,12 @@ func TestNoTenant(t *testing.T) {
 			require.ErrorAs(t, call(ctx), &missing, name)
 		}
 	}
-	require.Equal(t, before, trips.Load(), "nothing may be sent")
+	require.Equal(t, before, trips.N(), "nothing may be sent")
 }
 
 func TestTransactionCarriesItsTenant(t *testing.T) {
 	t.Parallel()
-	pool := open(t, database(t).Config(testpg.Runtime))
+	pool := open(t, database(t).Config(pgtest.Runtime))
 	ctx := tenant(t.Context(), 2)
 	tx, err := pool.BeginTx(ctx, nil)
 	require.NoError(t, err)
@@ -123,7 +121,7 @@ func TestTransactionCarriesItsTenant(t *testing.T) {
 
 func TestSavepoints(t *testing.T) {
 	t.Parallel()
-	pool := open(t, database(t).Config(testpg.Runtime))
+	pool := open(t, database(t).Config(pgtest.Runtime))
 	ctx := tenant(t.Context(), 1)
 	tx, err := pool.BeginTx(ctx, nil)
 	require.NoError(t, err)
@@ -143,7 +141,7 @@ func TestSavepoints(t *testing.T) {
 
 func TestTransactionEndedBySQL(t *testing.T) {
 	t.Parallel()
-	pool := open(t, database(t).Config(testpg.Runtime))
+	pool := open(t, database(t).Config(pgtest.Runtime))
 	ctx := tenant(t.Context(), 1)
 	for _, end := range []string{"commit", "rollback", "end"} {
 		tx, err := pool.BeginTx(ctx, nil)
@@ -161,7 +159,7 @@ func TestTransactionEndedBySQL(t *testing.T) {
 
 func TestTransactionOptions(t *testing.T) {
 	t.Parallel()
-	pool := open(t, database(t).Config(testpg.Runtime))
+	pool := open(t, database(t).Config(pgtest.Runtime))
 	ctx := tenant(t.Context(), 1)
 	for level, name := range map[sql.IsolationLevel]string{
 		sql.LevelDefault: "read committed", sql.LevelReadCommitted: "read committed",
@@ -181,7 +179,7 @@ func TestTransactionOptions(t *testing.T) {
 
 func TestOneStatementAtATime(t *testing.T) {
 	t.Parallel()
-	pool := open(t, database(t).Config(testpg.Runtime))
+	pool := open(t, database(t).Config(pgtest.Runtime))
 	ctx := tenant(t.Context(), 1)
 	for _, sql := range []string{
 		"select 1; select 2",
@@ -200,7 +198,7 @@ func TestOneStatementAtATime(t *testing.T) {
 
 func TestDeferredConstraintSurfaces(t *testing.T) {
 	t.Parallel()
-	pool := open(t, database(t).Config(testpg.Runtime))
+	pool := open(t, database(t).Config(pgtest.Runtime))
 	ctx := tenant(t.Context(), 1)
 	_, err := pool.ExecContext(ctx, "insert into uniques values ($1), ($1)", 1)
 	require.ErrorContains(t, err, "23505")
@@ -222,7 +220,7 @@ func TestDeferredConstraintSurfaces(t *testing.T) {
 func TestAllTenantsReadsOnly(t *testing.T) {
 	t.Parallel()
 	db := database(t)
-	pool := sql.OpenDB(session.NewAllTenantsConnector(db.Config(testpg.Owner)))
+	pool := sql.OpenDB(session.NewAllTenantsConnector(db.Config(pgtest.Owner)))
 	t.Cleanup(func() { _ = pool.Close() })
 	ctx := scopes.AllTenants(t.Context(), "test")
 	var rows int
@@ -236,7 +234,7 @@ func TestAllTenantsReadsOnly(t *testing.T) {
 
 func TestAnotherDatabase(t *testing.T) {
 	t.Parallel()
-	pool := open(t, database(t).Config(testpg.Runtime))
+	pool := open(t, database(t).Config(pgtest.Runtime))
 	ctx := scopes.WithTenant(t.Context(), scopes.Tenant{ID: 1, Placement: scopes.Placement{Database: "elsewhere"}})
 	_, err := pool.ExecContext(ctx, "select 1")
 	require.ErrorContains(t, err, `lives in database "elsewhere"`)
@@ -244,7 +242,7 @@ func TestAnotherDatabase(t *testing.T) {
 
 func TestRowsClosedEarly(t *testing.T) {
 	t.Parallel()
-	pool := open(t, database(t).Config(testpg.Runtime))
+	pool := open(t, database(t).Config(pgtest.Runtime))
 	for _, query := range []string{"select * from things", "select * from things where id > $1"} {
 		args := make([]any, 0, 1)
 		if query[len(query)-1] == '1' {
@@ -262,7 +260,7 @@ func TestRowsClosedEarly(t *testing.T) {
 
 func TestCancelledWhileRowsAreOpen(t *testing.T) {
 	t.Parallel()
-	pool := open(t, database(t).Config(testpg.Runtime))
+	pool := open(t, database(t).Config(pgtest.Runtime))
 	ctx, cancel := context.WithCancel(tenant(t.Context(), 1))
 	rows, err := pool.QueryContext(ctx, "select name, pg_sleep(n / 50000) from things, generate_series(1, 100000) n")
 	require.NoError(t, err)
@@ -278,7 +276,7 @@ func TestCancelledWhileRowsAreOpen(t *testing.T) {
 
 func TestCancelledInATransaction(t *testing.T) {
 	t.Parallel()
-	pool := open(t, database(t).Config(testpg.Runtime))
+	pool := open(t, database(t).Config(pgtest.Runtime))
 	ctx, cancel := context.WithCancel(tenant(t.Context(), 1))
 	tx, err := pool.BeginTx(ctx, nil)
 	require.NoError(t, err)
@@ -293,10 +291,10 @@ func TestCancelledInATransaction(t *testing.T) {
 func TestTerminatedConnection(t *testing.T) {
 	t.Parallel()
 	db := database(t)
-	pool := open(t, db.Config(testpg.Runtime))
+	pool := open(t, db.Config(pgtest.Runtime))
 	ctx := tenant(t.Context(), 1)
 	kill := func() {
-		db.Exec(t, testpg.Superuser, "select pg_terminate_backend(pid) from pg_stat_activity where usename = '"+testpg.Runtime+"' and datname = current_database()")
+		db.Exec(t, pgtest.Superuser, "select pg_terminate_backend(pid) from pg_stat_activity where usename = '"+pgtest.Runtime+"' and datname = current_database()")
 	}
 
 	ask(t, pool, ctx)
@@ -314,45 +312,17 @@ func TestTerminatedConnection(t *testing.T) {
 
 func TestServerNotThere(t *testing.T) {
 	t.Parallel()
-	config := database(t).Config(testpg.Runtime)
+	config := database(t).Config(pgtest.Runtime)
 	config.Host, config.Fallbacks = t.TempDir(), nil
 	pool := open(t, config)
 	_, err := pool.ExecContext(tenant(t.Context(), 1), "select 1")
 	require.ErrorIs(t, err, scopes.ErrUnavailable)
 }
 
-// counted returns config with its round trips counted: a read after a write is one.
-func counted(config *pgx.ConnConfig, trips *atomic.Int64) *pgx.ConnConfig {
-	dial := config.DialFunc
-	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := dial(ctx, network, address)
-		return &countingConn{Conn: conn, trips: trips}, err
-	}
-	return config
-}
-
-type countingConn struct {
-	net.Conn
-	trips *atomic.Int64
-	wrote atomic.Bool
-}
-
-func (c *countingConn) Write(p []byte) (int, error) {
-	c.wrote.Store(true)
-	return c.Conn.Write(p)
-}
-
-func (c *countingConn) Read(p []byte) (int, error) {
-	if c.wrote.CompareAndSwap(true, false) {
-		c.trips.Add(1)
-	}
-	return c.Conn.Read(p)
-}
-
 func TestRoundTrips(t *testing.T) {
 	t.Parallel()
-	var trips atomic.Int64
-	pool := open(t, counted(database(t).Config(testpg.Runtime), &trips))
+	var trips pgtest.RoundTrips
+	pool := open(t, trips.Watch(database(t).Config(pgtest.Runtime)))
 	ctx := tenant(t.Context(), 1)
 	const prepared = "select name from things where id = $1"
 	read := func(query string, args ...any) {
@@ -374,8 +344,8 @@ func TestRoundTrips(t *testing.T) {
 			require.NoError(t, tx.Commit())
 		}},
 	} {
-		before := trips.Load()
+		before := trips.N()
 		c.do()
-		require.Equal(t, c.trips, trips.Load()-before, name)
+		require.Equal(t, c.trips, trips.N()-before, name)
 	}
 }

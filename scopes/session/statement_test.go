@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"tenanted/internal/testpg"
 	"tenanted/scopes"
+	"tenanted/scopes/pgtest"
 )
 
 func TestStatementsAreEvictedAndDeallocated(t *testing.T) {
@@ -17,7 +17,7 @@ func TestStatementsAreEvictedAndDeallocated(t *testing.T) {
 	for _, capacity := range []int{1, 2, 5} {
 		t.Run(fmt.Sprint(capacity), func(t *testing.T) {
 			t.Parallel()
-			config := database(t).Config(testpg.Runtime)
+			config := database(t).Config(pgtest.Runtime)
 			config.StatementCacheCapacity = capacity
 			pool := open(t, config)
 			ctx := tenant(t.Context(), 1)
@@ -38,7 +38,7 @@ func TestStatementsAreEvictedAndDeallocated(t *testing.T) {
 
 func TestFailedPreparationLeavesTheCacheUsable(t *testing.T) {
 	t.Parallel()
-	pool := open(t, database(t).Config(testpg.Runtime))
+	pool := open(t, database(t).Config(pgtest.Runtime))
 	ctx := tenant(t.Context(), 1)
 	for range 3 {
 		_, err := pool.ExecContext(ctx, "select nonsense from things where id = $1", 1)
@@ -52,7 +52,7 @@ func TestFailedPreparationLeavesTheCacheUsable(t *testing.T) {
 
 func TestStatementDeallocatedBySomebody(t *testing.T) {
 	t.Parallel()
-	pool := open(t, database(t).Config(testpg.Runtime))
+	pool := open(t, database(t).Config(pgtest.Runtime))
 	ctx := tenant(t.Context(), 1)
 	read := func() error {
 		return pool.QueryRowContext(ctx, "select name from things where id = $1", 1).Scan(new(string))
@@ -67,10 +67,10 @@ func TestStatementDeallocatedBySomebody(t *testing.T) {
 func TestPreparedStatementsOfTwoSchemas(t *testing.T) {
 	t.Parallel()
 	db := database(t)
-	db.Exec(t, testpg.Owner, `create schema one; create schema two; create table one.t (v text); create table two.t (v text);
+	db.Exec(t, pgtest.Owner, `create schema one; create schema two; create table one.t (v text); create table two.t (v text);
 		insert into one.t values ('one'); insert into two.t values ('two');
-		grant usage on schema one, two to `+testpg.Runtime+`; grant select on one.t, two.t to `+testpg.Runtime)
-	pool := open(t, db.Config(testpg.Runtime))
+		grant usage on schema one, two to `+pgtest.Runtime+`; grant select on one.t, two.t to `+pgtest.Runtime)
+	pool := open(t, db.Config(pgtest.Runtime))
 	for i := range 6 {
 		schema := []string{"one", "two"}[i%2]
 		ctx := scopes.WithTenant(t.Context(), scopes.Tenant{ID: 1, Placement: scopes.Placement{Schema: schema}})
@@ -86,8 +86,8 @@ func TestPreparedStatementsOfTwoSchemas(t *testing.T) {
 func TestSchemaNamesAreQuoted(t *testing.T) {
 	t.Parallel()
 	db := database(t)
-	pool := open(t, db.Config(testpg.Runtime))
-	loose := db.Config(testpg.Runtime)
+	pool := open(t, db.Config(pgtest.Runtime))
+	loose := db.Config(pgtest.Runtime)
 	loose.RuntimeParams["standard_conforming_strings"] = "off"
 	loosePool := open(t, loose)
 	rapid.Check(t, func(rt *rapid.T) {

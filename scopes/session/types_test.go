@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/stretchr/testify/require"
 
-	"tenanted/internal/testpg"
+	"tenanted/scopes/pgtest"
 )
 
 type queryer interface {
@@ -28,9 +28,9 @@ func quoted(s string) string { return strings.ReplaceAll(s, `"`, `""`) }
 func TestTypesAreAsWithoutTheWrapper(t *testing.T) {
 	t.Parallel()
 	db := database(t)
-	db.Exec(t, testpg.Owner, "create type mood as enum ('good'); create domain positive as int check (value > 0); create type pair as (a int, b text)")
+	db.Exec(t, pgtest.Owner, "create type mood as enum ('good'); create domain positive as int check (value > 0); create type pair as (a int, b text)")
 	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeCacheStatement, pgx.QueryExecModeExec} {
-		config := db.Config(testpg.Runtime)
+		config := db.Config(pgtest.Runtime)
 		config.DefaultQueryExecMode = mode
 		wrapped, plain := open(t, config), stdlib.OpenDB(*config)
 		t.Cleanup(func() { _ = plain.Close() })

@@ -1,6 +1,6 @@
 //go:build unix
 
-package testpg
+package pgtest
 
 import (
 	"errors"

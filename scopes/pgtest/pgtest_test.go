@@ -1,4 +1,4 @@
-package testpg
+package pgtest
 
 import (
 	"bufio"
@@ -121,8 +121,8 @@ func things(ctx context.Context, conn *pgx.Conn) error {
 
 func TestDatabaseIsACloneOfItsOwn(t *testing.T) {
 	t.Parallel()
-	a := Database(t, "testpg-things", things)
-	b := Database(t, "testpg-things", things)
+	a := Database(t, "pgtest-things", things)
+	b := Database(t, "pgtest-things", things)
 	require.NotEqual(t, a.Name, b.Name)
 	a.Exec(t, Owner, `delete from things`)
 
@@ -135,7 +135,7 @@ func TestDatabasesAreDroppedWithTheTest(t *testing.T) {
 	t.Parallel()
 	var name string
 	t.Run("a test", func(t *testing.T) {
-		db := Database(t, "testpg-things", things)
+		db := Database(t, "pgtest-things", things)
 		name = db.Name
 		db.Exec(t, Owner, `create database `+ident(db.Name+"_tenant-1"))
 	})
@@ -146,7 +146,7 @@ func TestDatabasesAreDroppedWithTheTest(t *testing.T) {
 
 func TestTheRolesHaveNoMoreRightsThanTheyNeed(t *testing.T) {
 	t.Parallel()
-	db := Database(t, "testpg-things", things)
+	db := Database(t, "pgtest-things", things)
 	_, err := db.Connect(t, Runtime).Exec(t.Context(), `select * from things`)
 	require.ErrorContains(t, err, "permission denied")
 
@@ -159,7 +159,7 @@ func TestTheRolesHaveNoMoreRightsThanTheyNeed(t *testing.T) {
 
 func TestRoleMayOwnThings(t *testing.T) {
 	t.Parallel()
-	db := Database(t, "testpg-things", things)
+	db := Database(t, "pgtest-things", things)
 	role := Role(t, "bypassrls in role "+Owner)
 	db.Exec(t, role, `create table more (); drop table things`)
 	db.Exec(t, Superuser, `alter table more owner to `+ident(role))
@@ -193,7 +193,7 @@ func (r *recorder) Errorf(format string, args ...any) {
 
 func TestAssertQuietFindsAnOpenTransaction(t *testing.T) {
 	t.Parallel()
-	db := Database(t, "testpg-things", things)
+	db := Database(t, "pgtest-things", things)
 	tx, err := db.Connect(t, Owner).Begin(t.Context())
 	require.NoError(t, err)
 
@@ -210,7 +210,7 @@ func TestAssertQuietFindsAnOpenTransaction(t *testing.T) {
 // privateCluster is a server that no other test uses.
 func privateCluster(t *testing.T) *cluster {
 	t.Helper()
-	base, err := os.MkdirTemp(localpg.ScratchDir(), "testpg-test-")
+	base, err := os.MkdirTemp(localpg.ScratchDir(), "pgtest-test-")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(base)) })
 	require.NoError(t, os.Chmod(base, 0o755))

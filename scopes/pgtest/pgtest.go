@@ -1,10 +1,16 @@
-// Package testpg gives every test a PostgreSQL database of its own, within
-// milliseconds, from one private server that all test processes share.
+// Package pgtest gives every test a PostgreSQL database of its own, within
+// milliseconds, from one private server that all test processes share. It needs
+// PostgreSQL's programs on the machine, and no server: it starts its own.
 //
-// A test package calls Main from its TestMain, and its tests call Database. A
+// A test package calls [Main] from its TestMain, and its tests call [Database]. A
 // database is a clone of a template, which is built once for all processes of
 // the same test program and kept between its runs. A program that was built
 // anew, or in another checkout, makes its own.
+//
+// What is guaranteed: a test's database has what its template had, nothing of
+// another test's. Logged in as [Runtime], a test is bound by row-level security,
+// as the application in production is. A test that leaves a connection in the
+// middle of a statement or transaction fails, with what it was doing.
 //
 // The server has no durability (a power cut may destroy it), listens on no
 // port and keeps its files in memory where there is room, in a directory named
@@ -14,7 +20,7 @@
 // them: each process holds an advisory lock for its own as long as it lives.
 // Settings of a database that are no part of it (GRANT ... ON DATABASE, ALTER
 // DATABASE ... SET) do not reach a clone.
-package testpg
+package pgtest
 
 import (
 	"context"
@@ -47,7 +53,7 @@ var current *cluster
 func Main(m *testing.M) {
 	code, err := run(m.Run)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "testpg:", err)
+		fmt.Fprintln(os.Stderr, "pgtest:", err)
 		code = 1
 	}
 	os.Exit(code)

@@ -1,4 +1,4 @@
-package testpg
+package pgtest
 
 import (
 	"context"
@@ -53,7 +53,7 @@ func Database(t testing.TB, name string, build func(ctx context.Context, conn *p
 
 func requireMain(t testing.TB) {
 	t.Helper()
-	require.NotNil(t, current, "the package needs func TestMain(m *testing.M) { testpg.Main(m) }")
+	require.NotNil(t, current, "the package needs func TestMain(m *testing.M) { pgtest.Main(m) }")
 }
 
 // Role makes a role that may log in, with further attributes (as in "bypassrls
