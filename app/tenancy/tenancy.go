@@ -12,6 +12,7 @@ import (
 	"tenanted/app/config"
 	"tenanted/scopes"
 	"tenanted/scopes/registry"
+	"tenanted/scopes/session"
 )
 
 // Tenancy is the application's way to its tenants and their data.
@@ -50,7 +51,7 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (*Tenancy, e
 // to a tenant's own database looks first whether that is this deployment's.
 func (t *Tenancy) registryConfig(cfg config.Config) registry.Config {
 	c := registry.Config{Runtime: cfg.Runtime(), MaxConns: cfg.MaxConns, MaxIdleTime: cfg.MaxIdleTime,
-		StatementTimeout: cfg.StatementTimeout, LockTimeout: cfg.LockTimeout}
+		Options: session.Options{StatementTimeout: cfg.StatementTimeout, LockTimeout: cfg.LockTimeout, ApplicationName: "tenanted"}}
 	c.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		if conn.Config().Database == cfg.Database {
 			return nil

@@ -19,6 +19,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// PgBouncerPrepared is [PgBouncer] with a PgBouncer that keeps prepared statements, as 1.21 and later ones can, for clients that
+// prepare them. With an older program the test is skipped.
+func PgBouncerPrepared(t *testing.T, config *pgx.ConnConfig) *pgx.ConnConfig {
+	t.Helper()
+	version, err := exec.Command("pgbouncer", "--version").Output()
+	var major, minor int
+	if _, scanErr := fmt.Sscanf(string(version), "PgBouncer %d.%d", &major, &minor); err == nil && scanErr == nil && major == 1 && minor < 21 {
+		t.Skipf("PgBouncer %d.%d keeps no prepared statements: 1.21 does", major, minor)
+	}
+	through := PgBouncer(t, config, "max_prepared_statements = 100")
+	through.DefaultQueryExecMode = pgx.QueryExecModeCacheStatement
+	return through
+}
+
 // PgBouncer runs PgBouncer in front of config's server until the test ends, in transaction mode with one server connection
 // for each database and role, and returns the way to it. Without the program the test is skipped; in CI it fails. lines go into the
 // section [pgbouncer] of its settings.

@@ -31,9 +31,8 @@ type Config struct {
 	// MaxConns bounds the connections over all databases, in use and idle. Default: 20.
 	MaxConns int
 
-	// StatementTimeout and LockTimeout bound how long the server lets a statement run, and wait for a lock: see
-	// session.Connector.WithTimeouts. Default: what the server is set to.
-	StatementTimeout, LockTimeout time.Duration
+	// Options are set for each transaction. Default: none.
+	Options session.Options
 
 	// MaxIdleTime is how long a connection may be idle before it is closed. Default: 5 minutes.
 	MaxIdleTime time.Duration
@@ -56,8 +55,8 @@ func (c Config) validate() error {
 		return errors.New("registry: Config.Runtime is required")
 	case c.MaxConns < 1:
 		return fmt.Errorf("registry: Config.MaxConns is %d, it must be at least 1", c.MaxConns)
-	case c.StatementTimeout < 0 || c.LockTimeout < 0:
-		return errors.New("registry: Config.StatementTimeout and Config.LockTimeout must not be negative")
+	case c.Options.StatementTimeout < 0 || c.Options.LockTimeout < 0:
+		return errors.New("registry: Config.Options.StatementTimeout and LockTimeout must not be negative")
 	case c.MaxIdleTime < 0:
 		return fmt.Errorf("registry: Config.MaxIdleTime is %v, it must not be negative", c.MaxIdleTime)
 	}
@@ -191,9 +190,9 @@ func (r *Registry) route(ctx context.Context) (holder, error) {
 // connector returns the way to open a connection for t.
 func (r *Registry) connector(t target) *session.Connector {
 	if t.allTenants {
-		return session.NewAllTenantsConnector(r.config.Owner).WithTimeouts(r.config.StatementTimeout, r.config.LockTimeout)
+		return session.NewAllTenantsConnector(r.config.Owner).With(r.config.Options)
 	}
 	config := r.config.Runtime.Copy()
 	config.Database = t.database
-	return session.NewConnector(config).AfterConnect(r.config.AfterConnect).WithTimeouts(r.config.StatementTimeout, r.config.LockTimeout)
+	return session.NewConnector(config).AfterConnect(r.config.AfterConnect).With(r.config.Options)
 }

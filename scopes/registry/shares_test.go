@@ -10,6 +10,7 @@ import (
 	"tenanted/scopes"
 	"tenanted/scopes/pgtest"
 	"tenanted/scopes/registry"
+	"tenanted/scopes/session"
 )
 
 // lockNotes locks a tenant's table from another connection, until unlock is called.
@@ -46,7 +47,7 @@ func crowdAt(t *testing.T, f fleet, tenant, clients int) (stop func()) {
 func TestLockedTenantsLeaveOthersAlone(t *testing.T) {
 	t.Parallel()
 	for _, bad := range []int{1, 3} {
-		f := newFleet(t, 6, registry.Config{MaxConns: 10, LockTimeout: time.Second, StatementTimeout: 2 * time.Second})
+		f := newFleet(t, 6, registry.Config{MaxConns: 10, Options: session.Options{LockTimeout: time.Second, StatementTimeout: 2 * time.Second}})
 		var ends []func()
 		for i := range bad {
 			unlock, stop := lockNotes(t, f, i), crowdAt(t, f, i, 40)

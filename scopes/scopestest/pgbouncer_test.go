@@ -14,10 +14,19 @@ import (
 // A pooler in transaction mode gives each transaction whichever server connection is free.
 func TestBehindPgBouncer(t *testing.T) {
 	t.Parallel()
-	target := shared(t)
-	bouncer := pgtest.PgBouncer(t, target.Runtime)
-	target.Runtime = bouncer
-	scopestest.Run(t, application, target)
+	for name, open := range map[string]func(*testing.T) scopestest.Target{"shared": shared, "schemas": schemas, "databases": databases} {
+		for pooler, through := range map[string]func(*testing.T, *pgx.ConnConfig) *pgx.ConnConfig{
+			"unprepared": func(t *testing.T, to *pgx.ConnConfig) *pgx.ConnConfig { return pgtest.PgBouncer(t, to) },
+			"prepared":   pgtest.PgBouncerPrepared,
+		} {
+			t.Run(name+"/"+pooler, func(t *testing.T) {
+				t.Parallel()
+				target := open(t)
+				target.Runtime = through(t, target.Runtime)
+				scopestest.Run(t, application, target)
+			})
+		}
+	}
 }
 
 // The tenant as a setting of the session reaches another client's session there. That is why it is never one.

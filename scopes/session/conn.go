@@ -26,6 +26,7 @@ type conn struct {
 
 // core executes statements on one connection, each with its settings.
 type core struct {
+	connector  *Connector
 	pgx        *pgx.Conn
 	pg         *pgconn.PgConn
 	native     bool // results are decoded by pgx, and not for database/sql
@@ -37,7 +38,10 @@ type core struct {
 
 	tx *transaction // the open one; nil outside one
 
+	tracer pgx.QueryTracer // nil: none
+
 	set, setWithSchema string // the statements that apply the settings
+	path               string // what follows the tenant's schema in the search_path
 
 	statements *lru.LRU[statementKey, *pgconn.StatementDescription] // nil: statements are not prepared
 	evicted    []string                                             // prepared on the server, no longer in statements
@@ -112,7 +116,7 @@ func (c *core) begin(ctx context.Context, begin string) (pgx.Tx, error) {
 	if err != nil {
 		return nil, err
 	}
-	begin = settings.begin(begin, c.settingsSQL(settings))
+	begin = c.beginWith(settings, begin)
 	inner, err := c.pgx.BeginTx(ctx, pgx.TxOptions{BeginQuery: begin})
 	if err != nil {
 		c.closeUnlessIdle()

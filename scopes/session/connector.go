@@ -16,10 +16,26 @@ import (
 
 // Connector opens connections to one database that set the tenant for each transaction. It implements driver.Connector.
 type Connector struct {
-	config                        *pgx.ConnConfig
-	allTenants                    bool
-	statementTimeout, lockTimeout time.Duration
-	afterConnect                  func(context.Context, *pgx.Conn) error
+	config       *pgx.ConnConfig
+	allTenants   bool
+	options      Options
+	afterConnect func(context.Context, *pgx.Conn) error
+}
+
+// Options are settings that go to the server with the tenant, for each transaction, so that they hold behind a pooler too.
+type Options struct {
+	// StatementTimeout and LockTimeout bound how long the server lets a statement run, and wait for a lock. They are rounded
+	// up to milliseconds. Default: what the server is set to.
+	StatementTimeout, LockTimeout time.Duration
+
+	// Schemas are looked in for what a tenant's own schema does not have: extensions, tables that all tenants read. They must
+	// have no table that the tenants have too, or one that a tenant lacks is taken from there. A tenant without a schema has
+	// the connection's own search_path. Default: none.
+	Schemas []string
+
+	// ApplicationName, with the tenant's id behind it, becomes the application_name that pg_stat_activity and the server's
+	// log show while a tenant's statement runs. Default: the name stays as it is.
+	ApplicationName string
 }
 
 var _ driver.Connector = (*Connector)(nil)
@@ -29,7 +45,9 @@ var _ driver.Connector = (*Connector)(nil)
 //
 // Statements are prepared and cached on each connection, for each schema, up to config.StatementCacheCapacity of them. One
 // that the server no longer accepts, since its tables were changed, is prepared anew and executed once more, unless
-// it stands behind others in a transaction: then its error is returned, once. Behind a pooler that cannot keep prepared statements, set config.DefaultQueryExecMode to pgx.QueryExecModeExec.
+// it stands behind others in a transaction: then its error is returned, once. Behind a pooler that cannot keep prepared
+// statements, set config.DefaultQueryExecMode to pgx.QueryExecModeExec. A config.Tracer is called for each statement, with
+// the statement's context.
 func NewConnector(config *pgx.ConnConfig) *Connector {
 	return &Connector{config: config.Copy()}
 }
@@ -41,13 +59,11 @@ func NewAllTenantsConnector(config *pgx.ConnConfig) *Connector {
 	return &Connector{config: config.Copy(), allTenants: true}
 }
 
-// WithTimeouts returns a copy of c for whose statements the server's statement_timeout and lock_timeout are set, with the
-// tenant, for each transaction, so that they hold behind a pooler too. They are rounded up to milliseconds; zero leaves
-// the server's own setting.
-func (c *Connector) WithTimeouts(statement, lock time.Duration) *Connector {
-	limited := *c
-	limited.statementTimeout, limited.lockTimeout = statement, lock
-	return &limited
+// With returns a copy of c with these options.
+func (c *Connector) With(options Options) *Connector {
+	with := *c
+	with.options = options
+	return &with
 }
 
 // AfterConnect has f called with each new connection, before it is used, and returns c. An error of f closes the connection
@@ -83,10 +99,13 @@ func newConn(inner *stdlib.Conn, c *Connector) *conn { return &conn{inner, newCo
 
 func newCore(on *pgx.Conn, c *Connector) *core {
 	core := &core{
+		connector:     c,
 		pgx:           on,
 		pg:            on.PgConn(),
 		database:      c.config.Database,
 		allTenants:    c.allTenants,
+		tracer:        c.config.Tracer,
+		path:          c.options.path(),
 		set:           c.settingsSQL(false),
 		setWithSchema: c.settingsSQL(true),
 	}

@@ -5,7 +5,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -30,10 +29,8 @@ func NewPool(pool *pgxpool.Pool) *Pool {
 	return &Pool{pool, NewConnector(pool.Config().ConnConfig)}
 }
 
-// WithTimeouts returns a copy of p with the server's timeouts: see [Connector.WithTimeouts].
-func (p *Pool) WithTimeouts(statement, lock time.Duration) *Pool {
-	return &Pool{p.pool, p.connector.WithTimeouts(statement, lock)}
-}
+// With returns a copy of p with these options.
+func (p *Pool) With(options Options) *Pool { return &Pool{p.pool, p.connector.With(options)} }
 
 // tries is how many connections are tried for a statement of which nothing was executed, as in database/sql.
 const tries = 3
@@ -52,7 +49,7 @@ func (p *Pool) acquire(ctx context.Context) (*pgxpool.Conn, *core, error) {
 	}
 	custom := conn.Conn().PgConn().CustomData()
 	kept, ok := custom[coreKey].(*core)
-	if !ok || kept.set != p.connector.settingsSQL(false) { // of another Pool over the same connections
+	if !ok || kept.connector != p.connector { // of another Pool over the same connections
 		kept = newCore(conn.Conn(), p.connector)
 		kept.native = true
 		custom[coreKey] = kept

@@ -316,7 +316,7 @@ func TestPoolSurvivesTheServerEndingConnections(t *testing.T) {
 
 func TestPoolTimeouts(t *testing.T) {
 	t.Parallel()
-	pool := pgxPool(t, database(t).Config(pgtest.Runtime)).WithTimeouts(50*time.Millisecond, 0)
+	pool := pgxPool(t, database(t).Config(pgtest.Runtime)).With(session.Options{StatementTimeout: 50 * time.Millisecond})
 	_, err := pool.Exec(tenant(t.Context(), 1), "select pg_sleep(20)")
 	require.ErrorIs(t, err, scopes.ErrTimeout)
 	askPgx(tenant(t.Context(), 1), t, pool)

@@ -22,9 +22,10 @@ type rows struct {
 	fields   []pgconn.FieldDescription
 	decode   []func([]byte) (driver.Value, error)
 
-	tag  pgconn.CommandTag
-	done bool
-	err  error
+	tag   pgconn.CommandTag
+	done  bool
+	err   error
+	ended func() // called once they are read; nil: nobody wants to know
 }
 
 var (
@@ -87,6 +88,9 @@ func (r *rows) Close() error {
 	}
 	if r.conn.tx == nil {
 		r.conn.closeUnlessIdle()
+	}
+	if r.ended != nil {
+		r.ended()
 	}
 	return r.err
 }

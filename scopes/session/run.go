@@ -5,12 +5,27 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // run executes one statement in one pipeline. Outside a transaction its settings go first: up to its end a
 // pipeline is one implicit transaction, so what is set there holds for the statement and no longer.
 func (c *core) run(ctx context.Context, query string, args []any) (*rows, error) {
+	if c.tracer == nil {
+		return c.runAdmitted(ctx, query, args)
+	}
+	ctx = c.tracer.TraceQueryStart(ctx, c.pgx, pgx.TraceQueryStartData{SQL: query, Args: args})
+	r, err := c.runAdmitted(ctx, query, args)
+	if err != nil {
+		c.tracer.TraceQueryEnd(ctx, c.pgx, pgx.TraceQueryEndData{Err: err})
+		return nil, err
+	}
+	r.ended = func() { c.tracer.TraceQueryEnd(ctx, c.pgx, pgx.TraceQueryEndData{CommandTag: r.tag, Err: r.err}) }
+	return r, nil
+}
+
+func (c *core) runAdmitted(ctx context.Context, query string, args []any) (*rows, error) {
 	settings, err := c.admit(ctx)
 	if err != nil {
 		return nil, err
@@ -123,9 +138,9 @@ func (c *core) sendSettings(p *pgconn.Pipeline, settings txSettings) {
 	}
 	sql := c.settingsSQL(settings)
 	if sd, ok := c.cached("", sql); ok {
-		p.SendQueryStatement(sd, settings.values(), nil, nil)
+		p.SendQueryStatement(sd, c.settingsValues(settings), nil, nil)
 	} else {
-		p.SendQueryParams(sql, settings.values(), nil, nil, nil)
+		p.SendQueryParams(sql, c.settingsValues(settings), nil, nil, nil)
 	}
 }
 

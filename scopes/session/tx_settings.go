@@ -39,7 +39,7 @@ func (c *core) settingsFor(ctx context.Context) (txSettings, error) {
 }
 
 // settingsSQL returns the statement that applies settings to the rest of the transaction, to be prepared once for a
-// connection. Its parameters are [txSettings.values].
+// connection. Its parameters are [core.settingsValues].
 func (c *Connector) settingsSQL(withSchema bool) string {
 	name := Setting
 	if c.allTenants {
@@ -49,7 +49,21 @@ func (c *Connector) settingsSQL(withSchema bool) string {
 	if withSchema {
 		sql += ", set_config('search_path', $2, true)"
 	}
-	return sql + setTimeout("statement_timeout", c.statementTimeout) + setTimeout("lock_timeout", c.lockTimeout)
+	if name := c.options.ApplicationName; name != "" && c.allTenants {
+		sql += ", set_config('application_name', " + quoteLiteral(name+" all tenants") + ", true)"
+	} else if name != "" {
+		sql += ", set_config('application_name', " + quoteLiteral(name+" ") + " || $1, true)"
+	}
+	return sql + setTimeout("statement_timeout", c.options.StatementTimeout) + setTimeout("lock_timeout", c.options.LockTimeout)
+}
+
+// path returns what follows a tenant's own schema in the search_path.
+func (o Options) path() string {
+	path := ""
+	for _, schema := range o.Schemas {
+		path += ", " + pgx.Identifier{schema}.Sanitize()
+	}
+	return path + ", pg_temp" // last: where it is not named, temporary tables come first and could hide the tenant's
 }
 
 func setTimeout(name string, timeout time.Duration) string {
@@ -68,8 +82,8 @@ func (c *core) settingsSQL(s txSettings) string {
 	return c.set
 }
 
-// values returns the values of the statement's parameters, in the text format.
-func (s txSettings) values() [][]byte {
+// settingsValues returns the values of the statement's parameters, in the text format.
+func (c *core) settingsValues(s txSettings) [][]byte {
 	values := make([][]byte, 1, 2)
 	if s.readOnly {
 		values[0] = []byte("on")
@@ -77,19 +91,18 @@ func (s txSettings) values() [][]byte {
 		values[0] = []byte(s.tenant)
 	}
 	if s.schema != "" {
-		// pg_temp last: where it is not named, temporary tables come first and could hide the tenant's.
-		values = append(values, []byte(pgx.Identifier{s.schema}.Sanitize()+", pg_temp"))
+		values = append(values, []byte(pgx.Identifier{s.schema}.Sanitize()+c.path))
 	}
 	return values
 }
 
-// begin returns "begin" and the statement that applies the settings as one message of the simple protocol.
-func (s txSettings) begin(begin, sql string) string {
+// beginWith returns "begin" and the statement that applies the settings as one message of the simple protocol.
+func (c *core) beginWith(s txSettings, begin string) string {
 	var replaced []string
-	for i, v := range s.values() {
+	for i, v := range c.settingsValues(s) {
 		replaced = append(replaced, "$"+strconv.Itoa(i+1), quoteLiteral(string(v)))
 	}
-	return begin + "; " + strings.NewReplacer(replaced...).Replace(sql)
+	return begin + "; " + strings.NewReplacer(replaced...).Replace(c.settingsSQL(s))
 }
 
 // String names whom the settings are for, in an error message.
