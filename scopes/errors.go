@@ -78,6 +78,16 @@ func (e *TenantUnavailableError) Error() string {
 	return fmt.Sprintf("tenant %q is not served now: it is in state %q", e.Slug, e.State)
 }
 
+// TenantRenamedError says that a tenant has another slug now.
+type TenantRenamedError struct {
+	Slug string // as it was
+	Now  string
+}
+
+func (e *TenantRenamedError) Error() string {
+	return fmt.Sprintf("tenant %q is called %q now", e.Slug, e.Now)
+}
+
 // ErrTenantChange says that a statement would set the tenant column of a row that exists. A row's tenant
 // never changes.
 var ErrTenantChange = errors.New("the tenant of a row never changes")

@@ -4,54 +4,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
-	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"tenanted/app/config"
 	"tenanted/scopes"
-	"tenanted/scopes/tenanthttp"
+	"tenanted/scopes/directory"
+	"tenanted/scopes/session"
 )
-
-// What the directory remembers, and for how long. A tenant that was suspended or moved is so for everyone after
-// knownFor; a new one can be found after unknownFor.
-const (
-	knownFor   = 10 * time.Second
-	unknownFor = 2 * time.Second
-	knownMax   = 20_000
-	unknownMax = 10_000 // apart from the known ones, which a flood of made-up names must not push out
-)
-
-// directoryConns bounds the connections for lookups, which take a fraction of a millisecond each.
-const directoryConns = 4
 
 // ErrNoOwner says that there is no owner's connection to list the tenants with.
 var ErrNoOwner error = &config.Error{Variable: "PGOWNER", Reason: "is not set: only the owner may list the tenants"}
 
-// Directory knows which tenants there are. It may be used by several goroutines at once.
+// Directory knows which tenants there are. The runtime role finds one by its name, the owner lists them. It may be used by
+// several goroutines at once.
 type Directory struct {
-	runtime *pgxpool.Pool
-	owner   *pgxpool.Pool // nil: no list
-	known   *lru.Cache[string, answer]
-	unknown *lru.Cache[string, answer]
-	now     func() time.Time
-
-	remembers, asked atomic.Int64 // lookups, by where their answer was
-
-	changes atomic.Int64 // notified so far
-	stop    context.CancelFunc
-	stopped chan struct{}
-}
-
-// answer is what a lookup found.
-type answer struct {
-	tenant  scopes.Tenant
-	state   string // empty: there is no such tenant
-	until   time.Time
-	changes int64 // notified before the lookup; after another one the answer is not used
+	*directory.Directory
+	owner *pgxpool.Pool // nil: no list
 }
 
 // Entry is a tenant in the list.
@@ -72,102 +42,30 @@ func scanEntry(row pgx.CollectableRow) (e Entry, err error) {
 
 // OpenDirectory returns the directory of cfg's default database. It connects to nothing yet. Close it after use.
 func OpenDirectory(ctx context.Context, cfg config.Config) (*Directory, error) {
-	runtime, err := newPool(ctx, cfg.Runtime(), directoryConns)
+	found, err := directory.Open(ctx, directory.Config{
+		Database: cfg.Runtime(),
+		Query:    "select id, slug, name, database, schema, state from control.tenant_by_slug($1)",
+	})
 	if err != nil {
 		return nil, err
 	}
-	d := &Directory{runtime: runtime, now: time.Now}
+	d := &Directory{Directory: found}
 	if owner := cfg.OwnerConn(); owner != nil {
-		if d.owner, err = newPool(ctx, owner, 1); err != nil {
-			runtime.Close()
-			return nil, err
+		if d.owner, err = newPool(ctx, owner); err != nil {
+			return nil, errors.Join(err, found.Close())
 		}
 	}
-	d.known, _ = lru.New[string, answer](knownMax)     // it fails only for a size
-	d.unknown, _ = lru.New[string, answer](unknownMax) // that is not above zero
 	return d, nil
 }
 
-// Watch has the directory listen for changes to tenants, made by whichever process, so that it forgets them at once
-// instead of after some seconds. It takes one more connection, until Close. Call it once.
-func (d *Directory) Watch(ctx context.Context, cfg config.Config) {
-	ctx, d.stop = context.WithCancel(context.WithoutCancel(ctx))
-	d.stopped = make(chan struct{})
-	go func() {
-		defer close(d.stopped)
-		d.watch(ctx, cfg.Runtime())
-	}()
-}
-
-func newPool(ctx context.Context, to *pgx.ConnConfig, conns int32) (*pgxpool.Pool, error) {
+// newPool returns a pool of one connection. pgxpool reads the process's environment by itself, which to has replaced.
+func newPool(ctx context.Context, to *pgx.ConnConfig) (*pgxpool.Pool, error) {
 	pool, err := pgxpool.ParseConfig(to.ConnString())
 	if err != nil {
 		return nil, err
 	}
-	pool.ConnConfig = to
-	pool.MaxConns = conns
+	pool.ConnConfig, pool.MaxConns = to, 1
 	return pgxpool.NewWithConfig(ctx, pool)
-}
-
-// Lookup returns the active tenant with that slug. It returns a *scopes.TenantUnknownError if nobody bears
-// it, a *scopes.TenantUnavailableError if the tenant is in another state than active, and an error with
-// scopes.ErrUnavailable in its chain if the database is away. Answers may be some seconds old, unless the
-// directory listens for changes: see [Directory.Watch].
-func (d *Directory) Lookup(ctx context.Context, slug string) (scopes.Tenant, error) {
-	if !tenanthttp.ValidSlug(slug) {
-		return scopes.Tenant{}, &scopes.TenantUnknownError{Slug: slug}
-	}
-	found, ok := d.remembered(slug)
-	if ok {
-		d.remembers.Add(1)
-	} else {
-		d.asked.Add(1)
-		var err error
-		if found, err = d.ask(ctx, slug); err != nil {
-			return scopes.Tenant{}, fmt.Errorf("look up tenant %q: %w", slug, explain(d.runtime.Config().ConnConfig, err))
-		}
-		d.remember(slug, found)
-	}
-	switch found.state {
-	case "":
-		return scopes.Tenant{}, &scopes.TenantUnknownError{Slug: slug}
-	case StateActive:
-		return found.tenant, nil
-	default:
-		return scopes.Tenant{}, &scopes.TenantUnavailableError{Slug: slug, State: found.state}
-	}
-}
-
-func (d *Directory) remembered(slug string) (answer, bool) {
-	found, ok := d.known.Get(slug)
-	if !ok {
-		found, ok = d.unknown.Get(slug)
-	}
-	return found, ok && found.changes == d.changes.Load() && d.now().Before(found.until)
-}
-
-func (d *Directory) remember(slug string, found answer) {
-	if found.state == "" {
-		found.until = d.now().Add(unknownFor)
-		d.known.Remove(slug)
-		d.unknown.Add(slug, found)
-		return
-	}
-	found.until = d.now().Add(knownFor)
-	d.unknown.Remove(slug)
-	d.known.Add(slug, found)
-}
-
-func (d *Directory) ask(ctx context.Context, slug string) (answer, error) {
-	a := answer{changes: d.changes.Load()}
-	var id scopes.TenantID
-	err := d.runtime.QueryRow(ctx, "select id, slug, name, database, schema, state from control.tenant_by_slug($1)", slug).
-		Scan(&id, &a.tenant.Slug, &a.tenant.Name, &a.tenant.Database, &a.tenant.Schema, &a.state)
-	a.tenant.ID = id
-	if errors.Is(err, pgx.ErrNoRows) {
-		return answer{changes: a.changes}, nil
-	}
-	return a, err
 }
 
 // Order is an order of tenants.
@@ -212,36 +110,15 @@ func (d *Directory) entries(ctx context.Context, which string, arg any) ([]Entry
 	rows, _ := d.owner.Query(ctx, "select "+entryColumns+" from control.tenants "+which, arg)
 	entries, err := pgx.CollectRows(rows, scanEntry)
 	if err != nil {
-		return nil, fmt.Errorf("read the directory of tenants: %w", explain(d.owner.Config().ConnConfig, err))
+		return nil, fmt.Errorf("read the directory of tenants: %w", session.Explain(err))
 	}
 	return entries, nil
 }
 
-// DirectoryStats are the directory's figures since it was opened.
-type DirectoryStats struct {
-	Remembered, Asked int64 // lookups answered from memory, and by the database
-	Known, Unknown    int   // slugs in memory, of tenants and of nobody
-}
-
-// Stats returns the current figures.
-func (d *Directory) Stats() DirectoryStats {
-	return DirectoryStats{Remembered: d.remembers.Load(), Asked: d.asked.Load(), Known: d.known.Len(), Unknown: d.unknown.Len()}
-}
-
-// Ping reports whether the directory's database answers.
-func (d *Directory) Ping(ctx context.Context) error {
-	return explain(d.runtime.Config().ConnConfig, d.runtime.Ping(ctx))
-}
-
 // Close closes the directory's connections, and waits for lookups under way. It returns no error; it is an io.Closer.
 func (d *Directory) Close() error {
-	if d.stop != nil {
-		d.stop()
-		<-d.stopped
-	}
-	d.runtime.Close()
 	if d.owner != nil {
 		d.owner.Close()
 	}
-	return nil
+	return d.Directory.Close()
 }

@@ -96,38 +96,6 @@ func TestUnknownAndImpossibleSlugs(t *testing.T) {
 	}
 }
 
-// What the directory remembers it forgets after a while, found tenants and unknown ones alike.
-func TestAnswersExpire(t *testing.T) {
-	t.Parallel()
-	db, cfg := bare(t, config.MultipleSchemas)
-	withTenants(t, cfg, 1)
-	directory := openDirectory(t, cfg)
-	var offset atomic.Int64
-	directory.SetClock(func() time.Time { return time.Unix(0, offset.Load()) })
-	state := func(slug string) string {
-		_, err := directory.Lookup(t.Context(), slug)
-		return fmt.Sprint(err)
-	}
-	const active = "<nil>"
-	require.Equal(t, active, state("tenant-0"))
-	require.Contains(t, state("new"), "no tenant")
-
-	db.Exec(t, pgtest.Owner, "update control.tenants set state = 'suspended'")
-	db.Exec(t, pgtest.Owner, "insert into control.tenants values (9, 'new', 'New', 'd', 's', 'active')")
-	offset.Add(int64(tenancy.UnknownFor) - 1)
-	require.Contains(t, state("new"), "no tenant", "still remembered")
-	offset.Add(1)
-	require.Equal(t, active, state("new"))
-	require.Equal(t, active, state("tenant-0"), "still remembered")
-	offset.Add(int64(tenancy.KnownFor - tenancy.UnknownFor))
-	require.Contains(t, state("tenant-0"), "suspended")
-
-	db.Exec(t, pgtest.Owner, "delete from control.tenants")
-	offset.Add(int64(tenancy.KnownFor))
-	require.Contains(t, state("tenant-0"), "no tenant")
-	require.Contains(t, state("new"), "no tenant")
-}
-
 func TestALookupThatFailsIsNotRemembered(t *testing.T) {
 	t.Parallel()
 	db, cfg := bare(t, config.SingleSchema)

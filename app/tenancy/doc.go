@@ -5,7 +5,7 @@
 //
 // The directory is the schema "control" of the default database. A tenant's row there names its placement and
 // its state; only "active" tenants are served. The runtime role can look one slug up, by a function, and
-// can list nothing ([Directory.Lookup]); the owner lists, migrates and creates ([Directory.List], [Setup], [Creator]).
+// can list nothing ([Directory], which is one of scopes/directory); the owner lists, migrates and creates ([Directory.List], [Setup], [Creator]).
 //
 // # Guarantees
 //

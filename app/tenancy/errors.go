@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -109,43 +107,5 @@ func connect(ctx context.Context, to *pgx.ConnConfig) (*pgx.Conn, error) {
 	if err == nil {
 		return conn, nil
 	}
-	return nil, &connectError{to: to, err: err}
-}
-
-// explain is session.Explain for what a pool of to's settings returned: a connection that failed becomes one line.
-func explain(to *pgx.ConnConfig, err error) error {
-	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
-		return &connectError{to: to, err: err}
-	}
-	return session.Explain(err)
-}
-
-type connectError struct {
-	to  *pgx.ConnConfig
-	err error
-}
-
-func (e *connectError) Error() string {
-	return fmt.Sprintf("cannot connect to database %q on %s as role %q: %s", e.to.Database, address(e.to), e.to.User, e.reason())
-}
-
-func (e *connectError) Unwrap() error { return session.Explain(e.err) }
-
-// reason is the server's own message or, where none answered, what became of each address that was tried.
-func (e *connectError) reason() string {
-	if pgErr, ok := errors.AsType[*pgconn.PgError](e.err); ok {
-		return pgErr.Message
-	}
-	text := e.err.Error()
-	if _, tried, ok := strings.Cut(text, "`:"); ok {
-		text = tried
-	}
-	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\t' }), "; ")
-}
-
-func address(to *pgx.ConnConfig) string {
-	if strings.HasPrefix(to.Host, "/") {
-		return to.Host
-	}
-	return net.JoinHostPort(to.Host, fmt.Sprint(to.Port))
+	return nil, session.Explain(err)
 }

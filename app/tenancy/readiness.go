@@ -52,6 +52,9 @@ type verdict struct {
 	until time.Time
 }
 
+// knownMax is how many placements are remembered.
+const knownMax = 20_000
+
 func newReadiness(cfg config.Config) *readiness {
 	known, _ := lru.New[scopes.Placement, verdict](knownMax) // it fails only for a size that is not above zero
 	return &readiness{cfg: cfg, conns: semaphore.NewWeighted(readinessConns), known: known}

@@ -12,6 +12,7 @@ import (
 	"tenanted/models"
 	"tenanted/scopes"
 	"tenanted/scopes/audit"
+	"tenanted/scopes/session"
 )
 
 // Ready reports whether cfg's default database can be served from: set up for this configuration, with tables that this
@@ -116,7 +117,7 @@ func AuditConfig(cfg config.Config, database string) audit.Config {
 	if database == cfg.Database {
 		c.Require = append(c.Require,
 			audit.Requirement{Table: config.ControlSchema + ".tenants", Unique: []string{"slug"}},
-			audit.Requirement{Table: config.ControlSchema + ".tenants", Trigger: changesChannel})
+			audit.Requirement{Table: config.ControlSchema + ".tenants", Trigger: "tenant_changes"})
 	}
 	return c
 }
@@ -155,13 +156,13 @@ func sameConfiguration(ctx context.Context, cfg config.Config, conn *pgx.Conn) e
 // notReady says of a failed connection that the database is not ready, where that is why: the role is not let in, or
 // not there, which on the private server is the same code as a refusal by pg_hba.conf elsewhere.
 func notReady(cfg config.Config, err error) error {
-	failed, ok := errors.AsType[*connectError](err)
+	failed, ok := errors.AsType[*session.ConnectError](err)
 	if !ok {
 		return err
 	}
 	switch c := code(err); {
 	case c == codeNoPermission, c == codeNoRole && cfg.Private():
-		return unready(cfg, failed.to.Database, "is not set up for role "+failed.to.User)
+		return unready(cfg, failed.Database(), "is not set up for role "+failed.Role())
 	case c == codeNoRole, c == codeWrongPassword: // servers do not tell which it is
 		return fmt.Errorf("%w; if the role does not exist yet, %s makes it", err, cfg.Command("migrate"))
 	}

@@ -43,7 +43,7 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (*Tenancy, e
 	if err != nil {
 		return nil, errors.Join(err, t.Close())
 	}
-	directory.Watch(ctx, cfg)
+	directory.Watch(ctx)
 	return t, nil
 }
 

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
-	"fmt"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2/simplelru"
@@ -81,7 +80,7 @@ func Open(config *pgx.ConnConfig) *sql.DB { return sql.OpenDB(NewConnector(confi
 func (c *Connector) Connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := stdlib.GetConnector(*c.config).Connect(ctx)
 	if err != nil {
-		return nil, Explain(fmt.Errorf("connect to database %q: %w", c.config.Database, err))
+		return nil, Explain(err)
 	}
 	inner := conn.(*stdlib.Conn)
 	if c.afterConnect != nil {

@@ -23,10 +23,51 @@ func Explain(err error) error {
 		return err
 	case timedOut(err):
 		return fmt.Errorf("%w: %w", scopes.ErrTimeout, err)
-	case unavailable(err):
+	}
+	if failed, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return &ConnectError{failed}
+	}
+	if unavailable(err) {
 		return fmt.Errorf("%w: %w", scopes.ErrUnavailable, err)
 	}
 	return err
+}
+
+// ConnectError says in one line, without the password, why there is no connection. scopes.ErrUnavailable is in its chain,
+// whatever the reason, even a database that is not there or lets nobody in.
+type ConnectError struct{ err *pgconn.ConnectError }
+
+func (e *ConnectError) Error() string {
+	to := e.err.Config
+	return fmt.Sprintf("cannot connect to database %q on %s as role %q: %s", to.Database, address(to), to.User, e.Reason())
+}
+
+// Unwrap returns scopes.ErrUnavailable, and pgx's error.
+func (e *ConnectError) Unwrap() []error { return []error{scopes.ErrUnavailable, e.err} }
+
+// Database returns the name of the database that was asked for.
+func (e *ConnectError) Database() string { return e.err.Config.Database }
+
+// Role returns the name of the role that was to log in.
+func (e *ConnectError) Role() string { return e.err.Config.User }
+
+// Reason is the server's own message or, where none answered, what became of each address that was tried.
+func (e *ConnectError) Reason() string {
+	if pgErr, ok := errors.AsType[*pgconn.PgError](e.err); ok {
+		return pgErr.Message
+	}
+	text := e.err.Error()
+	if _, tried, ok := strings.Cut(text, "`:"); ok {
+		text = tried
+	}
+	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\t' }), "; ")
+}
+
+func address(to *pgconn.Config) string {
+	if strings.HasPrefix(to.Host, "/") {
+		return to.Host
+	}
+	return net.JoinHostPort(to.Host, fmt.Sprint(to.Port))
 }
 
 // timedOut reports whether the server ended the statement. A statement that its own context ended has the context's
@@ -78,10 +119,6 @@ func (e *argumentError) Unwrap() error { return e.err }
 func unavailable(err error) bool {
 	if ended(err) {
 		return false
-	}
-	var connectErr *pgconn.ConnectError
-	if errors.As(err, &connectErr) {
-		return true // whatever the reason, even a database that is not there or lets nobody in
 	}
 	var pgErr *pgconn.PgError
 	if errors.As(err, &pgErr) {

@@ -32,7 +32,6 @@ func openWith(t *testing.T, config *pgx.ConnConfig, options session.Options) *sq
 	return pool
 }
 
-
 // Without its extension's schema in the search_path, citext compares like text, and nothing says so.
 func TestFurtherSchemas(t *testing.T) {
 	t.Parallel()

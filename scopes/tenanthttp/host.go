@@ -63,6 +63,14 @@ func ValidSlug(s string) bool {
 	return true
 }
 
+// ValidName reports whether s can name a tenant: a slug, or a host name of its own, in lower case and with a dot.
+func ValidName(s string) bool {
+	if !strings.Contains(s, ".") {
+		return ValidSlug(s)
+	}
+	return isHostName(s) && !isAddress(s)
+}
+
 // SplitHost splits what a Host header says into the host name, in lower case and without a trailing dot,
 // and the port, "" when there is none. An IPv6 address keeps its brackets. ok is false when it is not
 // a host name or address with at most a numeric port: user names, underscores, blanks, letters

@@ -6,7 +6,7 @@
 //	http.ListenAndServe(addr, resolve.Wrap(handler))
 //
 // A [Source] says which slug a request names: [Subdomain], [Header], [PathPrefix], or a function of your
-// own. A [Directory] says which tenant bears the slug. Beyond this package nothing but the context tells
+// own. A [Directory] says which tenant bears the slug: scopes/directory is one over a table. Beyond this package nothing but the context tells
 // who the tenant is.
 //
 // # Guarantees
@@ -31,7 +31,7 @@ var ErrNoTenant = errors.New("the request names no tenant")
 // Directory knows which tenant bears a slug.
 type Directory interface {
 	// Lookup returns the tenant. Its errors are *scopes.TenantUnknownError when nobody bears the slug,
-	// *scopes.TenantUnavailableError when the tenant is not served now, or one with scopes.ErrUnavailable
+	// *scopes.TenantRenamedError when the tenant has another one now, *scopes.TenantUnavailableError when the tenant is not served now, or one with scopes.ErrUnavailable
 	// in its chain when the directory itself cannot be reached.
 	Lookup(ctx context.Context, slug string) (scopes.Tenant, error)
 }
@@ -77,7 +77,7 @@ func (m Middleware) Resolve(r *http.Request) (*http.Request, error) {
 		}
 		return nil, ErrNoTenant
 	}
-	if !ValidSlug(slug) {
+	if !ValidName(slug) {
 		return nil, &scopes.TenantUnknownError{Slug: slug}
 	}
 	tenant, err := m.Directory.Lookup(r.Context(), slug)
@@ -100,13 +100,13 @@ func (m Middleware) refuse(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 // Status returns the HTTP status that says what err means to the client: 400 for a host we do not serve
-// or a request without a tenant, 404 for an unknown tenant, 503 for a tenant or database that is away
+// or a request without a tenant, 404 for an unknown tenant or one that has another slug now, 503 for a tenant or database that is away
 // or too slow now and for ErrBusy, 500 for everything else.
 func Status(err error) int {
 	if _, ok := errors.AsType[*HostError](err); ok || errors.Is(err, ErrNoTenant) {
 		return http.StatusBadRequest
 	}
-	if _, ok := errors.AsType[*scopes.TenantUnknownError](err); ok {
+	if errors.As(err, new(*scopes.TenantUnknownError)) || errors.As(err, new(*scopes.TenantRenamedError)) {
 		return http.StatusNotFound
 	}
 	if _, ok := errors.AsType[*scopes.TenantUnavailableError](err); ok || errors.Is(err, scopes.ErrUnavailable) || errors.Is(err, ErrBusy) {
