@@ -17,12 +17,12 @@ import (
 func newTenants(p *program) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "tenants",
-		Short:   "Look at the directory of tenants",
-		Example: "  PROGRAM tenants list",
+		Short:   "List tenants, create, suspend and resume them",
+		Example: "  PROGRAM tenants list\n  PROGRAM tenants create acme --name \"Acme Inc.\"",
 		Args:    cobra.ArbitraryArgs,
 		RunE:    unknownCommand,
 	}
-	cmd.AddCommand(newTenantsList(p))
+	cmd.AddCommand(newTenantsList(p), newTenantsCreate(p), newTenantsSuspend(p), newTenantsResume(p))
 	cmd.AddCommand(&cobra.Command{
 		Use:   "adopt",
 		Short: "Make a copied or restored deployment one of its own",
@@ -76,7 +76,7 @@ func (p *program) adopt(ctx context.Context, s *server) error {
 		p.say(fmt.Sprintf("%s: suspended: %s", a.Tenant.Slug, strings.ReplaceAll(a.Problem, "\n", "; ")))
 	})
 	if err == nil && suspended > 0 {
-		return fmt.Errorf("%d tenants have no database here and are suspended: restore their databases and run this again, then make them active", suspended)
+		return fmt.Errorf("%d tenants have no database here and are suspended: restore their databases and run this again, then `tenants resume` each", suspended)
 	}
 	return err
 }

@@ -111,7 +111,7 @@ func (s *Setup) adoptTenant(ctx context.Context, control *pgx.Conn, d deployment
 		}
 		problems = errors.Join(problems, errors.New(adoptionProblem(name, err)))
 	}
-	_, err := control.Exec(ctx, "update control.tenants set state = 'suspended' where id = $1 and state = $2", tenant.ID, StateActive)
+	_, err := control.Exec(ctx, "update control.tenants set state = $3 where id = $1 and state = $2", tenant.ID, StateActive, StateSuspended)
 	return Adoption{Tenant: tenant, Problem: problems.Error()}, err
 }
 

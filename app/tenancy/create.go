@@ -12,11 +12,12 @@ import (
 	"tenanted/scopes/tenanthttp"
 )
 
-// The states of a tenant in the directory, beside "suspended". Only active ones are served.
+// The states of a tenant in the directory. Only active ones are served.
 const (
-	StateCreating = "creating"
-	StateActive   = "active"
-	StateDropping = "dropping"
+	StateCreating  = "creating"
+	StateActive    = "active"
+	StateSuspended = "suspended" // until it is resumed
+	StateDropping  = "dropping"
 )
 
 // NewTenant is a tenant to be created. The ID is above zero, and with the slug it is the tenant's for good.
@@ -190,7 +191,7 @@ func (c *Creator) enter(ctx context.Context, n NewTenant) (t scopes.Tenant, stat
 	case t.ID != n.ID || t.Slug != n.Slug:
 		return t, "", fmt.Errorf("%v is in the directory already, so id %d cannot be %q", t, n.ID, n.Slug)
 	case state == StateDropping:
-		return t, "", &scopes.TenantUnavailableError{Slug: n.Slug, State: state}
+		return t, "", &ExistsError{n.Slug, state}
 	}
 	return t, state, nil
 }

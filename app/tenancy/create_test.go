@@ -110,8 +110,7 @@ func TestCreateAgainLeavesStateAndPlacementAlone(t *testing.T) {
 
 	db.Exec(t, pgtest.Owner, "update control.tenants set state = 'dropping' where id = 1")
 	_, err = newCreator(t, cfg).Create(t.Context(), numbered(0), account(numbered(0)))
-	var unavailable *scopes.TenantUnavailableError
-	require.ErrorAs(t, err, &unavailable)
+	require.ErrorAs(t, err, new(*tenancy.ExistsError))
 }
 
 func TestTwoTenantsCannotShareASlugOrAnID(t *testing.T) {
