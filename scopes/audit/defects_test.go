@@ -88,6 +88,10 @@ var defects = []defect{
 
 	// Grants.
 	{name: "no SELECT", sql: "revoke select on tasks from {run}", note: []string{"grant-missing", "plan-index"}},
+	{name: "no right on a sequence", note: []string{"grant-missing"}, cfg: withModel(&gadget{}), want: nil,
+		sql: `create table gadgets (account_id bigint not null, id bigserial, primary key (account_id, id));
+			alter table gadgets enable row level security; create policy tenant on gadgets ` + expected + `;
+			grant select, insert on gadgets to {run}`},
 	{name: "no USAGE", sql: "revoke usage on schema public from {run}, public", note: []string{"grant-missing", "plan-index"}},
 	{name: "TRUNCATE", sql: "grant truncate on tasks to {run}", want: []string{"grant-excess"}},
 	{name: "REFERENCES of a column", sql: "grant references (id) on tasks to {run}", want: []string{"grant-excess"}},
@@ -198,6 +202,8 @@ var defects = []defect{
 	{name: "tenant column is nullable", want: []string{"pk-tenant", "tenant-column-null"},
 		sql: "alter table subtasks drop constraint subtasks_pkey; alter table subtasks alter column account_id drop not null"},
 	{name: "tenant column has a default", want: []string{"tenant-column-default"}, sql: "alter table subtasks alter column account_id set default 1"},
+	{name: "tenant column has a default for want of a tenant", want: []string{"tenant-column-default"},
+		sql: "alter table subtasks alter column account_id set default coalesce(nullif(current_setting('app.tenant_id', true), '')::bigint, 1)"},
 	{name: "tenant column defaults to the session's", want: nil,
 		sql: "alter table subtasks alter column account_id set default current_setting('app.tenant_id')::bigint"},
 	{name: "primary key without the tenant", want: []string{"pk-tenant"},
@@ -207,12 +213,21 @@ var defects = []defect{
 	{name: "unique over all tenants", want: []string{"unique-tenant"}, sql: "alter table users add unique (email)"},
 	{name: "unique index of an expression", want: []string{"unique-tenant"}, sql: "create unique index on users (lower(email))"},
 	{name: "unique index that only carries the tenant", want: []string{"unique-tenant"}, sql: "create unique index on users (email) include (account_id)"},
+	{name: "unique index over some rows", want: []string{"unique-tenant"},
+		sql: "create unique index by_email on users (email) where id > 0; create unique index by_name on users (first_name, last_name desc) where id < 0"},
+	{name: "key that was not finished", as: pgtest.Superuser, want: []string{"fk-tenant", "pk-tenant"},
+		sql: `alter table tasks drop constraint tasks_pkey cascade, add primary key (id);
+			alter table subtasks add foreign key (task_id) references tasks; create unique index tasks_account_id_id_key on tasks (account_id, id);
+			update pg_index set indisvalid = false where indexrelid = 'tasks_account_id_id_key'::regclass`},
 	{name: "unique date of the tenants", want: []string{"unique-tenant"}, sql: "create unique index on accounts (created_at)"},
 	{name: "unique date that nobody can write", note: []string{"unique-tenant"},
 		sql: "create unique index on accounts (created_at); revoke insert, update on accounts from {run}"},
 	{name: "exclusion constraint", want: []string{"unique-tenant"}, sql: "alter table users add exclude (email with =)"},
 	{name: "foreign key without the tenant", want: []string{"fk-tenant", "unique-tenant"},
 		sql: "alter table tasks add unique (id); alter table subtasks add foreign key (task_id) references tasks (id)"},
+	{name: "cascade without the tenant", want: []string{"fk-action", "fk-tenant", "pk-tenant"},
+		sql: `alter table tasks drop constraint tasks_pkey cascade, add primary key (id);
+			alter table subtasks add foreign key (task_id) references tasks on delete cascade deferrable`},
 	{name: "cascade", want: []string{"fk-action"}, sql: `alter table subtasks drop constraint subtasks_account_id_task_id_fkey,
 		add foreign key (account_id, task_id) references tasks on delete cascade`},
 	{name: "update cascade", want: []string{"fk-action"}, sql: `alter table subtasks drop constraint subtasks_account_id_task_id_fkey,

@@ -16,22 +16,6 @@ func (fk foreignKey) pairs(column, parentColumn string) bool {
 	return false
 }
 
-func dropConstraint(r *relation, name string) string {
-	return "alter table " + r.sql() + " drop constraint " + ident(name) + ";"
-}
-
-// foreignKeySQL is a key from t to parent as it should be: the tenant first, then the columns given.
-func foreignKeySQL(t, parent *table, columns, parentColumns []string) string {
-	own, theirs := []string{ident(t.tenant)}, []string{ident(parent.tenant)}
-	for i := range columns {
-		if columns[i] != t.tenant && parentColumns[i] != parent.tenant {
-			own, theirs = append(own, ident(columns[i])), append(theirs, ident(parentColumns[i]))
-		}
-	}
-	return fmt.Sprintf("alter table %s add foreign key (%s) references %s (%s);",
-		t.sql(), strings.Join(own, ", "), parent.sql(), strings.Join(theirs, ", "))
-}
-
 // eachKey judges the foreign keys of t to tenanted tables.
 func (s *state) eachKey(t *table, judge func(fk foreignKey, parent *table) []finding) []finding {
 	var found []finding
@@ -49,14 +33,52 @@ func judgeForeignKeys(s *state, t *table) []finding {
 			return nil
 		}
 		return one(fmt.Sprintf("%s leads from (%s) to %s (%s)", fk.Name, strings.Join(fk.Columns, ", "), parent, strings.Join(fk.ParentColumns, ", ")),
-			dropConstraint(t.relation, fk.Name)+"\n"+foreignKeySQL(t, parent, fk.Columns, fk.ParentColumns))
+			lines(s.successor(t, parent, fk), dropConstraint(t.relation, fk.Name)))
 	})
+}
+
+// successor is the SQL of the key that takes the place of one without the tenant: it does what that does. It is empty if
+// the key is there.
+func (s *state) successor(t, parent *table, old foreignKey) string {
+	for _, fk := range t.foreignKeys {
+		if fk.Parent == old.Parent && fk.pairs(t.tenant, parent.tenant) && fk.covers(old) {
+			return ""
+		}
+	}
+	return s.foreignKeySQL(t, parent, old.Columns, old.ParentColumns, func(own []string) string {
+		return s.action(" on delete", old.OnDelete, own[1:]) + s.action(" on update", old.OnUpdate, nil) + old.Deferrable
+	})
+}
+
+// covers reports whether fk ties together all that other does.
+func (fk foreignKey) covers(other foreignKey) bool {
+	for i := range other.Columns {
+		if !fk.pairs(other.Columns[i], other.ParentColumns[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 var actions = map[string]string{"c": "cascade", "n": "set null", "d": "set default"}
 
+// action is the SQL of what a key does. What sets columns must not set the tenant's, which needs PostgreSQL 15.
+func (s *state) action(on, code string, columns []string) string {
+	switch {
+	case code == "r":
+		return on + " restrict"
+	case actions[code] == "":
+		return ""
+	case code == "c":
+		return on + " cascade"
+	case len(columns) == 0 || s.server.version < 150000:
+		return ""
+	}
+	return fmt.Sprintf("%s %s (%s)", on, actions[code], quotedList(columns))
+}
+
 // judgeActions lets ON DELETE SET NULL pass where it names columns and the tenant is not among them: it stays
-// inside the tenant, in the one row.
+// inside the tenant, in the one row. Of a key without the tenant, the successor is judged when it is there.
 func judgeActions(s *state, t *table) []finding {
 	return s.eachKey(t, func(fk foreignKey, parent *table) []finding {
 		var does []string
@@ -70,8 +92,16 @@ func judgeActions(s *state, t *table) []finding {
 		if len(does) == 0 {
 			return nil
 		}
-		return one(fk.Name+" is "+strings.Join(does, ", "),
-			dropConstraint(t.relation, fk.Name)+"\n"+foreignKeySQL(t, parent, fk.Columns, fk.ParentColumns))
+		fix := "-- first give the key its tenant (fk-tenant), and have the program do itself what the key does"
+		if fk.pairs(t.tenant, parent.tenant) {
+			fix = lines(s.foreignKeySQL(t, parent, fk.Columns, fk.ParentColumns, func(own []string) string {
+				if fk.OnDelete == "c" {
+					return fk.Deferrable
+				}
+				return s.action(" on delete", fk.OnDelete, own[1:]) + fk.Deferrable
+			}), dropConstraint(t.relation, fk.Name))
+		}
+		return one(fk.Name+" is "+strings.Join(does, ", "), fix)
 	})
 }
 
@@ -105,7 +135,7 @@ func judgeRelations(s *state, t *table) []finding {
 		}
 		if !slices.ContainsFunc(t.foreignKeys, func(fk foreignKey) bool { return fk.holds(rel, t, parent) }) {
 			found = append(found, one(fmt.Sprintf("relation %s to %s has no foreign key on (%s)", rel.name, parent, strings.Join(rel.columns, ", ")),
-				foreignKeySQL(t, parent, rel.columns, rel.parentColumns))...)
+				s.foreignKeySQL(t, parent, rel.columns, rel.parentColumns, plainKey))...)
 		}
 	}
 	return found

@@ -173,10 +173,34 @@ func judgeGrantMissing(s *state, t *table) []finding {
 	if !s.runtimeMay(t.relation, "SELECT") {
 		fix = append(fix, fmt.Sprintf("grant select, insert, update, delete on %s to %s;", t.sql(), ident(s.cfg.Runtime)))
 	}
+	message := "the runtime role may not read it"
+	for _, sequence := range s.unusable(t) {
+		if len(fix) == 0 {
+			message = "the runtime role may not insert into it: it has no right on " + sequence
+		}
+		fix = append(fix, fmt.Sprintf("grant usage on sequence %s to %s;", ident(t.Schema, sequence), ident(s.cfg.Runtime)))
+	}
 	if len(fix) == 0 || s.roles.runtime == nil || s.roles.runtime.Superuser {
 		return nil
 	}
-	return []finding{{status: Note, message: "the runtime role may not read it", fix: strings.Join(fix, "\n")}}
+	return []finding{{status: Note, message: message, fix: strings.Join(fix, "\n")}}
+}
+
+// unusable returns the sequences of serial columns that the runtime role may not take a value from. An identity column
+// takes none of its rights. A role that may not insert needs none.
+func (s *state) unusable(t *table) (sequences []string) {
+	if s.runtimeMay(t.relation, "SELECT") && !s.runtimeMay(t.relation, "INSERT") {
+		return nil
+	}
+	for _, c := range t.columns {
+		usable := slices.ContainsFunc(s.grantsOn[t.OID], func(g grant) bool {
+			return g.On == "sequence" && g.Name == c.Serial && (g.Privilege == "USAGE" || g.Privilege == "UPDATE")
+		})
+		if c.Serial != "" && !usable && !s.roles.isRuntime(t.Owner) {
+			sequences = append(sequences, c.Serial)
+		}
+	}
+	return sequences
 }
 
 func judgeExcess(s *state, t *table) []finding {

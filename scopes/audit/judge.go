@@ -16,8 +16,8 @@ type finding struct {
 // one returns a defect of the table at hand.
 func one(message, fix string) []finding { return []finding{{message: message, fix: fix}} }
 
-// judge judges rules: those about the database, and then each table's. A rule that found nothing is reported as
-// holding, and one that had nothing to look at as not checked.
+// judge judges rules, one after the other, so that the SQL of a report can be run from top to bottom. A rule that found nothing
+// is reported as holding, and one that had nothing to look at as not checked.
 func (s *state) judge(rules []Rule) Report {
 	r := Report{Database: s.server.database, Runtime: s.cfg.Runtime, Schemas: s.schemas}
 	database := finding{object: "database " + s.server.database}
@@ -28,9 +28,7 @@ func (s *state) judge(rules []Rule) Report {
 		case len(s.tables) == 0 && len(s.schemas) > 0:
 			r.Checks = append(r.Checks, s.checks(rule, database, notChecked("no tenanted table was found"))...)
 		}
-	}
-	for _, t := range s.tables {
-		for _, rule := range rules {
+		for _, t := range s.tables {
 			if rule.table != nil && (t.holdsRows() || rule.ID == "table-kind") {
 				place := finding{schema: t.Schema, object: t.object()}
 				r.Checks = append(r.Checks, s.checks(rule, place, rule.table(s, t))...)

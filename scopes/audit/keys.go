@@ -19,6 +19,9 @@ type index struct {
 	Method     string
 	Columns    []string // key columns in order; "" for an expression
 	Constraint string   // name of the constraint it belongs to, or ""
+	Deferrable string   // what the constraint says of that, as SQL
+	Definition string   // of the index, or of an exclusion constraint, as SQL
+	Exclusion  bool
 }
 
 type foreignKey struct {
@@ -30,17 +33,23 @@ type foreignKey struct {
 	OnUpdate      string // pg_constraint.confupdtype
 	OnDelete      string
 	NullColumns   []string // what ON DELETE SET NULL or DEFAULT sets, where it names columns
+	Deferrable    string   // as SQL
 	Validated     bool
 	Disabled      bool
 }
+
+// deferrable is what a constraint c says of when it is looked at, as SQL.
+const deferrable = `case when c.condeferred then ' deferrable initially deferred' when c.condeferrable then ' deferrable' else '' end`
 
 func (s *state) readIndexes(ctx context.Context, tx pgx.Tx) error {
 	const query = `
 		select i.indrelid, x.relname, i.indisprimary, i.indisunique or i.indisexclusion, i.indisvalid and i.indpred is null, m.amname,
 			array(select coalesce(a.attname, '') from generate_series(0, i.indnkeyatts - 1) k
 				left join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[k] and a.attnum <> 0 order by k),
-			coalesce((select c.conname from pg_constraint c where c.conindid = i.indexrelid and c.contype in ('p', 'u', 'x')), '')
+			coalesce(c.conname, ''), ` + deferrable + `,
+			case when i.indisexclusion then pg_get_constraintdef(c.oid) else pg_get_indexdef(i.indexrelid) end, i.indisexclusion
 		from pg_index i join pg_class x on x.oid = i.indexrelid join pg_am m on m.oid = x.relam
+			left join pg_constraint c on c.conindid = i.indexrelid and c.contype in ('p', 'u', 'x')
 		where i.indrelid = any ($1)
 		order by i.indrelid, x.relname`
 	list, err := collect[index](ctx, tx, "indexes", query, s.oids())
@@ -61,7 +70,7 @@ func (s *state) readForeignKeys(ctx context.Context, tx pgx.Tx) error {
 				join pg_attribute a on a.attrelid = c.confrelid and a.attnum = k.num order by nth),
 			c.confupdtype::text, c.confdeltype::text,
 			array(select a.attname from pg_attribute a where a.attrelid = c.conrelid and to_jsonb(c) -> 'confdelsetcols' @> to_jsonb(a.attnum)),
-			c.convalidated and coalesce((to_jsonb(c) ->> 'conenforced')::bool, true),
+			` + deferrable + `, c.convalidated and coalesce((to_jsonb(c) ->> 'conenforced')::bool, true),
 			exists (select from pg_trigger t where t.tgconstraint = c.oid and t.tgenabled in ('D', 'R'))
 		from pg_constraint c
 		where c.contype = 'f' and c.conrelid = any ($1)
@@ -77,7 +86,8 @@ func (s *state) readForeignKeys(ctx context.Context, tx pgx.Tx) error {
 func judgeTenantType(_ *state, t *table) []finding {
 	c, ok := t.column(t.tenant)
 	if !ok {
-		return one("there is no column "+t.tenant, fmt.Sprintf("alter table %s add column %s %s not null;", t.sql(), ident(t.tenant), t.model.kind))
+		return one("there is no column "+t.tenant, fmt.Sprintf("alter table %s add column %s %s;\n"+
+			"-- fill it in the rows that are there, and look again: it must be NOT NULL", t.sql(), ident(t.tenant), t.model.kind))
 	}
 	if t.comparable() {
 		return nil
@@ -129,14 +139,22 @@ func (t *table) tenantKind() kind {
 	return t.model.kind
 }
 
+// judgeTenantNull has the rows looked at by a constraint, which locks nobody out, and then believed.
 func judgeTenantNull(_ *state, t *table) []finding {
 	if c, ok := t.column(t.tenant); !ok || c.NotNull {
 		return nil
 	}
-	return one("column "+t.tenant+" may be null", fmt.Sprintf("alter table %s alter column %s set not null;", t.sql(), ident(t.tenant)))
+	name := freeName(t.Name+"_"+t.tenant, "not_null", func(string) bool { return false })
+	alter, column := "alter table "+t.sql(), ident(t.tenant)
+	return one("column "+t.tenant+" may be null", lines(
+		alter+" add constraint "+ident(name)+" check ("+column+" is not null) not valid;",
+		alter+" validate constraint "+ident(name)+";",
+		alter+" alter column "+column+" set not null;",
+		dropConstraint(t.relation, name)))
 }
 
-var fixedDefault = regexp.MustCompile(`^\(?('?-?[0-9]+'?)\)?(::[a-z]+)?$`)
+// fixedDefault matches a constant, and a constant that stands in where there is no tenant.
+var fixedDefault = regexp.MustCompile(`^(?:COALESCE\(.*, )?\(?(?:'[^']+'|-?[0-9]+)\)?(?:::[a-z ]+)?\)?$`)
 
 func judgeTenantDefault(_ *state, t *table) []finding {
 	c, ok := t.column(t.tenant)
@@ -147,26 +165,68 @@ func judgeTenantDefault(_ *state, t *table) []finding {
 		fmt.Sprintf("alter table %s alter column %s drop default;", t.sql(), ident(c.Name)))
 }
 
-func judgePrimaryKey(_ *state, t *table) []finding {
-	i := slices.IndexFunc(t.indexes, func(i index) bool { return i.Primary })
-	if i < 0 {
-		return one("there is no primary key", "alter table "+t.sql()+" add primary key ("+keyColumns(t)+");")
+func judgePrimaryKey(s *state, t *table) []finding {
+	old, there := t.primaryKey()
+	message := "there is no primary key"
+	if there {
+		if old.Columns[0] == t.tenant {
+			return nil
+		}
+		message = "the primary key is (" + strings.Join(old.Columns, ", ") + ")"
 	}
-	pk := t.indexes[i]
-	if pk.Columns[0] == t.tenant {
-		return nil
+	columns := keyColumns(t, old)
+	if t.Kind == "p" {
+		drop := ""
+		if there {
+			drop = dropConstraint(t.relation, old.Constraint)
+		}
+		return one(message, lines(drop, "alter table "+t.sql()+" add primary key ("+quotedList(columns)+");"))
 	}
-	return one("the primary key is ("+strings.Join(pk.Columns, ", ")+")",
-		fmt.Sprintf("alter table %s drop constraint %s, add primary key (%s); -- foreign keys to it first", t.sql(), ident(pk.Constraint), keyColumns(t)))
+	name, create := s.uniqueKey(t.relation, columns, true)
+	return one(message, lines(s.strangersKeys(t, old), create, replaceConstraint(t.relation, old.Constraint, "primary key", name, old.Deferrable)))
 }
 
-// keyColumns is the primary key that a table should have, as SQL.
-func keyColumns(t *table) string {
-	columns := []string{ident(t.tenant)}
-	if _, ok := t.column("id"); ok && t.tenant != "id" && !t.model.tenantKey {
-		columns = append(columns, "id")
+func (r *relation) primaryKey() (index, bool) {
+	i := slices.IndexFunc(r.indexes, func(i index) bool { return i.Primary })
+	if i < 0 {
+		return index{}, false
 	}
-	return strings.Join(columns, ", ")
+	return r.indexes[i], true
+}
+
+// strangersKeys names the foreign keys to a key that has to go, where they are not judgeForeignKeys'.
+func (s *state) strangersKeys(t *table, old index) string {
+	var names []string
+	for _, r := range s.relations {
+		for _, fk := range r.foreignKeys {
+			if fk.Parent == t.OID && s.tenantTable(r.OID) == nil && slices.Equal(fk.ParentColumns, old.Columns) {
+				names = append(names, fk.Name+" of "+r.String())
+			}
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return "-- first the foreign keys that refer to it: " + strings.Join(names, ", ")
+}
+
+// keyColumns is the primary key that a table should have: the tenant, and what else the model or, if that says nothing, the
+// table has in it.
+func keyColumns(t *table, old index) []string {
+	columns := []string{t.tenant}
+	if t.model.tenantKey {
+		return columns
+	}
+	rest := t.model.primary
+	if len(rest) == 0 || len(rest) == 1 && rest[0] == t.tenant {
+		rest = old.Columns
+	}
+	for _, column := range rest {
+		if column != t.tenant {
+			columns = append(columns, column)
+		}
+	}
+	return columns
 }
 
 // judgeUnique looks at the table's partitions and children too. A primary key is judgePrimaryKey's, if it is not
@@ -188,11 +248,14 @@ func judgeUnique(s *state, t *table) []finding {
 // oracle is the finding about a unique key over all tenants. In the tenants' own table it is by nature so, and
 // tells nothing as long as the runtime role cannot write there.
 func (s *state) oracle(t *table, r *relation, i index) finding {
-	drop := "drop index " + ident(r.Schema, i.Name) + ";"
+	drop := dropIndex(r, i.Name)
 	if i.Constraint != "" {
 		drop = dropConstraint(r, i.Constraint)
 	}
 	f := finding{object: r.object(), message: i.Name + " is unique over all tenants: (" + strings.Join(i.Columns, ", ") + ")"}
+	if slices.Contains(i.Columns, "") {
+		f.message = i.Name + " is unique over all tenants, by an expression"
+	}
 	if t.model.tenantKey {
 		if !s.runtimeMay(r, "INSERT", "UPDATE") {
 			f.status = Note
@@ -200,23 +263,47 @@ func (s *state) oracle(t *table, r *relation, i index) finding {
 		f.fix = fmt.Sprintf("%s\n-- or, to keep it: revoke insert, update on %s from %s;", drop, r.sql(), ident(s.cfg.Runtime))
 		return f
 	}
-	if slices.Contains(i.Columns, "") {
-		f.message = i.Name + " is unique over all tenants, by an expression"
-		f.fix = drop + "\n-- and create it again with " + t.tenant + " in front"
-		return f
-	}
-	columns := []string{ident(t.tenant)}
-	for _, name := range i.Columns {
-		columns = append(columns, ident(name))
-	}
-	f.fix = drop + fmt.Sprintf("\ncreate unique index on %s (%s);", r.sql(), strings.Join(columns, ", "))
+	f.fix = s.withinTenant(t, r, i, drop)
 	return f
 }
 
-func judgeIndex(_ *state, t *table) []finding {
+// withinTenant is the SQL that makes a unique key one of the tenant's: as it is, with the tenant in front, and under its name.
+func (s *state) withinTenant(t *table, r *relation, i index, drop string) string {
+	// The definition is, for an index, CREATE UNIQUE INDEX … USING btree (…) …, and else EXCLUDE USING gist (… WITH …) ….
+	_, using, _ := strings.Cut(i.Definition, " USING ")
+	method, rest, _ := strings.Cut(using, " (")
+	if i.Exclusion {
+		return fmt.Sprintf("alter table %s drop constraint %s, add constraint %[2]s exclude using %[3]s (%[4]s with =, %[5]s;",
+			r.sql(), ident(i.Constraint), method, ident(t.tenant), rest)
+	}
+	if i.Usable && !slices.Contains(i.Columns, "") && s.hasKey(r, append([]string{t.tenant}, i.Columns...)) {
+		return drop
+	}
+	// A column is in an index once.
+	rest = strings.NewReplacer(" INCLUDE ("+t.tenant+")", "", " INCLUDE ("+ident(t.tenant)+")", "").Replace(rest)
+	name := freeName(i.Name, "tenant", s.isRelation(r.Schema))
+	create := createUnique(r, name, method+" ("+ident(t.tenant)+", "+rest)
+	if i.Constraint != "" && r.Kind != "p" {
+		return lines(create, replaceConstraint(r, i.Constraint, "unique", name, i.Deferrable))
+	}
+	return lines(create, drop, fmt.Sprintf("alter index %s rename to %s;", ident(r.Schema, name), ident(i.Name)))
+}
+
+func (s *state) hasKey(r *relation, columns []string) bool {
+	_, create := s.uniqueKey(r, columns, false)
+	return create == ""
+}
+
+// judgeIndex has the index made that the primary key needs: where that begins with the tenant, there is one.
+func judgeIndex(s *state, t *table) []finding {
 	leads := func(i index) bool { return i.Usable && i.Method == "btree" && i.Columns[0] == t.tenant }
 	if slices.ContainsFunc(t.indexes, leads) {
 		return nil
 	}
-	return one("no index begins with "+t.tenant, fmt.Sprintf("create index concurrently on %s (%s);", t.sql(), ident(t.tenant)))
+	fix := fmt.Sprintf("create index on %s (%s);", t.sql(), ident(t.tenant))
+	if t.Kind != "p" {
+		old, _ := t.primaryKey()
+		_, fix = s.uniqueKey(t.relation, keyColumns(t, old), true)
+	}
+	return one("no index begins with "+t.tenant, fix)
 }

@@ -19,6 +19,7 @@ type model struct {
 	schema    string // where the model names one; empty: the placement's
 	table     string
 	columns   []string
+	primary   []string // columns of the primary key
 	tenant    []string // the tenant columns: one in a sound model, none in an untenanted one
 	kind      kind     // of the first of them
 	tenantKey bool     // the tenant column is the whole primary key: the table of the tenants themselves
@@ -79,7 +80,7 @@ func collectRelated(into map[string]*schema.Schema, s *schema.Schema) {
 }
 
 func newModel(s *schema.Schema) *model {
-	m := &model{name: s.Name, table: s.Table}
+	m := &model{name: s.Name, table: s.Table, primary: s.PrimaryFieldDBNames}
 	if dot := strings.LastIndexByte(s.Table, '.'); dot >= 0 {
 		m.schema, m.table = s.Table[:dot], s.Table[dot+1:]
 	}

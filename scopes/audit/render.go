@@ -90,7 +90,7 @@ func (r Report) writeDetails(w io.Writer, status Status) {
 		writeItem(w, "risk", c.Risk)
 		writeItem(w, "fix", c.Fix)
 		if c.SafeToFix {
-			writeItem(w, "", "(safe: check --fix applies it)")
+			writeItem(w, "", "(safe: check --fix, or audit.Fix, applies it)")
 		}
 	}
 }

@@ -41,7 +41,8 @@ func startupRules() []Rule {
 	return slices.DeleteFunc(Rules(), func(r Rule) bool { return !r.startup })
 }
 
-// catalogue is the table of rules. A fix may need those before it.
+// catalogue is the table of rules. A fix may need those before it: a foreign key is led to the new key before the old one
+// goes, and a policy is there before it is in force.
 var catalogue = []Rule{
 	{
 		ID: "runtime-missing", Layer: LayerRole, startup: true,
@@ -143,9 +144,9 @@ var catalogue = []Rule{
 
 	{
 		ID: "grant-missing", Layer: LayerGrants,
-		Holds: "the runtime role may read the table",
+		Holds: "the runtime role may read the table and use its sequences",
 		Risk:  "the program fails with a permission error",
-		reads: []part{grants},
+		reads: []part{columns, grants},
 		table: judgeGrantMissing,
 	},
 	{
@@ -294,7 +295,7 @@ var catalogue = []Rule{
 
 	{
 		ID: "tenant-column-type", Layer: LayerKeys,
-		Holds: "the tenant column exists and is an integer",
+		Holds: "the tenant column exists and is of a type for the tenant's ids",
 		Risk:  "the policy cannot compare it with the tenant, or cannot use the index",
 		reads: []part{columns},
 		table: judgeTenantType,
@@ -315,16 +316,66 @@ var catalogue = []Rule{
 	},
 
 	{
-		ID: "rls-disabled", Layer: LayerRLS, Safe: true, startup: true,
-		Holds: "row-level security is enabled",
-		Risk:  "raw or injected SQL, psql and other programs see and change every tenant's rows",
-		table: judgeRLS,
+		ID: "fk-tenant", Layer: LayerKeys,
+		Holds: "every foreign key to a tenanted table contains the tenant on both sides",
+		Risk:  "a child points at another tenant's parent: foreign keys are not subject to row-level security",
+		reads: []part{columns, indexes, foreignKeys},
+		table: judgeForeignKeys,
 	},
+	{
+		ID: "fk-action", Layer: LayerKeys,
+		Holds: "no foreign key cascades",
+		Risk:  "one delete or update changes rows beyond its own, past row-level security and every hook of the program",
+		reads: []part{columns, indexes, foreignKeys},
+		table: judgeActions,
+	},
+	{
+		ID: "fk-missing", Layer: LayerKeys,
+		Holds: "every relation of the models has a foreign key",
+		Risk:  "nothing stops a child from pointing at another tenant's parent",
+		reads: []part{columns, indexes, foreignKeys},
+		table: judgeRelations,
+	},
+	{
+		ID: "fk-unenforced", Layer: LayerKeys,
+		Holds: "the foreign keys are validated and enforced",
+		Risk:  "there may be children that point at another tenant's parent",
+		reads: []part{foreignKeys},
+		table: judgeEnforced,
+	},
+	{
+		ID: "pk-tenant", Layer: LayerKeys,
+		Holds: "the primary key begins with the tenant column",
+		Risk:  "no composite foreign key can point here, and a key that exists tells that another tenant has it",
+		reads: []part{columns, indexes, foreignKeys},
+		table: judgePrimaryKey,
+	},
+	{
+		ID: "unique-tenant", Layer: LayerKeys,
+		Holds: "every unique key contains the tenant column",
+		Risk:  "a value that is refused as a duplicate tells one tenant what another one has",
+		reads: []part{inheritance, indexes, grants},
+		table: judgeUnique,
+	},
+	{
+		ID: "index-tenant", Layer: LayerKeys,
+		Holds: "an index begins with the tenant column",
+		Risk:  "every statement of every tenant reads all tenants' rows to find its own",
+		reads: []part{columns, indexes},
+		table: judgeIndex,
+	},
+
 	{
 		ID: "policy-missing", Layer: LayerRLS, Safe: true, startup: true,
 		Holds: "a policy applies to the runtime role",
 		Risk:  "without one no tenant sees any row, and the hasty remedy, a wider policy, opens all of them",
 		table: judgePolicyMissing,
+	},
+	{
+		ID: "rls-disabled", Layer: LayerRLS, Safe: true, startup: true,
+		Holds: "row-level security is enabled",
+		Risk:  "raw or injected SQL, psql and other programs see and change every tenant's rows",
+		table: judgeRLS,
 	},
 	{
 		ID: "policy-drift", Layer: LayerRLS, Safe: true, startup: true,
@@ -356,56 +407,6 @@ var catalogue = []Rule{
 		Risk:  "a statement that names the partition is not subject to its parent's policy",
 		reads: []part{inheritance, grants},
 		table: judgePartitions,
-	},
-
-	{
-		ID: "pk-tenant", Layer: LayerKeys,
-		Holds: "the primary key begins with the tenant column",
-		Risk:  "no composite foreign key can point here, and a key that exists tells that another tenant has it",
-		reads: []part{columns, indexes},
-		table: judgePrimaryKey,
-	},
-	{
-		ID: "unique-tenant", Layer: LayerKeys,
-		Holds: "every unique key contains the tenant column",
-		Risk:  "a value that is refused as a duplicate tells one tenant what another one has",
-		reads: []part{inheritance, indexes, grants},
-		table: judgeUnique,
-	},
-	{
-		ID: "fk-tenant", Layer: LayerKeys,
-		Holds: "every foreign key to a tenanted table contains the tenant on both sides",
-		Risk:  "a child points at another tenant's parent: foreign keys are not subject to row-level security",
-		reads: []part{foreignKeys},
-		table: judgeForeignKeys,
-	},
-	{
-		ID: "fk-action", Layer: LayerKeys,
-		Holds: "no foreign key cascades",
-		Risk:  "one delete or update changes rows beyond its own, past row-level security and every hook of the program",
-		reads: []part{foreignKeys},
-		table: judgeActions,
-	},
-	{
-		ID: "fk-missing", Layer: LayerKeys,
-		Holds: "every relation of the models has a foreign key",
-		Risk:  "nothing stops a child from pointing at another tenant's parent",
-		reads: []part{foreignKeys},
-		table: judgeRelations,
-	},
-	{
-		ID: "fk-unenforced", Layer: LayerKeys,
-		Holds: "the foreign keys are validated and enforced",
-		Risk:  "there may be children that point at another tenant's parent",
-		reads: []part{foreignKeys},
-		table: judgeEnforced,
-	},
-	{
-		ID: "index-tenant", Layer: LayerKeys,
-		Holds: "an index begins with the tenant column",
-		Risk:  "every statement of every tenant reads all tenants' rows to find its own",
-		reads: []part{indexes},
-		table: judgeIndex,
 	},
 
 	{

@@ -56,6 +56,7 @@ type column struct {
 	NotNull  bool
 	Type     string
 	Default  string
+	Serial   string // the sequence that its default takes its values from, if it is the column's own
 }
 
 func (r *relation) column(name string) (column, bool) {
@@ -142,7 +143,10 @@ func (s *state) belongs(m *model, schema string) bool {
 
 func (s *state) readColumns(ctx context.Context, tx pgx.Tx) error {
 	const query = `
-		select a.attrelid, a.attname, a.attnotnull, format_type(a.atttypid, null), coalesce(pg_get_expr(d.adbin, d.adrelid), '')
+		select a.attrelid, a.attname, a.attnotnull, format_type(a.atttypid, null), coalesce(pg_get_expr(d.adbin, d.adrelid), ''),
+			coalesce((select c.relname from pg_depend o join pg_class c on c.oid = o.objid
+				where o.classid = 'pg_class'::regclass and o.refclassid = 'pg_class'::regclass and o.refobjid = a.attrelid
+					and o.refobjsubid = a.attnum and o.deptype = 'a' and c.relkind = 'S' and a.atthasdef limit 1), '')
 		from pg_attribute a left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
 		where a.attrelid = any ($1) and a.attnum > 0 and not a.attisdropped
 		order by a.attrelid, a.attnum`
