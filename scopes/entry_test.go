@@ -215,6 +215,8 @@ func TestEveryEntryWarns(t *testing.T) {
 		})
 		require.ErrorIs(t, err, errUndo)
 		require.Contains(t, log.String(), "statement without a tenant", name)
+		require.NotRegexp(t, `without a tenant" .* at=\S*(?:/gorm|scopes/[a-z]+\.go|unknown)`, log.String(), name)
+		require.Regexp(t, `at=\S+/entry_test\.go:\d+`, log.String(), name)
 	}
 	db.db.AssertQuiet(t)
 }

@@ -19,8 +19,8 @@ const (
 	Panic Missing = iota
 	// Error makes the statement fail with a [*TenantMissingError].
 	Error
-	// Warn logs the [*TenantMissingError] and lets the statement go, unconfined: for a program that takes
-	// tenants up step by step, and only then.
+	// Warn logs the [*TenantMissingError], with the line that the statement comes from, and lets the statement go,
+	// unconfined: for a program that takes tenants up step by step, and only then.
 	Warn
 )
 
@@ -142,7 +142,7 @@ func (p *Plugin) missing(db *gorm.DB, operation string) {
 	err := &TenantMissingError{Operation: operation, Model: describe(db.Statement)}
 	switch p.config.Missing {
 	case Warn:
-		p.config.Logger.WarnContext(db.Statement.Context, "statement without a tenant", "error", err)
+		p.config.Logger.WarnContext(db.Statement.Context, "statement without a tenant", "error", err, "at", caller())
 	case Error:
 		fail(db, err)
 	default:
