@@ -60,10 +60,12 @@ func completeFromContext(f *schema.Field) {
 	}
 }
 
-// completesKey reports whether the rest of the row's primary key is set.
+// completesKey reports whether the rest of the row's primary key is set. The tenant's type does not tell its column from the
+// others: both may be UUIDs.
 func completesKey(f *schema.Field, row reflect.Value) bool {
+	tenants := tenantFields(f.Schema)
 	return f.PrimaryKey && !slices.ContainsFunc(f.Schema.PrimaryFields, func(other *schema.Field) bool {
-		return other.IndirectFieldType != f.IndirectFieldType && isUnset(other, row)
+		return !slices.Contains(tenants, other) && isUnset(other, row)
 	})
 }
 

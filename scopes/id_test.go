@@ -211,3 +211,39 @@ func TestFilterForNobody(t *testing.T) {
 		}
 	}
 }
+
+// Chapters have an id of the same type as their tenant's.
+type (
+	Volume struct {
+		scopes.HasTenant
+		OrgID    uuid.UUID `gorm:"primaryKey;tenant"`
+		ID       uuid.UUID `gorm:"primaryKey;default:gen_random_uuid()"`
+		Chapters []Chapter `gorm:"foreignKey:VolumeID;references:ID"`
+	}
+	Chapter struct {
+		scopes.HasTenant
+		OrgID    uuid.UUID `gorm:"primaryKey;tenant"`
+		ID       uuid.UUID `gorm:"primaryKey;default:gen_random_uuid()"`
+		VolumeID uuid.UUID
+		Title    string
+	}
+)
+
+// A row whose id is not set has no key, though its tenant is known: GORM would take the zero id for a condition.
+func TestTenantAloneIsNoKey(t *testing.T) {
+	t.Parallel()
+	db := scopeAlone(t, scopes.Config{})
+	db.db.Exec(t, pgtest.Owner, `
+		create table volumes (org_id uuid not null, id uuid not null default gen_random_uuid(), primary key (org_id, id));
+		create table chapters (org_id uuid not null, id uuid not null default gen_random_uuid(), volume_id uuid, title text, primary key (org_id, id))`)
+	a := withID(t, db, orgA)
+	volume := Volume{Chapters: []Chapter{{}, {}}}
+	require.NoError(t, a.Create(&volume).Error)
+	require.NoError(t, a.Save(&Chapter{VolumeID: volume.ID}).Error)
+	var titled Chapter
+	require.NoError(t, a.Where(&Chapter{VolumeID: volume.ID}).Assign(&Chapter{Title: "x"}).FirstOrCreate(&titled).Error)
+	require.NotZero(t, titled.ID)
+
+	require.NoError(t, a.Select("Chapters").Delete(&volume).Error)
+	require.Equal(t, "0", db.ask(t, "select count(*)::text from chapters"))
+}
