@@ -23,6 +23,12 @@ type (
 		ID   int64           `gorm:"primaryKey"`
 		ToID scopes.TenantID `gorm:"column:to_account"`
 	}
+	gear struct {
+		scopes.Tenanted
+		ID       int64 `gorm:"primaryKey"`
+		GadgetID int64
+		Gadget   *gadget
+	}
 	gadget struct {
 		scopes.Tenanted
 		ID int64 `gorm:"primaryKey"`
@@ -31,6 +37,7 @@ type (
 
 func (untenantedNote) TableName() string { return "notes" }
 func (transfer) TableName() string       { return "transfers" }
+func (gear) TableName() string           { return "gears" }
 func (gadget) TableName() string         { return "gadgets" }
 
 // defect is one thing done to a sound database, and every defect that the audit must then find: that one,
@@ -238,6 +245,12 @@ var defects = []defect{
 		add foreign key (account_id, task_id) references tasks on delete set null (task_id)`},
 	{name: "foreign key missing", want: []string{"fk-missing"}, sql: "alter table subtasks drop constraint subtasks_account_id_task_id_fkey"},
 	{name: "foreign key to the tenants missing", want: []string{"fk-missing"}, sql: "alter table users drop constraint users_account_id_fkey"},
+	{name: "relation that leads to the tenant", want: []string{"fk-missing"}, cfg: withModel(&gear{}),
+		sql: `create table gadgets (account_id bigint not null, id bigint not null, primary key (account_id, id));
+			create table gears (account_id bigint not null, id bigint not null, gadget_id bigint, primary key (account_id, id),
+				foreign key (account_id, gadget_id) references gadgets (account_id, id));
+			alter table gadgets enable row level security; create policy tenant on gadgets ` + expected + `;
+			alter table gears enable row level security; create policy tenant on gears ` + expected},
 	{name: "foreign key not validated", want: []string{"fk-unenforced"}, sql: `alter table subtasks drop constraint subtasks_account_id_task_id_fkey,
 		add foreign key (account_id, task_id) references tasks not valid`},
 	{name: "foreign key switched off", as: pgtest.Superuser, want: []string{"fk-unenforced"}, sql: "alter table subtasks disable trigger all"},

@@ -133,12 +133,28 @@ func judgeRelations(s *state, t *table) []finding {
 				"relation %s to %s is polymorphic: no foreign key can hold it", rel.name, parent)})
 			continue
 		}
+		if column := rel.astray(t, parent); column != "" {
+			found = append(found, one(fmt.Sprintf("relation %s to %s leads from %s to the tenant column %s", rel.name, parent, column, parent.tenant),
+				"-- in the model, name the column that is meant, as references:ID: of a key of several GORM takes the first")...)
+			continue
+		}
 		if !slices.ContainsFunc(t.foreignKeys, func(fk foreignKey) bool { return fk.holds(rel, t, parent) }) {
 			found = append(found, one(fmt.Sprintf("relation %s to %s has no foreign key on (%s)", rel.name, parent, strings.Join(rel.columns, ", ")),
 				s.foreignKeySQL(t, parent, rel.columns, rel.parentColumns, plainKey))...)
 		}
 	}
 	return found
+}
+
+// astray returns the column that a relation leads from to its parent's tenant column though it is no tenant's, or "". In the
+// tenants' own table that column is the key.
+func (rel relationship) astray(t, parent *table) string {
+	for i, column := range rel.columns {
+		if rel.parentColumns[i] == parent.tenant && column != t.tenant && !parent.model.tenantKey {
+			return column
+		}
+	}
+	return ""
 }
 
 // holds reports whether a foreign key stands for a relation, the tenant aside.
