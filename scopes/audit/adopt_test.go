@@ -21,6 +21,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
@@ -77,18 +78,18 @@ func (a adoption) plugged(t *testing.T, config scopes.Config) *gorm.DB {
 	return db
 }
 
-// run executes the SQL of a section that has a tag, as the guide says.
+// run executes the SQL of a section that has a tag, in one session, as the guide says.
 func (a adoption) run(t *testing.T, name, tag string) {
 	t.Helper()
+	role := pgtest.Owner
+	if tag == "superuser" {
+		role = pgtest.Superuser
+	}
+	conn := a.Connect(t, role)
 	for _, b := range a.guide[name].blocks {
 		if b.language != "sql" || b.tag != tag {
 			continue
 		}
-		role := pgtest.Owner
-		if tag == "superuser" {
-			role = pgtest.Superuser
-		}
-		conn := a.Connect(t, role)
 		for _, statement := range statements(a.named(b.text)) {
 			runAgain(t, conn, statement)
 		}
@@ -116,25 +117,30 @@ func (a adoption) finds(t *testing.T, name, role string) int {
 	return len(report.Defects())
 }
 
-// meanwhile does work again and again while f runs. None of it may fail: it waits a second for a lock at most.
+// meanwhile has two users do work again and again while f runs. None of it may fail: a statement waits for a lock for a second
+// at most.
 func meanwhile(t *testing.T, work func() error, f func()) {
 	t.Helper()
 	var stop atomic.Bool
-	failed := make(chan error, 1)
-	rounds, longest := 0, time.Duration(0)
-	go func() {
-		var err error
-		for ; err == nil && (!stop.Load() || rounds == 0); rounds++ {
-			start := time.Now()
-			err = work()
-			longest = max(longest, time.Since(start))
-		}
-		failed <- err
-	}()
+	var rounds, longest atomic.Int64
+	var users errgroup.Group
+	for range 2 {
+		users.Go(func() error {
+			for first := true; first || !stop.Load(); first = false {
+				start := time.Now()
+				if err := work(); err != nil {
+					return err
+				}
+				rounds.Add(1)
+				longest.Store(max(longest.Load(), int64(time.Since(start))))
+			}
+			return nil
+		})
+	}
 	defer func() {
 		stop.Store(true)
-		require.NoError(t, <-failed)
-		t.Logf("%d rounds of the program meanwhile, the longest %v", rounds, longest)
+		require.NoError(t, users.Wait(), "the program failed meanwhile")
+		t.Logf("the program did its work %d times meanwhile, in %v at most", rounds.Load(), time.Duration(longest.Load()))
 	}()
 	f()
 }
@@ -293,6 +299,25 @@ func TestAdoptSeveral(t *testing.T) {
 	require.NoError(t, a.old.Create(&oldProject{OwnerID: 7, Name: "new"}).Error)
 	require.Equal(t, []string{"0"}, a.list(t, `select count(*)::text from projects join users on users.id = owner_id
 		where projects.org_id is distinct from users.org_id`))
+}
+
+// TestAdoptByTheAudit runs nothing but what the audit prints, once there are columns. What a key did by itself, it asks for again.
+func TestAdoptByTheAudit(t *testing.T) {
+	t.Parallel()
+	a := newAdoption(t)
+	a.run(t, "2.", "")
+	for range 2 {
+		a.applyAll(t, a.auditAs(t, pgtest.Owner, audit.Config{Models: All()}))
+	}
+	report := a.auditAs(t, pgtest.Owner, audit.Config{Models: All()})
+	require.Empty(t, report.Defects())
+	for _, c := range report.Checks {
+		if c.Status == audit.Note && c.ID == "grant-missing" {
+			a.Exec(t, pgtest.Superuser, c.Fix)
+		}
+	}
+	require.NotContains(t, found(a.audit(t, audit.Config{Models: All()}), audit.NotChecked), "plan-index")
+	require.NoError(t, newWork(as(a.plugged(t, scopes.Config{}), firstOrg)))
 }
 
 // TestAdoptPrograms looks for the guide's Go in what the tests run, and builds and runs its program for the audit.

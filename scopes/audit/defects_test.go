@@ -29,6 +29,11 @@ type (
 		GadgetID int64
 		Gadget   *gadget
 	}
+	shelf struct {
+		scopes.HasTenant
+		Org string `gorm:"primaryKey;tenant"`
+		ID  int64  `gorm:"primaryKey"`
+	}
 	gadget struct {
 		scopes.Tenanted
 		ID int64 `gorm:"primaryKey"`
@@ -211,6 +216,9 @@ var defects = []defect{
 	{name: "tenant column has a default", want: []string{"tenant-column-default"}, sql: "alter table subtasks alter column account_id set default 1"},
 	{name: "tenant column has a default for want of a tenant", want: []string{"tenant-column-default"},
 		sql: "alter table subtasks alter column account_id set default coalesce(nullif(current_setting('app.tenant_id', true), '')::bigint, 1)"},
+	{name: "tenant column of text has a default", want: []string{"tenant-column-default"}, cfg: withModel(&shelf{}),
+		sql: `create table shelves (org text not null default 'acme', id bigint not null, primary key (org, id)); alter table shelves enable row level security;
+			create policy tenant on shelves using (org = nullif(current_setting('app.tenant_id', true), ''))`},
 	{name: "tenant column defaults to the session's", want: nil,
 		sql: "alter table subtasks alter column account_id set default current_setting('app.tenant_id')::bigint"},
 	{name: "primary key without the tenant", want: []string{"pk-tenant"},

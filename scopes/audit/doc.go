@@ -24,6 +24,9 @@
 // them with nothing but pg_catalog in the search path, so a function or operator of the same name in another
 // schema does not pass for the right one.
 //
+// The SQL of a report can be run from top to bottom, each statement by itself, and locks nobody out for longer than a moment where
+// PostgreSQL has a form for that; what it means for a program that runs meanwhile is in docs/adopt.md.
+//
 // [Fix] applies the SQL of the defects whose rule is safe to fix without a person looking at it: the SQL only takes away what
 // no correct program has, needs no look at the rows, and holds its locks for a moment. It is all or nothing.
 //

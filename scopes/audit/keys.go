@@ -154,15 +154,20 @@ func judgeTenantNull(_ *state, t *table) []finding {
 }
 
 // fixedDefault matches a constant, and a constant that stands in where there is no tenant.
-var fixedDefault = regexp.MustCompile(`^(?:COALESCE\(.*, )?\(?(?:'[^']+'|-?[0-9]+)\)?(?:::[a-z ]+)?\)?$`)
+var fixedDefault = regexp.MustCompile(`^(COALESCE\(.*, )?\(?(?:'[^']+'|-?[0-9]+)\)?(?:::[a-z ]+)?\)?$`)
 
-func judgeTenantDefault(_ *state, t *table) []finding {
+func judgeTenantDefault(s *state, t *table) []finding {
 	c, ok := t.column(t.tenant)
-	if !ok || !fixedDefault.MatchString(c.Default) {
+	fixed := fixedDefault.FindStringSubmatch(c.Default)
+	if !ok || fixed == nil {
 		return nil
 	}
-	return one(fmt.Sprintf("column %s has the default %s", c.Name, c.Default),
-		fmt.Sprintf("alter table %s alter column %s drop default;", t.sql(), ident(c.Name)))
+	alter := fmt.Sprintf("alter table %s alter column %s ", t.sql(), ident(c.Name))
+	fix := alter + "drop default;"
+	if fixed[1] != "" && t.comparable() {
+		fix = alter + "set default " + s.current(kindOf(c.Type)) + ";"
+	}
+	return one(fmt.Sprintf("column %s has the default %s", c.Name, c.Default), fix)
 }
 
 func judgePrimaryKey(s *state, t *table) []finding {

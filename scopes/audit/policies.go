@@ -99,8 +99,13 @@ func (s *state) createPolicy(r *relation, column string, is kind, drop ...policy
 	for slices.ContainsFunc(r.Policies, taken) {
 		name += "_isolation"
 	}
-	return fmt.Sprintf("create policy %s on %s using (%s = nullif(current_setting('%s', true), '')%s);",
-		ident(name), r.sql(), ident(column), s.cfg.Setting, map[kind]string{kindBigint: "::bigint", kindUUID: "::uuid"}[is])
+	return fmt.Sprintf("create policy %s on %s using (%s = %s);", ident(name), r.sql(), ident(column), s.current(is))
+}
+
+// current is the SQL of the session's tenant, null if there is none.
+func (s *state) current(is kind) string {
+	cast := map[kind]string{kindBigint: "::bigint", kindUUID: "::uuid"}[is]
+	return fmt.Sprintf("nullif(current_setting('%s', true), '')%s", s.cfg.Setting, cast)
 }
 
 func dropPolicies(r *relation, list []policy) string {

@@ -42,7 +42,7 @@ func startupRules() []Rule {
 }
 
 // catalogue is the table of rules. A fix may need those before it: a foreign key is led to the new key before the old one
-// goes, and a policy is there before it is in force.
+// goes, a policy is there before it is in force, and a default that helps programs of before goes last.
 var catalogue = []Rule{
 	{
 		ID: "runtime-missing", Layer: LayerRole, startup: true,
@@ -307,13 +307,6 @@ var catalogue = []Rule{
 		reads: []part{columns},
 		table: judgeTenantNull,
 	},
-	{
-		ID: "tenant-column-default", Layer: LayerKeys,
-		Holds: "the tenant column has no fixed default",
-		Risk:  "a row that the owner writes without a tenant silently becomes that tenant's",
-		reads: []part{columns},
-		table: judgeTenantDefault,
-	},
 
 	{
 		ID: "fk-tenant", Layer: LayerKeys,
@@ -407,6 +400,14 @@ var catalogue = []Rule{
 		Risk:  "a statement that names the partition is not subject to its parent's policy",
 		reads: []part{inheritance, grants},
 		table: judgePartitions,
+	},
+
+	{
+		ID: "tenant-column-default", Layer: LayerKeys,
+		Holds: "the tenant column has no fixed default, nor one for want of a tenant",
+		Risk:  "a row that is written without a tenant silently becomes that tenant's",
+		reads: []part{columns},
+		table: judgeTenantDefault,
 	},
 
 	{
