@@ -65,7 +65,7 @@ func completeFromContext(f *schema.Field) {
 func completesKey(f *schema.Field, row reflect.Value) bool {
 	tenants := tenantFields(f.Schema)
 	return f.PrimaryKey && !slices.ContainsFunc(f.Schema.PrimaryFields, func(other *schema.Field) bool {
-		return !slices.Contains(tenants, other) && isUnset(other, row)
+		return other != f && !slices.Contains(tenants, other) && isUnset(other, row)
 	})
 }
 

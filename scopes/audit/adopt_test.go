@@ -167,7 +167,7 @@ func TestAdopt(t *testing.T) {
 	step("4.", pgtest.Owner)
 	fails := a.plugged(t, scopes.Config{Missing: scopes.Error})
 	var missing *scopes.TenantMissingError
-	require.ErrorAs(t, fails.Find(&[]Project{}).Error, &missing)
+	require.ErrorAs(t, fails.Find(&[]Project{}).Error, &missing) //tenantvet:ignore the error is what is tested
 	require.NoError(t, newWork(as(fails, firstOrg)))
 	step("5.", pgtest.Owner)
 	panics := a.plugged(t, scopes.Config{})
@@ -195,7 +195,7 @@ func (a adoption) warns(t *testing.T) {
 	require.NoError(t, newWork(as(warns, firstOrg)))
 	require.NoError(t, oldWork(a.old))
 	require.Empty(t, log.String())
-	require.NoError(t, newWork(warns.WithContext(t.Context()))) // without a tenant //tenantvet:ignore the warning is what is tested
+	require.NoError(t, newWork(warns.WithContext(t.Context()))) //tenantvet:ignore the warning is what is tested
 	require.Regexp(t, `query of Project without a tenant .*at=\S+/adopt_program_test.go:\d+`, log.String())
 
 	db, err := open(a.pool)
