@@ -1,0 +1,8 @@
+-- name: AddNote :exec
+INSERT INTO notes (text) VALUES ($1);
+
+-- name: ListNotes :many
+SELECT text FROM notes ORDER BY text;
+
+-- name: AddNotes :batchexec
+INSERT INTO notes (text) VALUES ($1);
