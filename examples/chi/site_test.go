@@ -34,6 +34,5 @@ func TestHandlerOutsideTheMiddleware(t *testing.T) {
 	db := notesdb.New(t, notesdb.Schema)
 	notes := databasesql.Open(db.Runtime)
 	defer notes.Close()
-	require.NoError(t, notes.Add(notesdb.As(t, notesdb.Acme), "anvil")) // opens a connection
 	db.VerifyForgotten(t, list(notes))
 }

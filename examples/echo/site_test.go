@@ -40,7 +40,6 @@ func TestHandlerOutsideTheMiddleware(t *testing.T) {
 	db := notesdb.New(t, notesdb.SchemaText)
 	notes := databasesql.Open(db.Runtime)
 	defer notes.Close()
-	require.NoError(t, notes.Add(notesdb.As(t, directory["acme"]), "anvil")) // opens a connection
 	e := echo.New()
 	e.GET("/notes", list(notes))
 	db.VerifyForgotten(t, e)
