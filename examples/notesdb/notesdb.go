@@ -77,7 +77,7 @@ func New(t testing.TB, schema string, further ...func(context.Context, *pgx.Conn
 // been idle for a second, before the session has seen the statement; they do so once, so f may try again.
 func (db *DB) RequireNothingSent(t testing.TB, f func()) {
 	t.Helper()
-	for range 3 {
+	for range 5 {
 		before := db.Sent.N()
 		f()
 		if db.Sent.N() == before {
