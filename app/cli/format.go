@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"encoding/json"
+	"io"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -20,4 +22,11 @@ func knownFormat(format string) error {
 		return usage("--format %s is unknown: choose text or json", format)
 	}
 	return nil
+}
+
+func writeJSON(w io.Writer, value any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(value)
 }

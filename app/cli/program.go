@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"os/user"
+	"strconv"
 	"sync"
 	"time"
 
@@ -42,8 +45,20 @@ type server struct {
 // load reads the settings.
 func (p *program) load() (config.Config, error) {
 	cfg, err := config.Load(p.Environ, p.Dir)
-	cfg.Program = p.Program
+	cfg.Program, cfg.Operator = p.Program, operator()
 	return cfg, err
+}
+
+// operator returns who runs the program, for the audit log.
+func operator() string {
+	name := "uid " + strconv.Itoa(os.Getuid())
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	if host, err := os.Hostname(); err == nil {
+		name += "@" + host
+	}
+	return name
 }
 
 // open reads the settings and, unless they name a server, starts or joins the private one.

@@ -145,7 +145,9 @@ func site(app *tenancy.Tenancy, cfg config.Config, o serveOptions, log *slog.Log
 		AllTenants: cfg.ListsAllTenants(),
 		Ready:      app.Ping,
 		Hosts:      cfg.AllowedHosts,
-		Logger:     log,
+
+		TrustedProxies: cfg.TrustedProxies,
+		Logger:         log,
 	}
 	if o.accessLog != "off" {
 		options.AccessLog = log

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -17,12 +16,13 @@ import (
 func newTenants(p *program) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "tenants",
-		Short:   "List tenants, create, suspend and resume them",
+		Short:   "Look after tenants: list, create, rename, suspend them",
 		Example: "  PROGRAM tenants list\n  PROGRAM tenants create acme --name \"Acme Inc.\"",
 		Args:    cobra.ArbitraryArgs,
 		RunE:    unknownCommand,
 	}
-	cmd.AddCommand(newTenantsList(p), newTenantsCreate(p), newTenantsSuspend(p), newTenantsResume(p))
+	cmd.AddCommand(newTenantsList(p), newTenantsShow(p), newTenantsCreate(p), newTenantsRename(p), newTenantsDomains(p),
+		newTenantsSuspend(p), newTenantsResume(p), newTenantsLog(p))
 	cmd.AddCommand(&cobra.Command{
 		Use:   "adopt",
 		Short: "Make a copied or restored deployment one of its own",
@@ -118,10 +118,11 @@ type listed struct {
 func writeTenants(w io.Writer, entries []tenancy.Entry) error {
 	tenants := make([]listed, len(entries)) // [] and not null, where there is none
 	for i, e := range entries {
-		tenants[i] = listed{int64(models.AccountID(e.Tenant)), e.Slug, e.Name, e.Database, e.Schema, e.State}
+		tenants[i] = listedOf(e)
 	}
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	encoder.SetEscapeHTML(false)
-	return encoder.Encode(tenants)
+	return writeJSON(w, tenants)
+}
+
+func listedOf(e tenancy.Entry) listed {
+	return listed{int64(models.AccountID(e.Tenant)), e.Slug, e.Name, e.Database, e.Schema, e.State}
 }

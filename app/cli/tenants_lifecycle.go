@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"unicode"
@@ -22,14 +24,12 @@ func newTenantsCreate(p *program) *cobra.Command {
 serve it at once, at SLUG under their domain. If it is interrupted, the tenant is left in state "creating" and not
 served; the same command completes it.`,
 		Example: `  PROGRAM tenants create acme --name "Acme Inc."`,
-		Args:    oneSlug,
+		Args:    arguments("the new tenant's slug"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if name == "" {
-				name = args[0]
-			}
-			if err := validName(name); err != nil {
+			if err := errors.Join(validSlug(args[0]), validName(name)); err != nil {
 				return err
 			}
+			name = cmp.Or(name, args[0])
 			return p.withCreator(cmd.Context(), func(c *tenancy.Creator) error {
 				tenant, err := c.CreateByName(cmd.Context(), args[0], name)
 				if err == nil {
@@ -55,19 +55,19 @@ func newTenantsResume(p *program) *cobra.Command {
 		"is served", (*tenancy.Creator).Resume)
 }
 
-func (p *program) stateCommand(verb, short, long, done string, change func(*tenancy.Creator, context.Context, string) error) *cobra.Command {
+func (p *program) stateCommand(verb, short, long, done string, change func(*tenancy.Creator, context.Context, string) (tenancy.Entry, error)) *cobra.Command {
 	return &cobra.Command{
-		Use:               verb + " SLUG",
+		Use:               verb + " TENANT",
 		Short:             short,
 		Long:              long,
 		Example:           "  PROGRAM tenants " + verb + " acme",
-		Args:              oneSlug,
-		ValidArgsFunction: p.completeFrom(func(e tenancy.Entry) string { return e.Slug }),
+		Args:              arguments("the tenant"),
+		ValidArgsFunction: p.completeTenant,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return p.withCreator(cmd.Context(), func(c *tenancy.Creator) error {
-				err := change(c, cmd.Context(), args[0])
+				entry, err := change(c, cmd.Context(), args[0])
 				if err == nil {
-					p.say(fmt.Sprintf("tenant %s %s", args[0], done))
+					p.say(fmt.Sprintf("tenant %s %s", entry.Slug, done))
 				}
 				return err
 			})
@@ -94,14 +94,29 @@ func (p *program) withCreator(ctx context.Context, work func(*tenancy.Creator) e
 	})
 }
 
-func oneSlug(cmd *cobra.Command, args []string) error {
-	switch {
-	case len(args) != 1:
-		return usage("%s takes one argument, the tenant's slug, and was given %d: see `%s --help`", cmd.Name(), len(args), cmd.CommandPath())
-	case !tenanthttp.ValidSlug(args[0]):
-		return usage("%q is not a slug: use letters a to z, digits and hyphens, at most 63, no hyphen at the ends", args[0])
+// arguments wants as many arguments as it is given, which it names in its error.
+func arguments(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != len(names) {
+			return usage("%s takes %s, and was given %d arguments: see `%s --help`", cmd.Name(), strings.Join(names, " and "), len(args), cmd.CommandPath())
+		}
+		return nil
+	}
+}
+
+func validSlug(slug string) error {
+	if !tenanthttp.ValidSlug(slug) {
+		return usage("%q is not a slug: use letters a to z, digits and hyphens, at most 63, no hyphen at the ends", slug)
 	}
 	return nil
+}
+
+// completeTenant completes a command's first argument, which is a tenant.
+func (p *program) completeTenant(cmd *cobra.Command, args []string, toComplete string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return p.completeFrom(func(e tenancy.Entry) string { return e.Slug })(cmd, args, toComplete)
 }
 
 // maxName bounds a tenant's name, in characters.

@@ -13,14 +13,20 @@ import (
 	"tenanted/scopes/pgtest"
 )
 
-// becomes waits for the answer to a tenant's page. A running server is told of a change, which takes a moment.
+// A running server is told of a change, which takes a moment.
+const (
+	eventually = 5 * time.Second
+	tick       = 5 * time.Millisecond
+)
+
+// becomes waits for the answer to a tenant's page.
 func (s *server) becomes(t *testing.T, slug string, want int) (body string) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		var status int
 		status, body = s.get(t, slug+".localhost", "/subtasks/")
 		return status == want
-	}, 5*time.Second, 5*time.Millisecond, "%s: not %d: %s", slug, want, body)
+	}, eventually, tick, "%s: not %d: %s", slug, want, body)
 	return body
 }
 
@@ -60,7 +66,7 @@ func TestTenantsThatCannotBeCreatedOrChanged(t *testing.T) {
 		for _, slug := range []string{"www", "api", "public", "control"} {
 			w.fails(t, 1, "reserved", "tenants", "create", slug)
 		}
-		w.fails(t, 2, "takes one argument", "tenants", "create")
+		w.fails(t, 2, "create takes the new tenant's slug", "tenants", "create")
 		w.fails(t, 2, "--name is empty", "tenants", "create", "a", "--name", "")
 		w.fails(t, 2, "use at most 200", "tenants", "create", "a", "--name", strings.Repeat("ä", 201))
 		w.fails(t, 2, "cannot be shown", "tenants", "create", "a", "--name", "a\nb")

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,7 +16,11 @@ import (
 	"tenanted/scopes/pgtest"
 )
 
-var commands = []string{"serve", "migrate", "seed", "check", "tenants list", "tenants adopt", "dbshell"}
+var commands = []string{"serve", "migrate", "seed", "check", "tenants list", "tenants show", "tenants create", "tenants rename",
+	"tenants log", "tenants adopt", "dbshell"}
+
+// ofTenant are the arguments without which a command does not look at its flags.
+var ofTenant = map[string][]string{"tenants show": {"acme"}, "tenants create": {"acme"}, "tenants rename": {"acme", "bolt"}}
 
 var flagWithText = regexp.MustCompile(`--([a-z-]+) string`)
 
@@ -29,7 +34,7 @@ func TestEmptyFlagsAreRefused(t *testing.T) {
 		for _, flag := range flagWithText.FindAllStringSubmatch(w.ok(t, append(args, "--help")...), -1) {
 			seen++
 			for _, value := range []string{"", " "} {
-				w.fails(t, 2, "--"+flag[1]+" is empty: give it a value, or leave it out", append(args, "--"+flag[1], value)...)
+				w.fails(t, 2, "--"+flag[1]+" is empty: give it a value, or leave it out", append(slices.Concat(args, ofTenant[command]), "--"+flag[1], value)...)
 			}
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -41,6 +42,8 @@ type Config struct {
 	// AllowedHosts are the base domains under which tenants are served, as tenanthttp.ParseBaseDomains returns them:
 	// ALLOWED_HOSTS. Default: localhost.
 	AllowedHosts []string
+	// TrustedProxies are the networks of proxies whose X-Forwarded-Host is believed: TRUSTED_PROXIES. Default: none.
+	TrustedProxies []netip.Prefix
 	// Location is the time zone that days begin in: TZ. Default: UTC.
 	Location *time.Location
 	// MaxConns bounds the connections to tenants' data over all databases: DB_MAX_CONNS. Default: 40.
@@ -58,6 +61,8 @@ type Config struct {
 	// Program is how the program was called, for advice on further calls. It is no setting: who loads the Config knows it.
 	// Default: tenanted.
 	Program string
+	// Operator is who runs the program, for the audit log. It is no setting either. Default: unknown.
+	Operator string
 
 	conn *connection
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -20,6 +21,7 @@ type settings struct {
 	MultiDBCount     int           `env:"MULTIDB_COUNT" envDefault:"5"`
 	Owner            string        `env:"PGOWNER"`
 	AllowedHosts     []string      `env:"ALLOWED_HOSTS" envDefault:"localhost"`
+	TrustedProxies   []string      `env:"TRUSTED_PROXIES"`
 	TimeZone         string        `env:"TZ" envDefault:"UTC"`
 	MaxConns         int           `env:"DB_MAX_CONNS" envDefault:"40"`
 	MaxIdleTime      time.Duration `env:"DB_MAX_IDLE_TIME" envDefault:"5m"`
@@ -86,6 +88,10 @@ func (s settings) config(vars map[string]string) (Config, error) {
 	if err != nil {
 		return Config{}, &Error{"ALLOWED_HOSTS", strings.Join(s.AllowedHosts, ","), err.Error()}
 	}
+	proxies, err := parseProxies(s.TrustedProxies)
+	if err != nil {
+		return Config{}, &Error{"TRUSTED_PROXIES", strings.Join(s.TrustedProxies, ","), err.Error()}
+	}
 	location, err := time.LoadLocation(strings.TrimPrefix(s.TimeZone, ":"))
 	if err != nil {
 		return Config{}, &Error{"TZ", s.TimeZone, "is not a known time zone: use a name such as UTC or Europe/Berlin"}
@@ -96,7 +102,7 @@ func (s settings) config(vars map[string]string) (Config, error) {
 	}
 	conn.prepare = s.Prepare
 	c := Config{
-		Strategy: s.Strategy, MultiDBCount: s.MultiDBCount, AllowedHosts: hosts, Location: location,
+		Strategy: s.Strategy, MultiDBCount: s.MultiDBCount, AllowedHosts: hosts, TrustedProxies: proxies, Location: location,
 		MaxConns: s.MaxConns, MaxIdleTime: s.MaxIdleTime, StatementTimeout: s.StatementTimeout, LockTimeout: s.LockTimeout, LocalDir: s.LocalDir, LocalBinDir: s.LocalBinDir,
 		Database: conn.settings["dbname"], User: conn.settings["user"], Owner: conn.ownerName,
 	}
@@ -104,6 +110,23 @@ func (s settings) config(vars map[string]string) (Config, error) {
 		return Config{}, err
 	}
 	return c.connect(conn)
+}
+
+// parseProxies returns networks; an address is one of itself alone.
+func parseProxies(written []string) ([]netip.Prefix, error) {
+	var proxies []netip.Prefix
+	for _, entry := range written {
+		entry = strings.TrimSpace(entry)
+		network, err := netip.ParsePrefix(entry)
+		if address, notAddress := netip.ParseAddr(entry); notAddress == nil {
+			network, err = address.Prefix(address.BitLen())
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%q is neither an address nor a network such as 10.0.0.0/8", entry)
+		}
+		proxies = append(proxies, network.Masked())
+	}
+	return proxies, nil
 }
 
 // checkNames refuses names that PostgreSQL would cut off, and one role in both parts.

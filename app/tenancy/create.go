@@ -97,18 +97,26 @@ func (c *Creator) Create(ctx context.Context, n NewTenant, fill Fill) (scopes.Te
 		return scopes.Tenant{}, fmt.Errorf("create tenant %q: %w", n.Slug, err)
 	}
 	if state == StateCreating {
-		err = c.ensurePlacement(ctx, tenant.Placement)
-	}
-	if err == nil {
+		err = c.logged(ctx, "create", tenant, tenant.Placement.String(), func() error { return c.complete(ctx, tenant, fill) })
+	} else {
 		err = c.fill(ctx, tenant.Placement, fill)
-	}
-	if err == nil && state == StateCreating {
-		_, err = c.control.Exec(ctx, "update control.tenants set state = $2 where id = $1 and state = $3", tenant.ID, StateActive, StateCreating)
 	}
 	if err != nil {
 		return scopes.Tenant{}, fmt.Errorf("create tenant %q: %w", n.Slug, err)
 	}
 	return tenant, nil
+}
+
+// complete makes a tenant active that is in the directory.
+func (c *Creator) complete(ctx context.Context, t scopes.Tenant, fill Fill) error {
+	if err := c.ensurePlacement(ctx, t.Placement); err != nil {
+		return err
+	}
+	if err := c.fill(ctx, t.Placement, fill); err != nil {
+		return err
+	}
+	_, err := c.control.Exec(ctx, "update control.tenants set state = $2 where id = $1 and state = $3", t.ID, StateActive, StateCreating)
+	return err
 }
 
 // DryRun calls work in a transaction that is rolled back, in the placement of a tenant that exists, and for another one in
@@ -168,24 +176,17 @@ func (c *Creator) find(ctx context.Context, n NewTenant) (t scopes.Tenant, exist
 // enter writes the tenant into the directory, or finds it there.
 func (c *Creator) enter(ctx context.Context, n NewTenant) (t scopes.Tenant, state string, err error) {
 	if !tenanthttp.ValidSlug(n.Slug) {
-		return t, "", fmt.Errorf("not a slug: use letters a to z, digits and hyphens, at most 63, no hyphen at the ends")
+		return t, "", errNotASlug
 	}
-	placement, err := c.setup.cfg.PlacementFor(n.Slug)
-	if err != nil {
-		return t, "", err
+	// A tenant that had the slug keeps its placement. Slugs have no underscore, so the second name is nobody else's.
+	found, err := c.enterAt(ctx, n, n.Slug)
+	if errors.Is(err, pgx.ErrNoRows) {
+		found, err = c.enterAt(ctx, n, fmt.Sprintf("%s_%d", n.Slug, n.ID))
 	}
-	_, err = c.control.Exec(ctx, `
-		insert into control.tenants (id, slug, name, database, schema, state) values ($1, $2, $3, $4, $5, $6)
-		on conflict do nothing`, n.ID, n.Slug, n.Name, c.setup.stored(placement.Database), placement.Schema, StateCreating)
-	if err != nil {
-		return t, "", err
-	}
-	rows, _ := c.control.Query(ctx, "select "+entryColumns+" from control.tenants where id = $1 or slug = $2 order by id = $1 desc", n.ID, n.Slug)
-	found, err := pgx.CollectOneRow(rows, scanEntry)
 	t, state = found.Tenant, found.State
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		return t, "", fmt.Errorf("placement %s is another tenant's", placement)
+		return t, "", &ExistsError{Slug: n.Slug}
 	case err != nil:
 		return t, "", err
 	case t.ID != n.ID || t.Slug != n.Slug:
@@ -194,6 +195,24 @@ func (c *Creator) enter(ctx context.Context, n NewTenant) (t scopes.Tenant, stat
 		return t, "", &ExistsError{n.Slug, state}
 	}
 	return t, state, nil
+}
+
+// enterAt writes the tenant into the directory, with the placement of that name, unless its id, its slug or the placement is
+// somebody's. It returns whose the id or the slug is, and pgx.ErrNoRows if neither is.
+func (c *Creator) enterAt(ctx context.Context, n NewTenant, name string) (Entry, error) {
+	placement, err := c.setup.cfg.PlacementFor(name)
+	if err != nil {
+		return Entry{}, err
+	}
+	_, err = c.control.Exec(ctx, `
+		insert into control.tenants (id, slug, name, database, schema, state) select $1, $2, $3, $4, $5, $6
+		where not exists (select from control.former_slugs where slug = $2 and tenant_id <> $1 and until > now())
+		on conflict do nothing`, n.ID, n.Slug, n.Name, c.setup.stored(placement.Database), placement.Schema, StateCreating)
+	if err != nil {
+		return Entry{}, err
+	}
+	rows, _ := c.control.Query(ctx, "select "+entryColumns+" from control.tenants where id = $1 or slug = $2 order by id = $1 desc", n.ID, n.Slug)
+	return pgx.CollectOneRow(rows, scanEntry)
 }
 
 // ensurePlacement makes the tenant's own placement. The shared one is the setup's.

@@ -9,46 +9,57 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"tenanted/scopes"
+	"tenanted/scopes/tenanthttp"
 )
-
-// seedIDs is up to which id tenants are the seed's, which numbers them from 1. Those that are created by name come behind.
-const seedIDs = 1_000_000
 
 // reserved are slugs that no tenant may have: host names that people expect something else behind.
 var reserved = []string{"admin", "api", "app", "assets", "auth", "cdn", "control", "ftp", "imap", "localhost", "mail", "mx", "ns", "pop", "public",
 	"smtp", "static", "status", "support", "webmail", "www"}
 
-// ExistsError says that a tenant cannot be created since it is there.
+// ExistsError says that a slug cannot be had, since a tenant has it, or had it and is still found by it.
 type ExistsError struct {
-	Slug, State string
+	Slug  string
+	State string // of the tenant that has it; empty: of none, since it is another tenant's former slug
 }
 
 func (e *ExistsError) Error() string {
+	if e.State == "" {
+		return fmt.Sprintf("slug %q still leads to the tenant that had it: choose another slug", e.Slug)
+	}
 	return fmt.Sprintf("tenant %q exists, in state %q: choose another slug", e.Slug, e.State)
 }
 
-// CreateByName makes a tenant with the next free id and no data but its row in accounts, as [Creator.Create] does. It continues with one that is in state
-// "creating"; for one in another state it returns an *ExistsError.
-func (c *Creator) CreateByName(ctx context.Context, slug, name string) (scopes.Tenant, error) {
-	if slices.Contains(reserved, slug) {
-		return scopes.Tenant{}, fmt.Errorf("create tenant %q: the slug is reserved: choose another one", slug)
+var errNotASlug = errors.New("not a slug: use letters a to z, digits and hyphens, at most 63, no hyphen at the ends")
+
+// mayBeCalled refuses slugs that nobody may have.
+func mayBeCalled(slug string) error {
+	switch {
+	case !tenanthttp.ValidSlug(slug):
+		return errNotASlug
+	case slices.Contains(reserved, slug):
+		return fmt.Errorf("the slug is reserved: choose another one")
 	}
+	return nil
+}
+
+// CreateByName makes a tenant with the next free id and no data but its row in accounts, as [Creator.Create] does. It continues
+// with one that is in state "creating"; for one in another state it returns an *ExistsError.
+func (c *Creator) CreateByName(ctx context.Context, slug, name string) (scopes.Tenant, error) {
 	n := NewTenant{Slug: slug, Name: name}
-	err := pgx.BeginFunc(ctx, c.control, func(tx pgx.Tx) error {
-		// Two who create tenants at once must not take the same id.
-		if _, err := tx.Exec(ctx, "lock table control.tenants in share row exclusive mode"); err != nil {
+	err := mayBeCalled(slug)
+	if err == nil {
+		err = c.alone(ctx, func(tx pgx.Tx) error {
+			const query = "select coalesce((select id from control.tenants where slug = $1), nextval('control.tenant_ids'))"
+			if err := tx.QueryRow(ctx, query, slug).Scan(&n.ID); err != nil {
+				return err
+			}
+			_, state, err := c.enter(ctx, n)
+			if err == nil && state != StateCreating {
+				err = &ExistsError{slug, state}
+			}
 			return err
-		}
-		const query = "select coalesce((select id from control.tenants where slug = $1), (select greatest(max(id), $2) + 1 from control.tenants))"
-		if err := tx.QueryRow(ctx, query, slug, seedIDs).Scan(&n.ID); err != nil {
-			return err
-		}
-		_, state, err := c.enter(ctx, n)
-		if err == nil && state != StateCreating {
-			err = &ExistsError{slug, state}
-		}
-		return err
-	})
+		})
+	}
 	if err != nil {
 		return scopes.Tenant{}, fmt.Errorf("create tenant %q: %w", slug, err)
 	}
@@ -60,43 +71,70 @@ func (c *Creator) CreateByName(ctx context.Context, slug, name string) (scopes.T
 	})
 }
 
-// Suspend ends the serving of a tenant; its data stays. A suspended one stays as it is. Running processes know at once.
-// It returns a *scopes.TenantUnknownError if there is no such tenant, and an error if it is in another state than "active".
-func (c *Creator) Suspend(ctx context.Context, slug string) error {
-	return c.change(ctx, slug, StateActive, StateSuspended)
+// alone runs work in a transaction on the directory while nobody else changes it.
+func (c *Creator) alone(ctx context.Context, work func(pgx.Tx) error) error {
+	return pgx.BeginFunc(ctx, c.control, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "lock table control.tenants in share row exclusive mode"); err != nil {
+			return err
+		}
+		return work(tx)
+	})
+}
+
+// Suspend ends the serving of a tenant; its data stays. A suspended one stays as it is. Running processes know at once. The
+// errors are those of [Creator.Find], and one if the tenant is in another state than "active".
+func (c *Creator) Suspend(ctx context.Context, tenant string) (Entry, error) {
+	e, err := c.Find(ctx, tenant)
+	if err != nil {
+		return e, err
+	}
+	return e, c.logged(ctx, "suspend", e.Tenant, "", func() error { return c.change(ctx, e, StateActive, StateSuspended) })
 }
 
 // Resume has a suspended tenant served again, if its database is there and this deployment's. An active one stays as it is.
 // The errors are those of [Creator.Suspend].
-func (c *Creator) Resume(ctx context.Context, slug string) error {
-	e, err := c.entry(ctx, slug)
-	if err == nil {
-		err = c.connectTo(ctx, e.Database)
-	}
+func (c *Creator) Resume(ctx context.Context, tenant string) (Entry, error) {
+	e, err := c.Find(ctx, tenant)
 	if err != nil {
-		return fmt.Errorf("resume tenant %q: %w", slug, err)
+		return e, err
 	}
-	return c.change(ctx, slug, StateSuspended, StateActive)
+	return e, c.logged(ctx, "resume", e.Tenant, "", func() error {
+		if err := c.connectTo(ctx, e.Database); err != nil {
+			return fmt.Errorf("resume tenant %q: %w", e.Slug, err)
+		}
+		return c.change(ctx, e, StateSuspended, StateActive)
+	})
 }
 
-func (c *Creator) entry(ctx context.Context, slug string) (Entry, error) {
-	rows, _ := c.control.Query(ctx, "select "+entryColumns+" from control.tenants where slug = $1", slug)
-	e, err := pgx.CollectExactlyOneRow(rows, scanEntry)
-	if errors.Is(err, pgx.ErrNoRows) {
-		err = &scopes.TenantUnknownError{Slug: slug}
+// Find returns the tenant of a slug or an id, in whatever state. It returns a *scopes.TenantUnknownError if there is none, and
+// an error if the slug of one tenant is the id of another.
+func (c *Creator) Find(ctx context.Context, tenant string) (Entry, error) {
+	rows, _ := c.control.Query(ctx, "select "+entryColumns+" from control.tenants where slug = $1 or id::text = $1", tenant)
+	found, err := pgx.CollectRows(rows, scanEntry)
+	switch {
+	case err != nil:
+		return Entry{}, err
+	case len(found) == 0:
+		return Entry{}, &scopes.TenantUnknownError{Slug: tenant}
+	case len(found) > 1:
+		return Entry{}, fmt.Errorf("%q is the slug of %v and the id of another tenant: use the id of the one you mean", tenant, bySlug(found, tenant).Tenant)
 	}
-	return e, err
+	return found[0], nil
+}
+
+func bySlug(entries []Entry, slug string) Entry {
+	return entries[slices.IndexFunc(entries, func(e Entry) bool { return e.Slug == slug })]
 }
 
 // change brings a tenant from one state to another.
-func (c *Creator) change(ctx context.Context, slug, from, to string) error {
-	tag, err := c.control.Exec(ctx, "update control.tenants set state = $3 where slug = $1 and state in ($2, $3)", slug, from, to)
+func (c *Creator) change(ctx context.Context, e Entry, from, to string) error {
+	tag, err := c.control.Exec(ctx, "update control.tenants set state = $3 where id = $1 and state in ($2, $3)", e.ID, from, to)
 	if err != nil || tag.RowsAffected() > 0 {
 		return err
 	}
-	e, err := c.entry(ctx, slug)
+	now, err := c.Find(ctx, e.Slug)
 	if err != nil {
 		return err
 	}
-	return fmt.Errorf("tenant %q is in state %q: only one in state %q becomes %s", slug, e.State, from, to)
+	return fmt.Errorf("tenant %q is in state %q: only one in state %q becomes %s", e.Slug, now.State, from, to)
 }

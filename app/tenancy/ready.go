@@ -111,7 +111,7 @@ func audited(ctx context.Context, cfg config.Config, conn *pgx.Conn, schemas ...
 func AuditConfig(cfg config.Config, database string) audit.Config {
 	c := audit.Config{
 		Models: models.All(), Runtime: cfg.User, Owner: cfg.Owner,
-		Private: []string{"control.tenants", "control.deployment"},
+		Private: []string{"control.tenants", "control.deployment", "control.domains", "control.former_slugs", "control.audit_log"},
 		Require: []audit.Requirement{{Table: "users", Unique: []string{"account_id", "email"}}},
 	}
 	if database == cfg.Database {

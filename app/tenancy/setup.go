@@ -14,6 +14,7 @@ import (
 
 	"tenanted/app/config"
 	"tenanted/migrations"
+	"tenanted/models"
 	"tenanted/scopes"
 )
 
@@ -172,8 +173,8 @@ func (s *Setup) Analyze(ctx context.Context, placements []scopes.Placement) erro
 // tables returns the qualified names of a placement's tables.
 func tables(schema string) []string {
 	var names []string
-	for _, table := range []string{"accounts", "users", "projects", "tasks", "subtasks"} {
-		names = append(names, pgx.Identifier{schema, table}.Sanitize())
+	for _, table := range models.Tables() {
+		names = append(names, pgx.Identifier{schema, table.Name}.Sanitize())
 	}
 	return names
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -101,12 +102,40 @@ func headers(c *gin.Context) {
 
 // tenant puts the tenant into the request's context. On the bare domain there is none.
 func (s *site) tenant(c *gin.Context) {
-	r, err := s.resolve.Resolve(c.Request)
-	if err != nil {
-		s.fail(c, err)
-		return
+	_, r, err := s.forwarded(c.Request)
+	if err == nil {
+		c.Request = r // also for a page that says what is wrong
+		r, err = s.resolve.Resolve(r)
 	}
-	c.Request = r
+	var renamed *scopes.TenantRenamedError
+	switch {
+	case err == nil:
+		c.Request = r
+	case errors.As(err, &renamed):
+		s.redirectRenamed(c, renamed)
+	default:
+		s.fail(c, s.foreign(c, err))
+	}
+}
+
+// redirectRenamed leads from a tenant's former slug to the same page at its present one, as long as the directory knows the
+// former one; so nobody may remember where it led.
+func (s *site) redirectRenamed(c *gin.Context, renamed *scopes.TenantRenamedError) {
+	host := renamed.Now + strings.TrimPrefix(strings.ToLower(c.Request.Host), renamed.Slug)
+	from := c.Request.URL
+	target := url.URL{Host: host, Path: from.Path, RawPath: from.RawPath, RawQuery: from.RawQuery}
+	c.Header("Cache-Control", "no-store")
+	c.Header("Location", absolute(c, target.String()))
+	c.AbortWithStatus(http.StatusTemporaryRedirect)
+}
+
+// foreign says of a host that is no tenant's own what it says of every foreign one.
+func (s *site) foreign(c *gin.Context, err error) error {
+	var unknown *scopes.TenantUnknownError
+	if errors.As(err, &unknown) && strings.Contains(unknown.Slug, ".") && s.base(c) == "" {
+		return &tenanthttp.HostError{Host: unknown.Slug, Served: s.Hosts, Reason: "is not served here"}
+	}
+	return err
 }
 
 // bounded is a directory whose lookups do not hang for longer than timeout.

@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -58,6 +59,9 @@ type Options struct {
 
 	// Hosts are the base domains; a tenant is at its slug + "." + one of them. Default: localhost.
 	Hosts []string
+
+	// TrustedProxies are the addresses of proxies whose X-Forwarded-Host names the host. Default: none.
+	TrustedProxies []netip.Prefix
 
 	// Logger gets what goes wrong. Default: slog.Default(). It and AccessLog are told of the tenant and the
 	// request's id as ContextLog does.
@@ -133,10 +137,24 @@ func (o Options) validate() error {
 // site is what the handlers share.
 type site struct {
 	Options
+	forwarded   tenanthttp.Source
 	resolve     tenanthttp.Middleware
 	crossOrigin *http.CrossOriginProtection
 	limiter     *tenanthttp.Limiter
 	metrics     *metrics
+}
+
+// source finds the tenant by a host name of its own, or by its slug below a base domain.
+func (o Options) source() (tenanthttp.Source, error) {
+	domain, err := tenanthttp.Domain(o.Hosts...)
+	if err != nil {
+		return nil, err
+	}
+	subdomain, err := tenanthttp.Subdomain(o.Hosts...)
+	if err != nil {
+		return nil, err
+	}
+	return tenanthttp.Chain(domain, subdomain), nil
 }
 
 // New returns the handler of the whole site. Errors say which option is wrong.
@@ -153,7 +171,7 @@ func newSite(options Options) (*site, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	source, err := tenanthttp.Subdomain(o.Hosts...)
+	source, err := o.source()
 	if err != nil {
 		return nil, fmt.Errorf("allowed hosts: %w", err)
 	}
@@ -163,6 +181,7 @@ func newSite(options Options) (*site, error) {
 	}
 	return &site{
 		Options:     o,
+		forwarded:   tenanthttp.Forwarded(o.TrustedProxies...),
 		resolve:     tenanthttp.Middleware{Source: source, Directory: bounded{o.Directory, o.Timeout}, Optional: true},
 		crossOrigin: http.NewCrossOriginProtection(),
 		limiter:     tenanthttp.NewLimiter(tenanthttp.Limits{Total: o.MaxRequests, PerTenant: o.MaxPerTenant, MaxWait: o.MaxWait}),

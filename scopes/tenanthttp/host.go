@@ -17,11 +17,14 @@ const (
 // HostError says that a request's Host header is malformed, or names a host we do not serve.
 type HostError struct {
 	Host   string   // as it was sent
-	Served []string // the base domains
+	Served []string // the base domains; empty: not known
 	Reason string   // what is wrong with it
 }
 
 func (e *HostError) Error() string {
+	if len(e.Served) == 0 {
+		return fmt.Sprintf("host %q %s", e.Host, e.Reason)
+	}
 	return fmt.Sprintf("host %q %s: use %s or a tenant's subdomain of it", e.Host, e.Reason, strings.Join(e.Served, " or "))
 }
 

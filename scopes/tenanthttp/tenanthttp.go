@@ -5,8 +5,8 @@
 //	resolve := tenanthttp.Middleware{Source: bySubdomain, Directory: directory}
 //	http.ListenAndServe(addr, resolve.Wrap(handler))
 //
-// A [Source] says which slug a request names: [Subdomain], [Header], [PathPrefix], or a function of your
-// own. A [Directory] says which tenant bears the slug: scopes/directory is one over a table. Beyond this package nothing but the context tells
+// A [Source] says which slug a request names: [Subdomain], [Domain], [Header], [PathPrefix], or a function of your own; [Chain]
+// asks several. [Forwarded] is for proxies that replace the host. A [Directory] says which tenant bears the slug: scopes/directory is one over a table. Beyond this package nothing but the context tells
 // who the tenant is.
 //
 // # Guarantees

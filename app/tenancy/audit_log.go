@@ -1,0 +1,79 @@
+package tenancy
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"tenanted/scopes"
+	"tenanted/scopes/session"
+)
+
+// LogEntry is a line of the audit log: somebody's work on a tenant. The log is in control.audit_log, and outlives the tenants.
+type LogEntry struct {
+	Began    time.Time
+	Ended    *time.Time // nil: under way, or interrupted
+	Operator string     // who did it, as "ann@workstation"
+	Action   string     // the command, as "create"
+	TenantID *int64     // nil: of no tenant alone
+	Slug     string     // the tenant's at that time
+	Detail   string     // what exactly, as "to bolt"
+	Error    string     // empty: it succeeded, if it ended
+}
+
+// Outcome returns "done", "failed", or "not finished".
+func (e LogEntry) Outcome() string {
+	switch {
+	case e.Ended == nil:
+		return "not finished"
+	case e.Error != "":
+		return "failed"
+	default:
+		return "done"
+	}
+}
+
+// Log returns the newest limit entries of the audit log, the newest first: those of one tenant, by its id or by a slug that it
+// has or had, or for "" all.
+func (c *Creator) Log(ctx context.Context, tenant string, limit int) ([]LogEntry, error) {
+	rows, _ := c.control.Query(ctx, `
+		select began_at, ended_at, operator, action, tenant_id, slug, detail, error from control.audit_log
+		where $1 = '' or slug = $1 or tenant_id::text = $1
+		   or tenant_id in (select tenant_id from control.audit_log where slug = $1 union select id from control.tenants where slug = $1)
+		order by id desc limit $2`, tenant, limit)
+	entries, err := pgx.CollectRows(rows, pgx.RowToStructByPos[LogEntry])
+	if err != nil {
+		return nil, fmt.Errorf("read the audit log: %w", session.Explain(err))
+	}
+	return entries, nil
+}
+
+// logTime bounds how long the end of an action takes to be written, also when the operator has interrupted it.
+const logTime = 5 * time.Second
+
+// logged calls work, and writes into the audit log who did it to which tenant and how it ended. Work that is interrupted by the
+// end of the process leaves an entry without an end.
+func (c *Creator) logged(ctx context.Context, action string, tenant scopes.Tenant, detail string, work func() error) error {
+	var id int64
+	err := c.control.QueryRow(ctx, "insert into control.audit_log (operator, action, tenant_id, slug, detail) values ($1, $2, $3, $4, $5) returning id",
+		cmp.Or(c.setup.cfg.Operator, "unknown"), action, tenant.ID, tenant.Slug, detail).Scan(&id)
+	if err != nil {
+		return fmt.Errorf("write the audit log: %w", session.Explain(err))
+	}
+	failed := work()
+	why := ""
+	if failed != nil {
+		why = strings.ReplaceAll(failed.Error(), "\n", "; ")
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), logTime)
+	defer cancel()
+	_, err = c.control.Exec(ctx, "update control.audit_log set ended_at = clock_timestamp(), error = $2 where id = $1", id, why)
+	if failed == nil && err != nil {
+		failed = fmt.Errorf("it is done, but not in the audit log: %w", session.Explain(err))
+	}
+	return failed
+}

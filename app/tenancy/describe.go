@@ -1,0 +1,102 @@
+package tenancy
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"tenanted/app/config"
+	"tenanted/migrations"
+	"tenanted/models"
+)
+
+// Description is what [Creator.Describe] finds out about a tenant.
+type Description struct {
+	Entry
+	Created time.Time
+	Domains []string
+	Former  []FormerSlug
+
+	// Of the placement. Where it cannot be looked at, Problem says why, and the others are unset.
+	Problem string
+	Version int64        // of its tables
+	Rows    []TableCount // parents before children
+	Bytes   int64        // on disk; 0: not known, since the tables are shared
+}
+
+// TableCount is how many rows a tenant has in a table.
+type TableCount struct {
+	Table string
+	Rows  int64
+}
+
+// Describe returns what there is to know of a tenant; its rows are counted. The errors are those of [Creator.Find]. What is
+// wrong with the placement alone is the description's Problem.
+func (c *Creator) Describe(ctx context.Context, tenant string) (Description, error) {
+	e, err := c.Find(ctx, tenant)
+	if err != nil {
+		return Description{}, err
+	}
+	d := Description{Entry: e}
+	if err := c.control.QueryRow(ctx, "select created_at from control.tenants where id = $1", e.ID).Scan(&d.Created); err != nil {
+		return d, err
+	}
+	if d.Domains, err = c.Domains(ctx, e.Tenant); err != nil {
+		return d, err
+	}
+	if d.Former, err = c.formerSlugs(ctx, e.Tenant); err != nil {
+		return d, err
+	}
+	if err := c.describePlacement(ctx, &d); err != nil {
+		d.Problem = err.Error()
+	}
+	return d, nil
+}
+
+func (c *Creator) describePlacement(ctx context.Context, d *Description) error {
+	if err := c.connectTo(ctx, d.Database); err != nil {
+		return err
+	}
+	versions, err := migrations.Versions(ctx, c.placed)
+	if err != nil {
+		return err
+	}
+	version, exists := versions[migrations.Target{Set: migrations.Tenant, Placement: d.Placement}]
+	if !exists {
+		return fmt.Errorf("it has no tables")
+	}
+	d.Version = version.Number
+	err = Placed{c.placed, d.Schema}.Begin(ctx, func(tx pgx.Tx) error {
+		d.Rows, err = countRows(ctx, tx, d.Entry)
+		return err
+	})
+	if err != nil || c.setup.cfg.Shared(d.Placement) {
+		return err
+	}
+	d.Bytes, err = size(ctx, c.placed, d.Entry, c.setup.cfg)
+	return err
+}
+
+func countRows(ctx context.Context, tx pgx.Tx, e Entry) (counts []TableCount, err error) {
+	for _, t := range models.Tables() {
+		count := TableCount{Table: t.Name}
+		query := fmt.Sprintf("select count(*) from %s where %s = $1", pgx.Identifier{t.Name}.Sanitize(), pgx.Identifier{t.Tenant}.Sanitize())
+		if err := tx.QueryRow(ctx, query, e.ID).Scan(&count.Rows); err != nil {
+			return nil, err
+		}
+		counts = append(counts, count)
+	}
+	return counts, nil
+}
+
+// size returns what a database or schema of a tenant's own has on disk.
+func size(ctx context.Context, conn *pgx.Conn, e Entry, cfg config.Config) (bytes int64, err error) {
+	query := "select pg_database_size(current_database()) where $1 <> ''"
+	if e.Database == cfg.Database {
+		query = "select coalesce(sum(pg_total_relation_size(oid)), 0) from pg_class where relnamespace = to_regnamespace(quote_ident($1)) and relkind in ('r', 'm')"
+	}
+	err = conn.QueryRow(ctx, query, e.Schema).Scan(&bytes)
+	return bytes, err
+}
