@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -127,12 +128,18 @@ func callAs(cmd *cobra.Command, program string) {
 // value, a command would do more than was meant.
 func noEmptyFlags(cmd *cobra.Command, _ []string) (err error) {
 	cmd.Flags().Visit(func(flag *pflag.Flag) {
-		if strings.TrimSpace(flag.Value.String()) == "" && err == nil {
+		values := []string{flag.Value.String()}
+		if list, ok := flag.Value.(pflag.SliceValue); ok {
+			values = list.GetSlice()
+		}
+		if slices.ContainsFunc(values, isBlank) && err == nil {
 			err = usage("--%s is empty: give it a value, or leave it out", flag.Name)
 		}
 	})
 	return err
 }
+
+func isBlank(s string) bool { return strings.TrimSpace(s) == "" }
 
 // unknownCommand is what a command that only groups others runs: its help, or a refusal of what is none of them.
 func unknownCommand(cmd *cobra.Command, args []string) error {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/user"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"time"
@@ -24,6 +25,14 @@ type program struct{ IO }
 
 // say writes a line for people.
 func (p *program) say(line string) { fmt.Fprintln(p.Out, line) }
+
+// path returns a file's path, which is relative to the working directory.
+func (p *program) path(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(p.Dir, name)
+}
 
 // logger returns the log, which names the tenant and the request of whatever a record is about.
 func (p *program) logger(format string) *slog.Logger {

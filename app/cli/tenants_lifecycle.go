@@ -81,17 +81,21 @@ func (p *program) withCreator(ctx context.Context, work func(*tenancy.Creator) e
 		if err := p.prepare(ctx, s); err != nil {
 			return err
 		}
-		setup, err := s.setup(func(string) {})
-		if err != nil {
-			return err
-		}
-		creator, err := setup.NewCreator(ctx)
-		if err != nil {
-			return err
-		}
-		defer creator.Close(context.WithoutCancel(ctx))
-		return work(creator)
+		return p.withCreatorOn(ctx, s, work)
 	})
+}
+
+func (p *program) withCreatorOn(ctx context.Context, s *server, work func(*tenancy.Creator) error) error {
+	setup, err := s.setup(func(string) {})
+	if err != nil {
+		return err
+	}
+	creator, err := setup.NewCreator(ctx)
+	if err != nil {
+		return err
+	}
+	defer creator.Close(context.WithoutCancel(ctx))
+	return work(creator)
 }
 
 // arguments wants as many arguments as it is given, which it names in its error.

@@ -55,12 +55,20 @@ func (c *Creator) Log(ctx context.Context, tenant string, limit int) ([]LogEntry
 // logTime bounds how long the end of an action takes to be written, also when the operator has interrupted it.
 const logTime = 5 * time.Second
 
+// Record calls work, and writes into the audit log who did it to which tenant and how it ended, which is work's error. Several
+// goroutines may call it at once while nothing else is done with the Creator.
+func (c *Creator) Record(ctx context.Context, action string, tenant scopes.Tenant, detail string, work func() error) error {
+	return c.logged(ctx, action, tenant, detail, work)
+}
+
 // logged calls work, and writes into the audit log who did it to which tenant and how it ended. Work that is interrupted by the
 // end of the process leaves an entry without an end.
 func (c *Creator) logged(ctx context.Context, action string, tenant scopes.Tenant, detail string, work func() error) error {
 	var id int64
+	c.logging.Lock()
 	err := c.control.QueryRow(ctx, "insert into control.audit_log (operator, action, tenant_id, slug, detail) values ($1, $2, $3, $4, $5) returning id",
 		cmp.Or(c.setup.cfg.Operator, "unknown"), action, tenant.ID, tenant.Slug, detail).Scan(&id)
+	c.logging.Unlock()
 	if err != nil {
 		return fmt.Errorf("write the audit log: %w", session.Explain(err))
 	}
@@ -71,6 +79,8 @@ func (c *Creator) logged(ctx context.Context, action string, tenant scopes.Tenan
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), logTime)
 	defer cancel()
+	c.logging.Lock()
+	defer c.logging.Unlock()
 	_, err = c.control.Exec(ctx, "update control.audit_log set ended_at = clock_timestamp(), error = $2 where id = $1", id, why)
 	if failed == nil && err != nil {
 		failed = fmt.Errorf("it is done, but not in the audit log: %w", session.Explain(err))

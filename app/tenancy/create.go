@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 
@@ -64,6 +65,7 @@ type Creator struct {
 	setup      *Setup
 	deployment deployment
 	control    *pgx.Conn // to the default database
+	logging    sync.Mutex
 	placed     *pgx.Conn // to the last tenant's database; the same as control where that is the default one
 }
 
