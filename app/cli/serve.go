@@ -161,6 +161,9 @@ func site(app *tenancy.Tenancy, cfg config.Config, o serveOptions, log *slog.Log
 			return entries(app.Directory.WithIDs(ctx, ids))
 		}
 	}
+	if cfg.AuditReads {
+		options.OnAllTenants = app.Directory.LogAllTenants
+	}
 	if o.metrics {
 		options.Metrics = metricsOf(app)
 	}

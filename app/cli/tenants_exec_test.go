@@ -11,6 +11,7 @@ import (
 
 	"tenanted/app/cli"
 	"tenanted/app/config"
+	"tenanted/scopes/pgtest"
 )
 
 func TestAStatementForAllTenants(t *testing.T) {
@@ -118,4 +119,27 @@ func TestMistakesInExec(t *testing.T) {
 	w.ok(t, "migrate")
 	w.fails(t, 1, `no tenant is called "nobody"`, "tenants", "exec", "--tenant", "nobody", "select 1")
 	require.Empty(t, w.ok(t, "tenants", "exec", "--all", "select 1"), "of nobody")
+}
+
+// With the setting, each read across tenants is in the audit log, and none happens that cannot be written there.
+func TestReadsAcrossTenantsAreLogged(t *testing.T) {
+	t.Parallel()
+	w := newFixture(t, config.SingleSchema, "AUDIT_CROSS_TENANT_READS=true")
+	w.ok(t, "migrate")
+	w.ok(t, "seed", "--accounts", "1")
+	s := w.serve(t)
+	for _, path := range []string{"/subtasks/", "/subtasks.json"} {
+		code, _ := s.get(t, "localhost", path)
+		require.Equal(t, 200, code)
+	}
+	s.get(t, "tenant-0.localhost", "/subtasks/")
+	s.get(t, "localhost", "/tenants/")
+	require.Regexp(t, `(?s)^WHEN.*@.* read all tenants +done +the list of subtasks over all tenants, on the bare domain; request \w+\n.*read all tenants.*create`,
+		w.ok(t, "tenants", "log"))
+	require.Equal(t, 2, w.count(t, "select count(*) from control.audit_log where action = 'read all tenants'"))
+	w.db.Exec(t, pgtest.Owner, "drop table control.audit_log")
+	code, body := s.get(t, "localhost", "/subtasks/")
+	require.Equal(t, 500, code)
+	require.NotContains(t, body, "audit")
+	require.Zero(t, s.end(t))
 }

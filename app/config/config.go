@@ -44,6 +44,8 @@ type Config struct {
 	AllowedHosts []string
 	// TrustedProxies are the networks of proxies whose X-Forwarded-Host is believed: TRUSTED_PROXIES. Default: none.
 	TrustedProxies []netip.Prefix
+	// AuditReads has each read across tenants written into the audit log: AUDIT_CROSS_TENANT_READS. Default: false.
+	AuditReads bool
 	// Location is the time zone that days begin in: TZ. Default: UTC.
 	Location *time.Location
 	// MaxConns bounds the connections to tenants' data over all databases: DB_MAX_CONNS. Default: 40.

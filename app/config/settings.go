@@ -22,6 +22,7 @@ type settings struct {
 	Owner            string        `env:"PGOWNER"`
 	AllowedHosts     []string      `env:"ALLOWED_HOSTS" envDefault:"localhost"`
 	TrustedProxies   []string      `env:"TRUSTED_PROXIES"`
+	AuditReads       bool          `env:"AUDIT_CROSS_TENANT_READS" envDefault:"false"`
 	TimeZone         string        `env:"TZ" envDefault:"UTC"`
 	MaxConns         int           `env:"DB_MAX_CONNS" envDefault:"40"`
 	MaxIdleTime      time.Duration `env:"DB_MAX_IDLE_TIME" envDefault:"5m"`
@@ -102,7 +103,7 @@ func (s settings) config(vars map[string]string) (Config, error) {
 	}
 	conn.prepare = s.Prepare
 	c := Config{
-		Strategy: s.Strategy, MultiDBCount: s.MultiDBCount, AllowedHosts: hosts, TrustedProxies: proxies, Location: location,
+		Strategy: s.Strategy, MultiDBCount: s.MultiDBCount, AllowedHosts: hosts, TrustedProxies: proxies, AuditReads: s.AuditReads, Location: location,
 		MaxConns: s.MaxConns, MaxIdleTime: s.MaxIdleTime, StatementTimeout: s.StatementTimeout, LockTimeout: s.LockTimeout, LocalDir: s.LocalDir, LocalBinDir: s.LocalBinDir,
 		Database: conn.settings["dbname"], User: conn.settings["user"], Owner: conn.ownerName,
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"tenanted/app/config"
 	"tenanted/scopes"
 	"tenanted/scopes/session"
 )
@@ -52,6 +53,20 @@ func (c *Creator) Log(ctx context.Context, tenant string, limit int) ([]LogEntry
 	return entries, nil
 }
 
+func operator(cfg config.Config) string { return cmp.Or(cfg.Operator, "unknown") }
+
+// LogAllTenants writes into the audit log that rows of all tenants are read, and why.
+func (d *Directory) LogAllTenants(ctx context.Context, reason string) error {
+	if d.owner == nil {
+		return ErrNoOwner
+	}
+	_, err := d.owner.Exec(ctx, "insert into control.audit_log (operator, action, detail, ended_at) values ($1, 'read all tenants', $2, now())", d.operator, reason)
+	if err != nil {
+		return fmt.Errorf("write the audit log: %w", session.Explain(err))
+	}
+	return nil
+}
+
 // logTime bounds how long the end of an action takes to be written, also when the operator has interrupted it.
 const logTime = 5 * time.Second
 
@@ -67,7 +82,7 @@ func (c *Creator) logged(ctx context.Context, action string, tenant scopes.Tenan
 	var id int64
 	c.logging.Lock()
 	err := c.control.QueryRow(ctx, "insert into control.audit_log (operator, action, tenant_id, slug, detail) values ($1, $2, $3, $4, $5) returning id",
-		cmp.Or(c.setup.cfg.Operator, "unknown"), action, tenant.ID, tenant.Slug, detail).Scan(&id)
+		operator(c.setup.cfg), action, tenant.ID, tenant.Slug, detail).Scan(&id)
 	c.logging.Unlock()
 	if err != nil {
 		return fmt.Errorf("write the audit log: %w", session.Explain(err))

@@ -21,7 +21,8 @@ var ErrNoOwner error = &config.Error{Variable: "PGOWNER", Reason: "is not set: o
 // several goroutines at once.
 type Directory struct {
 	*directory.Directory
-	owner *pgxpool.Pool // nil: no list
+	owner    *pgxpool.Pool // nil: no list
+	operator string        // for the audit log
 }
 
 // Entry is a tenant in the list.
@@ -49,7 +50,7 @@ func OpenDirectory(ctx context.Context, cfg config.Config) (*Directory, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Directory{Directory: found}
+	d := &Directory{Directory: found, operator: operator(cfg)}
 	if owner := cfg.OwnerConn(); owner != nil {
 		if d.owner, err = newPool(ctx, owner); err != nil {
 			return nil, errors.Join(err, found.Close())

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -70,7 +71,11 @@ func (s *site) subtasks(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	page, err := s.loadSubtasks(subtaskContext(c, all), view)
+	ctx, err := s.subtaskContext(c, all)
+	if err != nil {
+		return err
+	}
+	page, err := s.loadSubtasks(ctx, view)
 	if err != nil {
 		return err
 	}
@@ -141,11 +146,18 @@ func (s *site) subtasksPageWithoutSlash(c *gin.Context) error {
 }
 
 // subtaskContext is the request's; on the bare domain it is for all tenants.
-func subtaskContext(c *gin.Context, all bool) context.Context {
-	if all {
-		return scopes.AllTenants(c.Request.Context(), "the list of subtasks over all tenants, on the bare domain")
+func (s *site) subtaskContext(c *gin.Context, all bool) (context.Context, error) {
+	const reason = "the list of subtasks over all tenants, on the bare domain"
+	ctx := c.Request.Context()
+	if !all {
+		return ctx, nil
 	}
-	return c.Request.Context()
+	if s.OnAllTenants != nil {
+		if err := s.OnAllTenants(ctx, fmt.Sprintf("%s; request %s", reason, c.Writer.Header().Get(requestIDHeader))); err != nil {
+			return ctx, err
+		}
+	}
+	return scopes.AllTenants(ctx, reason), nil
 }
 
 func subtaskRows(c *gin.Context, page subtaskPage) []subtaskRow {

@@ -50,6 +50,8 @@ type Options struct {
 	// that serve scopes.AllTenants, and WithIDs. Off, the bare domain leads to /tenants/ or, without List, only says
 	// where tenants are.
 	AllTenants bool
+	// OnAllTenants is called before rows of all tenants are read, with the reason. Its error is the request's. Nil: nobody.
+	OnAllTenants func(ctx context.Context, reason string) error
 	// Program is how the program is called on the command line, for advice on pages. Default: tenanted.
 	Program string
 	// Ready says whether requests can be served now, for /readyz. Nil: always.
