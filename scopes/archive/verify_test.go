@@ -64,7 +64,7 @@ func TestVerifyRefusesWhatIsCutOffOrChanged(t *testing.T) {
 		}
 		require.Equal(t, entries(t, file), entries(t, changed), "changed at %d", i)
 	}
-	for name, more := range map[string][]byte{"a byte": {0}, "text": []byte("something"), "itself": file, "a frame": compressed(t, []byte("x")), "zeros": make([]byte, 1<<20)} {
+	for name, more := range map[string][]byte{"a byte": {0}, "text": []byte("something"), "itself": file, "a frame": compressed([]byte("x")), "zeros": make([]byte, 1<<20)} {
 		refused(t, verify(slices.Concat(file, more)), name)
 	}
 }
@@ -78,7 +78,7 @@ func pack(t testing.TB, all []entry) []byte {
 		require.NoError(t, err)
 	}
 	require.NoError(t, w.Close())
-	return compressed(t, plain.Bytes())
+	return compressed(plain.Bytes())
 }
 
 // Entries that are not those of an export, whatever their checksums.
@@ -149,7 +149,7 @@ func TestVerifyRefusesForeignFiles(t *testing.T) {
 	t.Parallel()
 	for name, file := range map[string][]byte{
 		"empty": {}, "short": {0x28, 0xb5}, "text": []byte("id,name\n1,x\n"), "gzip": {0x1f, 0x8b, 8, 0, 0, 0, 0, 0}, "zeros": make([]byte, 10_000),
-		"zstd of nothing": compressed(t, nil), "zstd of text": compressed(t, []byte(strings.Repeat("text\n", 1000))),
+		"zstd of nothing": compressed(nil), "zstd of text": compressed([]byte(strings.Repeat("text\n", 1000))),
 		"another tar": pack(t, []entry{{"etc/passwd", []byte("root")}}), "another manifest": pack(t, []entry{{"manifest.json", []byte(`{"version": 3}`)}}),
 	} {
 		refused(t, verify(file), name)
@@ -169,7 +169,7 @@ func TestVerifyRefusesLinksAndDevices(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, w.WriteHeader(&tar.Header{Name: "tables/orgs/000001.csv", Linkname: "/etc/passwd", Typeflag: kind}))
 		require.NoError(t, w.Close())
-		err = verify(compressed(t, plain.Bytes()))
+		err = verify(compressed(plain.Bytes()))
 		refused(t, err, string(kind))
 		require.ErrorContains(t, err, "not a plain file")
 	}
