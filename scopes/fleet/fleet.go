@@ -125,7 +125,14 @@ type Result struct {
 	From, To int64
 	Took     time.Duration // waiting for locks included
 	Tries    int           // 0: nothing had to be done, or it was not begun
+	Locks    []TableLock   // of [Fleet.DryRun]
 	Err      error
+}
+
+// TableLock is a lock on a table that was there before, for as long as the placement took.
+type TableLock struct {
+	Table string
+	Mode  string // the strongest one, as PostgreSQL's pg_locks has it
 }
 
 // Progress is how far the work is.
@@ -161,7 +168,21 @@ func (e *Error) Unwrap() []error {
 // Up brings the placements to the newest version, and makes schemas that are missing; the databases must exist. The results are
 // in the order of the placements. The error is an [*Error] if one of them failed.
 func (f *Fleet) Up(ctx context.Context, placements []scopes.Placement) ([]Result, error) {
-	run := newRun(f, placements)
+	return f.do(ctx, placements, (*worker).migrate)
+}
+
+// DryRun is [Fleet.Up] in a transaction of each placement that is rolled back: it finds out what would fail, and which tables
+// would be locked for how long. It locks them for that long itself. The ledger has nothing of it, and After and Always do
+// nothing. A migration without a transaction, as one that makes an index concurrently, fails, since it cannot be tried.
+func (f *Fleet) DryRun(ctx context.Context, placements []scopes.Placement) ([]Result, error) {
+	trial := *f
+	trial.config.Always, trial.config.Retries = false, 0
+	return trial.do(ctx, placements, (*worker).try)
+}
+
+// do does something to the placements that are not at the newest version.
+func (f *Fleet) do(ctx context.Context, placements []scopes.Placement, what func(*worker, context.Context, scopes.Placement) Result) ([]Result, error) {
+	run := newRun(f, placements, what)
 	first := min(f.config.Canary, len(placements))
 	run.do(ctx, placements[:first])
 	if first > 0 && run.progress.Failed > 0 {

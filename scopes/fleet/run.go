@@ -15,6 +15,7 @@ import (
 type run struct {
 	fleet   *Fleet
 	began   time.Time
+	what    func(*worker, context.Context, scopes.Placement) Result
 	results []Result
 	at      map[scopes.Placement]int
 
@@ -23,8 +24,8 @@ type run struct {
 	worked   int // results that took work
 }
 
-func newRun(f *Fleet, placements []scopes.Placement) *run {
-	r := &run{fleet: f, began: time.Now(), results: make([]Result, len(placements)), at: map[scopes.Placement]int{}}
+func newRun(f *Fleet, placements []scopes.Placement, what func(*worker, context.Context, scopes.Placement) Result) *run {
+	r := &run{fleet: f, began: time.Now(), what: what, results: make([]Result, len(placements)), at: map[scopes.Placement]int{}}
 	for i, p := range placements {
 		r.results[i].Placement = p
 		r.at[p] = i
@@ -123,7 +124,7 @@ func (r *run) work(ctx context.Context, next <-chan scopes.Placement) {
 			w.close()
 			w = newWorker(r.fleet, p, r.waiting)
 		}
-		result := w.migrate(ctx, p)
+		result := r.what(w, ctx, p)
 		if result.Err != nil { // whatever state the connection is in
 			w.close()
 			w = nil

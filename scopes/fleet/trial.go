@@ -1,0 +1,138 @@
+package fleet
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"tenanted/scopes"
+)
+
+// try migrates a placement in a transaction that is rolled back.
+func (w *worker) try(ctx context.Context, p scopes.Placement) (r Result) {
+	began := time.Now()
+	r = Result{Placement: p, Tries: 1}
+	defer func() { r.Took = time.Since(began) }()
+	if r.Err = w.open(ctx); r.Err != nil {
+		return r
+	}
+	if r.Err = w.fleet.lock(ctx, w.conn, p, w.waiting); r.Err != nil {
+		return r
+	}
+	held, err := w.db.Conn(ctx) // before there is a transaction, in which database/sql would not give it
+	if err == nil {
+		defer held.Close()
+		_, err = w.conn.Exec(ctx, "begin")
+	}
+	if r.Err = err; err != nil {
+		return r
+	}
+	r.From, r.To, r.Locks, r.Err = w.within(ctx, held, p)
+	cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
+	defer cancel()
+	_, failed := w.conn.Exec(cleanup, "rollback")
+	r.Err = errors.Join(r.Err, failed, w.fleet.unlock(cleanup, w.conn, p))
+	return r
+}
+
+// within migrates a placement in the open transaction.
+func (w *worker) within(ctx context.Context, held *sql.Conn, p scopes.Placement) (from, to int64, locks []TableLock, err error) {
+	if err := w.enter(ctx, p); err != nil {
+		return 0, 0, nil, err
+	}
+	var newest uint32 // of the objects there are
+	if err := w.conn.QueryRow(ctx, "select coalesce(max(oid::bigint), 0)::oid from pg_class").Scan(&newest); err != nil {
+		return 0, 0, nil, err
+	}
+	db := sql.OpenDB(nested{held})
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	provider, err := w.fleet.provider(db)
+	if err != nil {
+		return 0, 0, nil, err
+	}
+	if from, _, err = provider.GetVersions(ctx); err != nil {
+		return from, from, nil, err
+	}
+	if _, err = provider.Up(ctx); err != nil {
+		return from, from, nil, err
+	}
+	if to, _, err = provider.GetVersions(ctx); err != nil {
+		return from, from, nil, err
+	}
+	locks, err = tableLocks(ctx, w.conn, newest)
+	return from, to, locks, err
+}
+
+// tableLocks returns the locks of the transaction that keep others waiting, on tables that were there before.
+func tableLocks(ctx context.Context, conn *pgx.Conn, newest uint32) ([]TableLock, error) {
+	rows, _ := conn.Query(ctx, `
+		select c.relname::text, (array_agg(l.mode order by array_position(array['ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock',
+			'ExclusiveLock', 'AccessExclusiveLock'], l.mode) desc))[1]
+		from pg_locks l join pg_class c on c.oid = l.relation
+		where l.pid = pg_backend_pid() and l.locktype = 'relation' and c.relkind in ('r', 'p') and c.oid::bigint <= $1
+		  and c.relnamespace <> 'pg_catalog'::regnamespace and l.mode not in ('AccessShareLock', 'RowShareLock', 'RowExclusiveLock')
+		group by 1 order by 1`, int64(newest))
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[TableLock])
+}
+
+// nested is a driver.Connector of one connection, in whose open transaction transactions are savepoints.
+type nested struct{ held *sql.Conn }
+
+// Connect implements driver.Connector.
+func (n nested) Connect(context.Context) (driver.Conn, error) {
+	var c nestedConn
+	err := n.held.Raw(func(conn any) error {
+		c.Conn = conn.(*stdlib.Conn)
+		return nil
+	})
+	return c, err
+}
+
+// Driver implements driver.Connector.
+func (nested) Driver() driver.Driver { return stdlib.GetDefaultDriver() }
+
+type nestedConn struct{ *stdlib.Conn }
+
+var _ driver.ConnBeginTx = nestedConn{}
+
+// Close implements driver.Conn. The connection stays open.
+func (nestedConn) Close() error { return nil }
+
+// ResetSession implements driver.SessionResetter: in a transaction there is nothing that pgx's could do.
+func (nestedConn) ResetSession(context.Context) error { return nil }
+
+// Begin implements driver.Conn.
+func (c nestedConn) Begin() (driver.Tx, error) {
+	return c.BeginTx(context.Background(), driver.TxOptions{})
+}
+
+const savepoint = "migration"
+
+// BeginTx implements driver.ConnBeginTx.
+func (c nestedConn) BeginTx(ctx context.Context, _ driver.TxOptions) (driver.Tx, error) {
+	return c, c.exec(ctx, "savepoint "+savepoint)
+}
+
+// Commit implements driver.Tx.
+func (c nestedConn) Commit() error {
+	return c.exec(context.Background(), "release savepoint "+savepoint)
+}
+
+// Rollback implements driver.Tx.
+func (c nestedConn) Rollback() error {
+	return c.exec(context.Background(), "rollback to savepoint "+savepoint)
+}
+
+func (c nestedConn) exec(ctx context.Context, statement string) error {
+	if _, err := c.Conn.ExecContext(ctx, statement, nil); err != nil {
+		return fmt.Errorf("%s: %w", statement, err)
+	}
+	return nil
+}
