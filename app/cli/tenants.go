@@ -16,13 +16,13 @@ import (
 func newTenants(p *program) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "tenants",
-		Short:   "Look after tenants: list, create, rename, suspend them",
+		Short:   "Look after tenants: list, create, rename, suspend, export, import them",
 		Example: "  PROGRAM tenants list\n  PROGRAM tenants create acme --name \"Acme Inc.\"",
 		Args:    cobra.ArbitraryArgs,
 		RunE:    unknownCommand,
 	}
 	cmd.AddCommand(newTenantsList(p), newTenantsShow(p), newTenantsCreate(p), newTenantsRename(p), newTenantsDomains(p),
-		newTenantsSuspend(p), newTenantsResume(p), newTenantsExec(p), newTenantsLog(p))
+		newTenantsSuspend(p), newTenantsResume(p), newTenantsExport(p), newTenantsImport(p), newTenantsClone(p), newTenantsExec(p), newTenantsLog(p))
 	cmd.AddCommand(&cobra.Command{
 		Use:   "adopt",
 		Short: "Make a copied or restored deployment one of its own",

@@ -73,6 +73,7 @@ const (
 	codeDuplicateRole   = "42710"
 	codeDuplicateDB     = "42P04"
 	codeUniqueViolation = "23505" // of the catalogs, when two create the same thing at once
+	codeLockTimeout     = "55P03"
 	codeNoSchema        = "3F000"
 	codeNoTable         = "42P01"
 	codeNoFunction      = "42883"

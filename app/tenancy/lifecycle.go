@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"tenanted/models"
 	"tenanted/scopes"
 	"tenanted/scopes/tenanthttp"
 )
@@ -44,31 +45,73 @@ func mayBeCalled(slug string) error {
 
 // CreateByName makes a tenant with the next free id and no data but its row in accounts, as [Creator.Create] does. It continues
 // with one that is in state "creating"; for one in another state it returns an *ExistsError.
-func (c *Creator) CreateByName(ctx context.Context, slug, name string) (scopes.Tenant, error) {
-	n := NewTenant{Slug: slug, Name: name}
-	err := mayBeCalled(slug)
-	if err == nil {
-		err = c.alone(ctx, func(tx pgx.Tx) error {
-			const query = "select coalesce((select id from control.tenants where slug = $1), nextval('control.tenant_ids'))"
-			if err := tx.QueryRow(ctx, query, slug).Scan(&n.ID); err != nil {
-				return err
-			}
-			_, state, err := c.enter(ctx, n)
-			if err == nil && state != StateCreating {
-				err = &ExistsError{slug, state}
-			}
-			return err
-		})
-	}
+func (c *Creator) CreateByName(ctx context.Context, slug, name string) (t scopes.Tenant, err error) {
+	reserved, err := c.reserve(ctx, slug, name)
 	if err != nil {
-		return scopes.Tenant{}, fmt.Errorf("create tenant %q: %w", slug, err)
+		return t, fmt.Errorf("create tenant %q: %w", slug, err)
 	}
-	return c.Create(ctx, n, func(ctx context.Context, in Placed) error {
-		return in.Begin(ctx, func(tx pgx.Tx) error {
-			_, err := tx.Exec(ctx, "insert into accounts (id) values ($1) on conflict do nothing", n.ID)
-			return err
+	err = c.making(ctx, reserved, func() error {
+		n := NewTenant{ID: models.AccountID(reserved), Slug: slug, Name: name}
+		t, err = c.Create(ctx, n, func(ctx context.Context, in Placed) error {
+			return in.Begin(ctx, func(tx pgx.Tx) error {
+				_, err := tx.Exec(ctx, "insert into accounts (id) values ($1) on conflict do nothing", n.ID)
+				return err
+			})
 		})
+		return err
 	})
+	return t, err
+}
+
+// reserve enters a tenant with the next free id into the directory, or finds the one in state "creating".
+func (c *Creator) reserve(ctx context.Context, slug, name string) (t scopes.Tenant, err error) {
+	if err := mayBeCalled(slug); err != nil {
+		return t, err
+	}
+	n := NewTenant{Slug: slug, Name: name}
+	err = c.alone(ctx, func(tx pgx.Tx) error {
+		const query = "select coalesce((select id from control.tenants where slug = $1), nextval('control.tenant_ids'))"
+		if err := tx.QueryRow(ctx, query, slug).Scan(&n.ID); err != nil {
+			return err
+		}
+		found, state, err := c.enter(ctx, n)
+		if err == nil && state != StateCreating {
+			err = &ExistsError{slug, state}
+		}
+		t = found
+		return err
+	})
+	return t, err
+}
+
+// making calls work while nobody else makes the same tenant, if it is still in state "creating" then. It needs a connection of its own, for
+// work uses the others: a lock that lasts for a transaction holds behind a pooler too.
+func (c *Creator) making(ctx context.Context, t scopes.Tenant, work func() error) error {
+	conn, err := connect(ctx, c.setup.cfg.OwnerConn())
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		var state string
+		_, err := tx.Exec(ctx, "select set_config('lock_timeout', '10s', true), set_config('idle_in_transaction_session_timeout', '0', true)")
+		if err == nil {
+			_, err = tx.Exec(ctx, "select pg_advisory_xact_lock(hashtextextended($1, 0))", "tenanted making tenant "+t.Key())
+		}
+		if err == nil {
+			err = tx.QueryRow(ctx, "select state from control.tenants where id = $1", t.ID).Scan(&state)
+		}
+		switch {
+		case code(err) == codeLockTimeout:
+			return fmt.Errorf("another process is making tenant %q: wait until it is done", t.Slug)
+		case err != nil:
+			return fmt.Errorf("tenant %q: %w", t.Slug, err)
+		case state != StateCreating:
+			return &ExistsError{t.Slug, state}
+		}
+		return work()
+	})
+	return err
 }
 
 // alone runs work in a transaction on the directory while nobody else changes it.
