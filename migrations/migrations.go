@@ -108,7 +108,7 @@ func grants(name string, t Target, runtime string) string {
 	if err != nil {
 		panic(err)
 	}
-	lock := fmt.Sprintf("select pg_advisory_xact_lock(%d);\n", lockKey("database"))
+	lock := fmt.Sprintf("select pg_advisory_xact_lock(%d);\n", LockKey("database"))
 	return lock + strings.NewReplacer(
 		`:"schema"`, pgx.Identifier{t.Schema}.Sanitize(),
 		`:"database"`, pgx.Identifier{t.Database}.Sanitize(),

@@ -161,7 +161,7 @@ func prepare(ctx context.Context, conn *pgx.Conn, t Target) error {
 	if err := RequireDirect(ctx, conn); err != nil {
 		return err
 	}
-	if _, err := conn.Exec(ctx, "select pg_advisory_lock($1)", lockKey(t.Schema)); err != nil {
+	if _, err := conn.Exec(ctx, "select pg_advisory_lock($1)", LockKey(t.Schema)); err != nil {
 		return err
 	}
 	var exists bool
@@ -186,8 +186,9 @@ func (r Runner) grant(ctx context.Context, db *sql.DB, t Target) error {
 	return err
 }
 
-// lockKey is the advisory lock of a schema; the database is part of the lock's identity already.
-func lockKey(name string) int64 {
+// LockKey is the advisory lock of a schema, which whoever migrates it holds from before it exists; the database is part of the
+// lock's identity already.
+func LockKey(name string) int64 {
 	hash := fnv.New64a()
 	_, _ = hash.Write([]byte("tenanted/migrations " + name)) // never fails
 	return int64(hash.Sum64())

@@ -22,7 +22,8 @@ func newTenants(p *program) *cobra.Command {
 		RunE:    unknownCommand,
 	}
 	cmd.AddCommand(newTenantsList(p), newTenantsShow(p), newTenantsCreate(p), newTenantsRename(p), newTenantsDomains(p),
-		newTenantsSuspend(p), newTenantsResume(p), newTenantsExport(p), newTenantsImport(p), newTenantsClone(p), newTenantsExec(p), newTenantsLog(p))
+		newTenantsSuspend(p), newTenantsResume(p), newTenantsExport(p), newTenantsImport(p), newTenantsClone(p),
+		newTenantsDrop(p), newTenantsExec(p), newTenantsLog(p))
 	cmd.AddCommand(&cobra.Command{
 		Use:   "adopt",
 		Short: "Make a copied or restored deployment one of its own",

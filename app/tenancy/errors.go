@@ -74,6 +74,7 @@ const (
 	codeDuplicateDB     = "42P04"
 	codeUniqueViolation = "23505" // of the catalogs, when two create the same thing at once
 	codeLockTimeout     = "55P03"
+	codeInUse           = "55006"
 	codeNoSchema        = "3F000"
 	codeNoTable         = "42P01"
 	codeNoFunction      = "42883"

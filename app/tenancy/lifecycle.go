@@ -84,15 +84,25 @@ func (c *Creator) reserve(ctx context.Context, slug, name string) (t scopes.Tena
 	return t, err
 }
 
-// making calls work while nobody else makes the same tenant, if it is still in state "creating" then. It needs a connection of its own, for
-// work uses the others: a lock that lasts for a transaction holds behind a pooler too.
+// making calls work while nobody else works on the same tenant, if it is still in state "creating" then.
 func (c *Creator) making(ctx context.Context, t scopes.Tenant, work func() error) error {
+	return c.exclusively(ctx, t, func(state string) error {
+		if state != StateCreating {
+			return &ExistsError{t.Slug, state}
+		}
+		return work()
+	})
+}
+
+// exclusively calls work with a tenant's state while nobody else makes, moves or drops the same tenant. It needs a connection of its own, for
+// work uses the others: a lock that lasts for a transaction holds behind a pooler too.
+func (c *Creator) exclusively(ctx context.Context, t scopes.Tenant, work func(state string) error) error {
 	conn, err := connect(ctx, c.setup.cfg.OwnerConn())
 	if err != nil {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		var state string
 		_, err := tx.Exec(ctx, "select set_config('lock_timeout', '10s', true), set_config('idle_in_transaction_session_timeout', '0', true)")
 		if err == nil {
@@ -103,15 +113,14 @@ func (c *Creator) making(ctx context.Context, t scopes.Tenant, work func() error
 		}
 		switch {
 		case code(err) == codeLockTimeout:
-			return fmt.Errorf("another process is making tenant %q: wait until it is done", t.Slug)
+			return fmt.Errorf("another process is at work on tenant %q: wait until it is done", t.Slug)
+		case errors.Is(err, pgx.ErrNoRows):
+			return &scopes.TenantUnknownError{Slug: t.Slug}
 		case err != nil:
 			return fmt.Errorf("tenant %q: %w", t.Slug, err)
-		case state != StateCreating:
-			return &ExistsError{t.Slug, state}
 		}
-		return work()
+		return work(state)
 	})
-	return err
 }
 
 // alone runs work in a transaction on the directory while nobody else changes it.

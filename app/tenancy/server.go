@@ -42,7 +42,7 @@ func (s *Setup) ensureRoles(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	if err := s.ensureRole(ctx, conn, s.cfg.Owner, s.cfg.OwnerConn().Password, "createdb"); err != nil {
+	if err := s.ensureRole(ctx, conn, s.cfg.Owner, s.cfg.OwnerConn().Password, "createdb in role pg_signal_backend"); err != nil {
 		return err
 	}
 	return s.ensureRole(ctx, conn, s.cfg.User, s.cfg.Runtime().Password, "")
@@ -211,10 +211,21 @@ func (s *Setup) mayMake(ctx context.Context, p scopes.Placement) error {
 	}
 }
 
+// databaseLock is the advisory lock of a database's creation, in the database that the command is given in.
+func databaseLock(name string) int64 { return migrations.LockKey("database " + name) }
+
 // createDatabase makes a database that the owner owns, over the owner's connection to another one.
 func (s *Setup) createDatabase(ctx context.Context, conn *pgx.Conn, name string) error {
+	// PostgreSQL goes on creating a database when the client is killed. Whoever drops the tenant then waits for that.
+	lock := databaseLock(name)
+	if _, err := conn.Exec(ctx, "select pg_advisory_lock($1)", lock); err != nil {
+		return err
+	}
 	create := "create database " + pgx.Identifier{name}.Sanitize()
 	_, err := conn.Exec(ctx, create)
+	if _, unlocked := conn.Exec(context.WithoutCancel(ctx), "select pg_advisory_unlock($1)", lock); err == nil {
+		err = unlocked
+	}
 	switch code(err) {
 	case "":
 		if err == nil {

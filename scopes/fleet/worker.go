@@ -24,8 +24,8 @@ type worker struct {
 	database scopes.Placement
 	waiting  func(Lock)
 
-	conn     *pgx.Conn // nil: not connected yet
-	db       *sql.DB   // of conn alone, for goose
+	conn *pgx.Conn // nil: not connected yet
+	db   *sql.DB   // of conn alone, for goose
 }
 
 func newWorker(f *Fleet, p scopes.Placement, waiting func(Lock)) *worker {

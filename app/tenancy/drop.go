@@ -1,0 +1,191 @@
+package tenancy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/jackc/pgx/v5"
+
+	"tenanted/migrations"
+	"tenanted/models"
+	"tenanted/scopes"
+	"tenanted/scopes/archive"
+)
+
+// Erasure is what [Creator.Drop] removed.
+type Erasure struct {
+	Entry                // as the tenant was
+	Rows    []TableCount // that were removed, parents before children; none: there were no tables
+	Removed string       // the place that was removed with them: "database acme", "schema acme of database x"; empty: shared tables
+}
+
+// Drop removes a tenant: its rows, the database or schema that it has for itself, and its row in the directory with its host
+// names. From the first step on it is in state "dropping" and not served, and stays so when Drop fails or is interrupted; the
+// next Drop goes on. A tenant in state "creating" is removed as well.
+//
+// keep is called before anything is removed, if there are rows, with the export of them: what was acknowledged is in it, since
+// changes are held back from then on. Its error ends Drop with nothing removed. nil keeps none.
+//
+// The errors are those of [Creator.Find], of archive.Hold, and a *SQLError for a database in use.
+func (c *Creator) Drop(ctx context.Context, tenant string, keep func(Entry, Exporter) error) (Erasure, error) {
+	e, err := c.Find(ctx, tenant)
+	if err != nil {
+		return Erasure{}, err
+	}
+	erased := Erasure{Entry: e}
+	err = c.exclusively(ctx, e.Tenant, func(string) error {
+		return c.logged(ctx, "drop", e.Tenant, e.Placement.String(), func() error { return c.drop(ctx, &erased, keep) })
+	})
+	return erased, err
+}
+
+// Exporter writes an archive of a tenant to w, and returns what is in it.
+type Exporter func(w io.Writer) (archive.Contents, error)
+
+func (c *Creator) drop(ctx context.Context, erased *Erasure, keep func(Entry, Exporter) error) error {
+	if _, err := c.control.Exec(ctx, "update control.tenants set state = $2 where id = $1", erased.ID, StateDropping); err != nil {
+		return err
+	}
+	if err := c.erase(ctx, erased, keep); err != nil {
+		return fmt.Errorf("drop tenant %q, which is in state %q now: %w", erased.Slug, StateDropping, err)
+	}
+	_, err := c.control.Exec(ctx, "delete from control.tenants where id = $1", erased.ID)
+	return err
+}
+
+// exporter returns the export of a tenant over connections of its own, for while the others are in a transaction.
+func (c *Creator) exporter(ctx context.Context, t scopes.Tenant) Exporter {
+	return func(w io.Writer) (contents archive.Contents, err error) {
+		other, err := c.setup.NewCreator(ctx)
+		if err != nil {
+			return contents, err
+		}
+		defer other.Close(context.WithoutCancel(ctx))
+		return other.export(ctx, t, w, nil)
+	}
+}
+
+// erase removes the placement's rows, and the placement. What an earlier Drop has removed is not missed.
+func (c *Creator) erase(ctx context.Context, erased *Erasure, keep func(Entry, Exporter) error) error {
+	if err := c.awaitCreation(ctx, erased.Database); err != nil {
+		return err
+	}
+	err := c.connectTo(ctx, erased.Database)
+	switch {
+	case code(err) == codeNoDatabase:
+		return nil
+	case c.neverUsed(ctx, erased.Database, err):
+		return c.erasePlacement(ctx, erased)
+	case err != nil:
+		return err
+	}
+	err = pgx.BeginFunc(ctx, c.placed, func(tx pgx.Tx) error {
+		// A command that was killed may have left a session that is still making the schema.
+		if _, err := tx.Exec(ctx, "select pg_advisory_xact_lock($1)", migrations.LockKey(erased.Schema)); err != nil {
+			return err
+		}
+		exists, err := hasTables(ctx, tx, erased.Schema)
+		if err != nil || !exists {
+			return err
+		}
+		return inSchema(ctx, tx, erased.Schema, func(tx pgx.Tx) error { return c.eraseRows(ctx, tx, erased, keep) })
+	})
+	if err != nil || c.setup.cfg.Shared(erased.Placement) {
+		return err
+	}
+	return c.erasePlacement(ctx, erased)
+}
+
+// awaitCreation waits until PostgreSQL has created a database for a command that was killed.
+func (c *Creator) awaitCreation(ctx context.Context, database string) error {
+	return pgx.BeginFunc(ctx, c.control, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, "select pg_advisory_xact_lock($1)", databaseLock(database))
+		return err
+	})
+}
+
+// neverUsed reports whether a database was refused since it is bound to no deployment, and has nothing in it: a creation that was
+// interrupted has left it.
+func (c *Creator) neverUsed(ctx context.Context, database string, refused error) bool {
+	if _, ok := errors.AsType[*PlacementError](refused); !ok || c.deployment.isCopy() {
+		return false
+	}
+	conn, err := Connect(ctx, c.setup.cfg, c.setup.cfg.OwnerConn(), database)
+	if err != nil {
+		return false
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	p, err := readPlacement(ctx, conn)
+	return err == nil && !p.Exists && c.deployment.mayBind(ctx, c.setup.cfg, conn) == nil
+}
+
+// hasTables reports whether the tenant's tables are in a schema: all, or none.
+func hasTables(ctx context.Context, tx pgx.Tx, schema string) (exists bool, err error) {
+	last := models.Tables()[len(models.Tables())-1]
+	err = tx.QueryRow(ctx, "select to_regclass($1) is not null", pgx.Identifier{schema, last.Name}.Sanitize()).Scan(&exists)
+	return exists, err
+}
+
+// eraseRows removes the tenant's rows, with the tables if they are its own.
+func (c *Creator) eraseRows(ctx context.Context, tx pgx.Tx, erased *Erasure, keep func(Entry, Exporter) error) error {
+	m, err := archived()
+	if err != nil {
+		return err
+	}
+	shared := c.setup.cfg.Shared(erased.Placement)
+	if err := archive.Hold(ctx, tx, m, erased.Tenant, !shared); err != nil {
+		return err
+	}
+	if erased.Rows, err = countRows(ctx, tx, erased.Entry); err != nil {
+		return err
+	}
+	if keep != nil && erased.State != StateCreating && !erased.empty() {
+		if err := keep(erased.Entry, c.exporter(ctx, erased.Tenant)); err != nil {
+			return err
+		}
+	}
+	if shared {
+		_, err := archive.Delete(ctx, tx, m, erased.Tenant)
+		return err
+	}
+	// Whoever waits for a table now finds none, also where the database itself can only be dropped later.
+	for _, table := range tables(erased.Schema) {
+		if _, err := tx.Exec(ctx, "drop table "+table+" cascade"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e Erasure) empty() bool {
+	for _, count := range e.Rows {
+		if count.Rows > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// erasePlacement removes a schema or database of the tenant's own.
+func (c *Creator) erasePlacement(ctx context.Context, erased *Erasure) error {
+	if erased.Database == c.setup.cfg.Database {
+		erased.Removed = fmt.Sprintf("schema %s of database %s", erased.Schema, erased.Database)
+		_, err := c.placed.Exec(ctx, "drop schema if exists "+pgx.Identifier{erased.Schema}.Sanitize()+" cascade")
+		return err
+	}
+	erased.Removed = "database " + erased.Database
+	if err := c.connectTo(ctx, c.setup.cfg.Database); err != nil {
+		return err
+	}
+	drop := "drop database if exists " + pgx.Identifier{erased.Database}.Sanitize() + " with (force)"
+	_, err := c.control.Exec(ctx, drop)
+	if c := code(err); c == codeNoPermission || c == codeInUse {
+		return &SQLError{
+			Problem: fmt.Sprintf("database %q is in use, and its owner may not end the sessions of others", erased.Database),
+			SQL:     drop + "; and then this command again",
+		}
+	}
+	return err
+}
