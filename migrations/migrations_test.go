@@ -15,6 +15,7 @@ import (
 
 	"tenanted/migrations"
 	"tenanted/models"
+	"tenanted/scopes"
 	"tenanted/scopes/pgtest"
 )
 
@@ -196,7 +197,7 @@ func TestFleetMigratesInParallel(t *testing.T) {
 	}
 	targets = append(targets, target(db, migrations.Control, "control"))
 	migrateAtOnce(t, runner, targets...)
-	versions, err := migrations.Versions(t.Context(), db.Connect(t, pgtest.Runtime))
+	versions, err := migrations.Versions(t.Context(), db.Connect(t, pgtest.Runtime), scopes.Placement{Database: db.Name})
 	require.NoError(t, err)
 	require.Len(t, versions, len(targets))
 }
@@ -223,7 +224,7 @@ func TestOneFailureLeavesTheOthersDone(t *testing.T) {
 	require.ErrorAs(t, err, &failed)
 	require.ErrorContains(t, err, "migrate "+bad.String())
 	require.ErrorContains(t, err, "migrate "+absent.String())
-	versions, err := migrations.Versions(t.Context(), db.Connect(t, pgtest.Owner))
+	versions, err := migrations.Versions(t.Context(), db.Connect(t, pgtest.Owner), scopes.Placement{Database: db.Name})
 	require.NoError(t, err)
 	require.Equal(t, migrations.Tenant.Newest(), versions[good].Number)
 	require.Equal(t, int64(0), versions[bad].Number)

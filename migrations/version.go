@@ -16,13 +16,13 @@ type Version struct {
 	Comment string // of the version table: see [Compatible]
 }
 
-// Versions returns the version of every target in conn's database that was ever migrated and whose version table
-// conn's role may read: for the runtime role, those it was granted its rights in. With schemas it returns those of the
-// targets in them. It takes no lock, and one statement for each target.
-func Versions(ctx context.Context, conn *pgx.Conn, schemas ...string) (map[Target]Version, error) {
-	targets, err := migratedTargets(ctx, conn, schemas)
+// Versions returns the version of every target in a placement's database, to which conn leads, that was ever migrated and
+// whose version table conn's role may read: for the runtime role, those it was granted its rights in. Where the placement
+// has a schema, it returns those of the targets in it. It takes no lock, and one statement for each target.
+func Versions(ctx context.Context, conn *pgx.Conn, in scopes.Placement) (map[Target]Version, error) {
+	targets, err := migratedTargets(ctx, conn, in)
 	if err != nil {
-		return nil, fmt.Errorf("read the versions of database %s: %w", conn.Config().Database, err)
+		return nil, fmt.Errorf("read the versions of database %s: %w", in.InSchema(""), err)
 	}
 	versions := make(map[Target]Version, len(targets))
 	batch := &pgx.Batch{}
@@ -37,17 +37,17 @@ func Versions(ctx context.Context, conn *pgx.Conn, schemas ...string) (map[Targe
 		})
 	}
 	if err := conn.SendBatch(ctx, batch).Close(); err != nil {
-		return nil, fmt.Errorf("read the versions of database %s: %w", conn.Config().Database, err)
+		return nil, fmt.Errorf("read the versions of database %s: %w", in.InSchema(""), err)
 	}
 	return versions, nil
 }
 
-func migratedTargets(ctx context.Context, conn *pgx.Conn, schemas []string) ([]Target, error) {
+func migratedTargets(ctx context.Context, conn *pgx.Conn, in scopes.Placement) ([]Target, error) {
 	rows, err := conn.Query(ctx, `
 		select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
-		where c.relname = any($1) and c.relkind = 'r' and (cardinality($2::text[]) = 0 or n.nspname = any($2::text[]))
+		where c.relname = any($1) and c.relkind = 'r' and ($2::text = '' or n.nspname = $2::text)
 			and has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')`,
-		[]string{Tenant.versionTable(), Shared.versionTable(), Control.versionTable(), Placement.versionTable()}, append([]string{}, schemas...))
+		[]string{Tenant.versionTable(), Shared.versionTable(), Control.versionTable(), Placement.versionTable()}, in.Schema)
 	if err != nil {
 		return nil, err
 	}
@@ -55,6 +55,6 @@ func migratedTargets(ctx context.Context, conn *pgx.Conn, schemas []string) ([]T
 		var schema, table string
 		err := row.Scan(&schema, &table)
 		set := Set(strings.TrimSuffix(table, versionTableSuffix))
-		return Target{set, scopes.Placement{Database: conn.Config().Database, Schema: schema}}, err
+		return Target{set, in.InSchema(schema)}, err
 	})
 }

@@ -11,14 +11,32 @@ import (
 // are 1 and above.
 type TenantID int64
 
-// Placement says where a tenant's rows live. An empty field means the connection's own.
+// Placement says where a tenant's rows live. An empty field means the connection's own. Placements are compared as a whole:
+// databases of one name on two servers are two databases.
 type Placement struct {
+	Server   string // by the name that the program has for it; empty: the default one
 	Database string
 	Schema   string
 }
 
-// String returns the placement as "database.schema".
-func (p Placement) String() string { return p.Database + "." + p.Schema }
+// InSchema returns the placement of another schema in the same database. Of none (""), it stands for the database.
+func (p Placement) InSchema(schema string) Placement {
+	p.Schema = schema
+	return p
+}
+
+// String returns the placement as "database.schema", and on another server than the default one as
+// "server/database.schema".
+func (p Placement) String() string {
+	name := p.Database
+	if p.Server != "" {
+		name = p.Server + "/" + name
+	}
+	if p.Schema != "" {
+		name += "." + p.Schema
+	}
+	return name
+}
 
 // Tenant is who a statement works for, and where that tenant's rows are.
 type Tenant struct {

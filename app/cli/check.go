@@ -107,9 +107,10 @@ func auditAll(ctx context.Context, cfg config.Config, fleet []scopes.Placement) 
 		group.Go(func() error {
 			report, err := auditOne(ctx, cfg, d)
 			if err != nil {
-				report = audit.Report{Database: d.Name, Runtime: cfg.User, Schemas: d.Schemas,
-					Checks: []audit.Check{unchecked("connect", "connection", "database "+d.Name, err)}}
+				report = audit.Report{Database: d.Database.Database, Runtime: cfg.User, Schemas: d.Schemas,
+					Checks: []audit.Check{unchecked("connect", "connection", "database "+d.Database.String(), err)}}
 			}
+			report.Server = d.Database.Server
 			reports[i] = report
 			return nil
 		})
@@ -119,29 +120,34 @@ func auditAll(ctx context.Context, cfg config.Config, fleet []scopes.Placement) 
 }
 
 func auditOne(ctx context.Context, cfg config.Config, d tenancy.DatabasePlacements) (audit.Report, error) {
-	conn, err := tenancy.Connect(ctx, cfg, cfg.Runtime(), d.Name)
+	conn, err := tenancy.Connect(ctx, cfg, config.AsRuntime, d.Database)
 	if err != nil {
 		return audit.Report{}, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	report, err := audit.Run(ctx, conn, tenancy.AuditConfig(cfg, d.Name), d.Schemas...)
+	report, err := audit.Run(ctx, conn, tenancy.AuditConfig(cfg, d.Database), d.Schemas...)
 	if err != nil {
 		return report, err
 	}
-	report.Checks = append(report.Checks, identity(ctx, cfg, conn))
+	report.Checks = append(report.Checks, identity(ctx, cfg, conn, d.Database))
 	return report, nil
 }
 
 // identity says whether a database belongs to this deployment.
-func identity(ctx context.Context, cfg config.Config, conn *pgx.Conn) audit.Check {
-	check := audit.Check{ID: "identity", Layer: layerDirectory, Object: "database " + conn.Config().Database}
-	err := tenancy.VerifyIdentity(ctx, cfg, conn)
+func identity(ctx context.Context, cfg config.Config, conn *pgx.Conn, database scopes.Placement) audit.Check {
+	check := audit.Check{ID: "identity", Layer: layerDirectory, Object: "database " + database.String()}
+	err := tenancy.VerifyIdentity(ctx, cfg, conn, database)
 	if _, foreign := errors.AsType[*tenancy.PlacementError](err); err != nil && !foreign {
 		check.Status, check.Message = audit.NotChecked, err.Error()
 		return check
 	}
 	judge(&check, err == nil, "belongs to this deployment", fmt.Sprint(err), "a copy of this deployment works on another one's tenants")
 	return check
+}
+
+// in returns the placement of a schema in the report's database.
+func in(report audit.Report, schema string) scopes.Placement {
+	return scopes.Placement{Server: report.Server, Database: report.Database, Schema: schema}
 }
 
 // unchecked is a check that could not be made.
@@ -157,7 +163,7 @@ func (p *program) fix(ctx context.Context, cfg config.Config, reports []audit.Re
 			return err
 		}
 		for _, check := range applied { // not on the standard output, which may be JSON
-			fmt.Fprintf(p.Err, "fixed in %s: %s: %s\n", report.Database, check.Object, check.Message)
+			fmt.Fprintf(p.Err, "fixed in %s: %s: %s\n", in(report, ""), check.Object, check.Message)
 		}
 	}
 	return nil
@@ -167,7 +173,7 @@ func fixOne(ctx context.Context, cfg config.Config, report audit.Report) ([]audi
 	if report.InForce() {
 		return nil, nil
 	}
-	conn, err := tenancy.Connect(ctx, cfg, cfg.OwnerConn(), report.Database)
+	conn, err := tenancy.Connect(ctx, cfg, config.AsOwner, in(report, ""))
 	if err != nil {
 		return nil, err
 	}

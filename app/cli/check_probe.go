@@ -45,7 +45,7 @@ func probe(ctx context.Context, cfg config.Config, reports []audit.Report) error
 		report := &reports[i]
 		report.Checks = append(report.Checks, probeRLS(ctx, cfg, app, *report)...)
 		for _, schema := range report.Schemas {
-			if tenant, ok := served[scopes.Placement{Database: report.Database, Schema: schema}]; ok {
+			if tenant, ok := served[in(*report, schema)]; ok {
 				report.Checks = append(report.Checks, probeTenant(ctx, app, tenant))
 			}
 		}
@@ -86,12 +86,12 @@ func excuse(reports []audit.Report, placements map[scopes.Placement]bool) {
 	for i := range reports {
 		whole := i > 0 && len(reports[i].Schemas) > 0 // of the database is unfinished; the first is the default one
 		for _, schema := range reports[i].Schemas {
-			whole = whole && placements[scopes.Placement{Database: reports[i].Database, Schema: schema}]
+			whole = whole && placements[in(reports[i], schema)]
 		}
 		for j := range reports[i].Checks {
 			check := &reports[i].Checks[j]
 			wrong := check.Status == audit.Defect || check.Status == audit.NotChecked
-			if wrong && (whole || placements[scopes.Placement{Database: reports[i].Database, Schema: check.Schema}]) {
+			if wrong && (whole || placements[in(reports[i], check.Schema)]) {
 				check.Status, check.Message = audit.Note, "the tenant is being created: "+check.Message
 			}
 		}
@@ -158,9 +158,9 @@ func probeRLS(ctx context.Context, cfg config.Config, app *tenancy.Tenancy, repo
 	if len(report.Schemas) == 0 {
 		return nil
 	}
-	conn, err := tenancy.Connect(ctx, cfg, cfg.Runtime(), report.Database)
+	conn, err := tenancy.Connect(ctx, cfg, config.AsRuntime, in(report, ""))
 	if err != nil {
-		return []audit.Check{unchecked("probe-rls", layerRLS, "database "+report.Database, err)}
+		return []audit.Check{unchecked("probe-rls", layerRLS, "database "+in(report, "").String(), err)}
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	for _, schema := range report.Schemas {
@@ -208,7 +208,7 @@ func probeTenant(ctx context.Context, app *tenancy.Tenancy, tenant scopes.Tenant
 		check.Status, check.Message = audit.NotChecked, err.Error()
 		return check
 	}
-	place := scopes.Placement{Database: database.String, Schema: schema.String}
+	place := scopes.Placement{Server: tenant.Server, Database: database.String, Schema: schema.String}
 	judge(&check, id.String == tenant.Key() && place == tenant.Placement && others == 0,
 		"works for the tenant in its placement, and sees no other account",
 		fmt.Sprintf("works for tenant %q in %s and sees %d other accounts", id.String, place, others),

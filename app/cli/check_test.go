@@ -52,7 +52,7 @@ func TestCheckLooksAtTheControlPlane(t *testing.T) {
 		w.ok(t, "seed", "--accounts", "2")
 		whole := w.check(t, 0)
 		require.Equal(t, w.db.Name, whole.Databases[0].Database)
-		require.Len(t, whole.Databases, map[config.Strategy]int{config.SingleSchema: 1, config.MultipleSchemas: 1, config.MultipleDb: 3}[w.strategy])
+		require.Len(t, whole.Databases, map[config.Strategy]int{config.SingleSchema: 1, config.MultipleSchemas: 1, config.MultipleDb: 3, config.Mixed: 1}[w.strategy])
 
 		for plant, id := range map[string]string{
 			"grant select, update on control.tenants to %s; revoke select, update on control.tenants from %[1]s":                                                                                                   "grant-private",
@@ -93,8 +93,8 @@ func TestCheckAndServeJudgeTheRoleWithoutAnyTenant(t *testing.T) {
 		require.NotContains(t, strong.run(t, "check").out, "nosuperuser", "that would lock people out of their server")
 
 		w.db.Exec(t, pgtest.Superuser, "alter role "+role+" nosuperuser")
-		c = w.check(t, map[config.Strategy]int{config.SingleSchema: 1, config.MultipleDb: 3, config.MultipleSchemas: 3}[w.strategy])
-		if w.strategy == config.SingleSchema { // the others have no table yet
+		c = w.check(t, map[config.Strategy]int{config.SingleSchema: 1, config.Mixed: 1, config.MultipleDb: 3, config.MultipleSchemas: 3}[w.strategy])
+		if w.sharesTables() { // the others have no table yet
 			require.Equal(t, []string{"grant-other-role"}, c.ids(audit.Defect), "an earlier runtime role keeps its rights")
 		}
 	})

@@ -89,9 +89,9 @@ func newRoot(p *program) *cobra.Command {
 	root := &cobra.Command{
 		Use:         defaultName,
 		Annotations: map[string]string{cobra.CommandDisplayNameAnnotation: p.Program},
-		Short:       "A task tracker for many tenants, kept apart in one of three ways",
+		Short:       "A task tracker for many tenants, kept apart by table, schema or database",
 		Long: `Tenanted serves a task tracker to many tenants from one process. DJANGO_CONFIGURATION says how they
-are kept apart: SingleSchema (default), MultipleDb or MultipleSchemas.
+are kept apart: SingleSchema (default), MultipleDb, MultipleSchemas, or Mixed, in which each may have its own way.
 
 Settings come from the environment and the file .env; .env.example documents them. A private PostgreSQL
 is started and used unless PGHOST, DATABASE_URL or another of its variables names a server.`,

@@ -75,7 +75,7 @@ func TestWrongSettingsAreRefusedByEveryCommand(t *testing.T) {
 	t.Parallel()
 	w := &fixture{dir: t.TempDir(), environ: []string{"DJANGO_CONFIGURATION=Nonsense"}}
 	for _, command := range []string{"serve", "runserver", "migrate", "seed", "createtestdata", "check", "tenants list", "dbshell"} {
-		w.fails(t, 2, "DJANGO_CONFIGURATION=Nonsense: is unknown: choose SingleSchema, MultipleDb or MultipleSchemas", strings.Fields(command)...)
+		w.fails(t, 2, "DJANGO_CONFIGURATION=Nonsense: is unknown: choose SingleSchema, MultipleDb, MultipleSchemas or Mixed", strings.Fields(command)...)
 	}
 }
 

@@ -27,6 +27,13 @@ type dbshellOptions struct {
 	asOwner bool
 }
 
+func (o dbshellOptions) role() config.Role {
+	if o.asOwner {
+		return config.AsOwner
+	}
+	return config.AsRuntime
+}
+
 func newDBShell(p *program) *cobra.Command {
 	var o dbshellOptions
 	cmd := &cobra.Command{
@@ -62,7 +69,7 @@ func (p *program) dbshell(ctx context.Context, s *server, o dbshellOptions, args
 	if err != nil {
 		return err
 	}
-	environ := s.cfg.Environ(o.asOwner)
+	environ := s.cfg.Environ(o.role())
 	if o.tenant != "" {
 		tenant, err := lookUp(ctx, s.cfg, o)
 		if err != nil {
@@ -116,11 +123,7 @@ func lookUp(ctx context.Context, cfg config.Config, o dbshellOptions) (scopes.Te
 // direct refuses a pooler, which would not keep the session's tenant for psql, a database of another deployment, and a
 // schema that is not there.
 func direct(ctx context.Context, cfg config.Config, o dbshellOptions, tenant scopes.Tenant) error {
-	to := cfg.Runtime()
-	if o.asOwner {
-		to = cfg.OwnerConn()
-	}
-	conn, err := tenancy.Connect(ctx, cfg, to, tenant.Database)
+	conn, err := tenancy.Connect(ctx, cfg, o.role(), tenant.Placement)
 	if err != nil {
 		return err
 	}
@@ -133,9 +136,9 @@ func direct(ctx context.Context, cfg config.Config, o dbshellOptions, tenant sco
 		return err
 	}
 	if !exists {
-		return fmt.Errorf("database %q has no schema %q for %v: run %s", tenant.Database, tenant.Schema, tenant, cfg.Command("migrate"))
+		return fmt.Errorf("database %q has no schema %q for %v: run %s", tenant.InSchema(""), tenant.Schema, tenant, cfg.Command("migrate"))
 	}
-	return tenancy.VerifyIdentity(ctx, cfg, conn)
+	return tenancy.VerifyIdentity(ctx, cfg, conn, tenant.Placement)
 }
 
 // inForce returns environ with the tenant in force for the whole session: psql is nobody's pooled connection.

@@ -50,12 +50,30 @@ func newFixture(t *testing.T, strategy config.Strategy, more ...string) *fixture
 
 // eachStrategy runs a test for every strategy, each with a fixture of its own.
 func eachStrategy(t *testing.T, test func(t *testing.T, w *fixture)) {
-	for _, strategy := range config.Strategies() {
+	over(t, config.Strategies(), test)
+}
+
+// eachUnmixed leaves out Mixed, for tests that take long and to which that adds nothing: each of its tenants is placed as in
+// one of the others.
+func eachUnmixed(t *testing.T, test func(t *testing.T, w *fixture)) {
+	over(t, []config.Strategy{config.SingleSchema, config.MultipleDb, config.MultipleSchemas}, test)
+}
+
+func over(t *testing.T, strategies []config.Strategy, test func(t *testing.T, w *fixture)) {
+	for _, strategy := range strategies {
 		t.Run(string(strategy), func(t *testing.T) {
 			t.Parallel()
 			test(t, newFixture(t, strategy))
 		})
 	}
+}
+
+// sharesTables and hasSchemas report whether there are shared tables, and whether tenant-1 has a schema of its own.
+func (w *fixture) sharesTables() bool {
+	return w.strategy == config.SingleSchema || w.strategy == config.Mixed
+}
+func (w *fixture) hasSchemas() bool {
+	return w.strategy == config.MultipleSchemas || w.strategy == config.Mixed
 }
 
 // with returns the fixture with further variables.

@@ -44,7 +44,7 @@ newest version, several at once. What is up to date stays as it is; only the run
 			return p.with(cmd.Context(), func(s *server) error { return p.migrate(cmd.Context(), s, o) })
 		},
 	}
-	cmd.Flags().StringVar(&o.database, "database", "", "only the placements in this database; in MultipleDb, tenant-0 does for tenant-0's")
+	cmd.Flags().StringVar(&o.database, "database", "", "only the placements in this database; tenant-0 does for one of tenant-0's own")
 	cmd.Flags().StringVar(&o.tenant, "tenant", "", "only this tenant's placement")
 	cmd.Flags().BoolVar(&o.status, "status", false, "show the versions, and change nothing")
 	cmd.Flags().BoolVar(&o.down, "down", false, "undo the newest migration")
@@ -68,9 +68,6 @@ func (o migrateOptions) validate() error {
 }
 
 func (p *program) migrate(ctx context.Context, s *server, o migrateOptions) error {
-	if o.down && o.tenant != "" && s.cfg.Strategy == config.SingleSchema {
-		return usage("--down --tenant %s would drop every tenant's tables, for in SingleSchema they share them: if you mean that, use --all", o.tenant)
-	}
 	setup, err := s.setup(p.say)
 	if err != nil {
 		return err
@@ -89,6 +86,8 @@ func (p *program) migrate(ctx context.Context, s *server, o migrateOptions) erro
 	switch {
 	case err != nil:
 		return err
+	case o.down && o.tenant != "" && s.cfg.Shared(chosen[0]):
+		return usage("--down --tenant %s would drop every tenant's tables, for it shares them: if you mean that, use --all", o.tenant)
 	case o.down:
 		return setup.Down(ctx, chosen, p.showMigrated)
 	default:
@@ -104,7 +103,7 @@ func (o migrateOptions) choose(ctx context.Context, setup *tenancy.Setup, cfg co
 		return []scopes.Placement{placement}, err
 	case o.database != "":
 		chosen := slices.DeleteFunc(slices.Clone(all), func(p scopes.Placement) bool {
-			return p.Database != o.database && p.Database != cfg.Database+"_"+o.database
+			return !slices.Contains([]string{p.InSchema("").String(), p.Database, strings.TrimPrefix(p.Database, cfg.Database+"_")}, o.database)
 		})
 		if len(chosen) == 0 && o.database != cfg.Database { // which has the directory, at least
 			return nil, fmt.Errorf("no placement is in a database %q: %s has %s", o.database, cfg.Strategy, databasesOf(all))
@@ -117,8 +116,8 @@ func (o migrateOptions) choose(ctx context.Context, setup *tenancy.Setup, cfg co
 func databasesOf(placements []scopes.Placement) string {
 	var names []string
 	for _, placement := range placements {
-		if !slices.Contains(names, placement.Database) {
-			names = append(names, placement.Database)
+		if name := placement.InSchema("").String(); !slices.Contains(names, name) {
+			names = append(names, name)
 		}
 	}
 	if len(names) > 5 {
@@ -157,7 +156,7 @@ func (p *program) showVersions(ctx context.Context, setup *tenancy.Setup, cfg co
 	var failed []error
 	for _, s := range statuses {
 		if s.Set == migrations.Control || slices.Contains(chosen, s.Placement) {
-			fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%s\n", s.Database, s.Schema, s.Set, s.Version, s.Set.Newest(), s.State)
+			fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%s\n", s.InSchema(""), s.Schema, s.Set, s.Version, s.Set.Newest(), s.State)
 			failed = append(failed, s.Err)
 		}
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -166,10 +167,11 @@ func (p *program) prepare(ctx context.Context, s *server) error {
 	if err != nil {
 		return err
 	}
-	if err := setup.Run(ctx); err != nil {
-		return err
+	failed := setup.Run(ctx) // which may be one tenant's trouble
+	if err := tenancy.Ready(ctx, s.cfg); err != nil {
+		return cmp.Or(failed, err)
 	}
-	return tenancy.Ready(ctx, s.cfg)
+	return nil
 }
 
 // with runs work with the server, and gives the server back. Work that does not end soon after ctx is abandoned; the

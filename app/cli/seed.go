@@ -32,7 +32,8 @@ func newSeed(p *program) *cobra.Command {
 its number and --seed only. Accounts that exist are left as they are, so a run that was interrupted is resumed by
 running it again. All users have the password "password".
 
-A number above 10 shows progress instead of names. In MultipleDb there can be at most MULTIDB_COUNT accounts.`,
+A number above 10 shows progress instead of names. In MultipleDb there can be at most MULTIDB_COUNT accounts. In Mixed
+they are in the shared tables, a schema and a database by turns, with at most MULTIDB_COUNT databases.`,
 		Example: `  PROGRAM seed --accounts 20
   PROGRAM seed --accounts 3 --min-projects 5 --max-projects 5
   PROGRAM seed --accounts 100 --rollback`,
@@ -92,7 +93,7 @@ func (p *program) seed(ctx context.Context, options seed.Options, accounts int, 
 			return err
 		}
 		shown := newProgress(p.Out, accounts)
-		load := loader{options: options, rollback: rollback, accounts: accounts, workers: seedWorkers(s.cfg), progress: shown.done}
+		load := loader{options: options, rollback: rollback, accounts: accounts, workers: seedWorkers(s.cfg), where: s.cfg.SeedChoice, progress: shown.done}
 		totals, err := load.run(ctx, s)
 		shown.end()
 		if err != nil {

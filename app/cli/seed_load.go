@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
+	"tenanted/app/config"
 	"tenanted/app/tenancy"
 	"tenanted/scopes"
 	"tenanted/seed"
@@ -26,6 +27,7 @@ type loader struct {
 	rollback bool
 	accounts int
 	workers  int
+	where    func(slug string, number int) config.Choice
 	progress func(number int, r seeded) // one call at a time
 }
 
@@ -93,7 +95,7 @@ func (l loader) one(ctx context.Context, creator *tenancy.Creator, number int) (
 	if err != nil {
 		return r, err
 	}
-	n := tenancy.NewTenant{ID: plan.Account.ID, Slug: plan.Slug, Name: plan.Name}
+	n := tenancy.NewTenant{ID: plan.Account.ID, Slug: plan.Slug, Name: plan.Name, Where: l.where(plan.Slug, number)}
 	if l.rollback {
 		r.tenant, err = creator.DryRun(ctx, n, func(tx pgx.Tx) (err error) {
 			r.totals, err = seed.LoadIn(ctx, tx, l.options, number)

@@ -94,7 +94,7 @@ func TestSeedRollbackLeavesNothing(t *testing.T) {
 // Another --seed changes nothing of what is there, and so nothing of what is printed.
 func TestSeedPrintsWhatIsInTheDatabase(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, w *fixture) {
+	eachUnmixed(t, func(t *testing.T, w *fixture) {
 		w.ok(t, "migrate")
 		made := strings.Split(w.ok(t, "seed", "--accounts", "2"), "\n")[:2]
 		for _, more := range [][]string{nil, {"--rollback"}} {
@@ -107,7 +107,7 @@ func TestSeedPrintsWhatIsInTheDatabase(t *testing.T) {
 // A seed that is stopped half way is resumed by the next.
 func TestSeedResumes(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, w *fixture) {
+	eachUnmixed(t, func(t *testing.T, w *fixture) {
 		w.environ = append(w.environ, "MULTIDB_COUNT=8")
 		w.ok(t, "migrate")
 		ctx, cancel := context.WithCancel(t.Context())
@@ -132,7 +132,7 @@ func TestSeedResumes(t *testing.T) {
 
 func TestTwoSeedsAtOnce(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, w *fixture) {
+	eachUnmixed(t, func(t *testing.T, w *fixture) {
 		w.ok(t, "migrate")
 		results := make(chan result, 2)
 		for range 2 {

@@ -143,6 +143,7 @@ func site(app *tenancy.Tenancy, cfg config.Config, o serveOptions, log *slog.Log
 		Directory:  app,
 		NotServed:  app.NotServed,
 		AllTenants: cfg.ListsAllTenants(),
+		SomeApart:  cfg.SomeApart(),
 		Ready:      app.Ping,
 		Hosts:      cfg.AllowedHosts,
 
@@ -265,7 +266,7 @@ func (p *program) makeDemo(ctx context.Context, s *server) error {
 		accounts = min(accounts, limit)
 	}
 	p.say(fmt.Sprintf("making %d demo tenants", accounts))
-	load := loader{options: seedDefaults(s.cfg), accounts: accounts, workers: seedWorkers(s.cfg), progress: func(int, seeded) {}}
+	load := loader{options: seedDefaults(s.cfg), accounts: accounts, workers: seedWorkers(s.cfg), where: s.cfg.SeedChoice, progress: func(int, seeded) {}}
 	_, err := load.run(ctx, s)
 	return err
 }

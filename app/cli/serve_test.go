@@ -32,7 +32,7 @@ func TestServeAddresses(t *testing.T) {
 
 func TestServeWithoutTenantsSaysHowToMakeSome(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, w *fixture) {
+	eachUnmixed(t, func(t *testing.T, w *fixture) {
 		w.ok(t, "migrate")
 		s := w.serve(t)
 		require.Contains(t, s.out.String(), "`tenanted seed` makes some")

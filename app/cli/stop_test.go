@@ -46,7 +46,7 @@ func (w *fixture) kill(t *testing.T, soFar func() bool, args ...string) {
 // What a killed command was making is no defect, and the next run completes it.
 func TestAKilledCommandLeavesNothingToReport(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, w *fixture) {
+	eachUnmixed(t, func(t *testing.T, w *fixture) {
 		w.environ = append(w.environ, "MULTIDB_COUNT=40")
 		w.ok(t, "migrate")
 		w.ok(t, "seed", "--accounts", "1")

@@ -63,6 +63,7 @@ func TestTenantsListForPrograms(t *testing.T) {
 			config.SingleSchema:    {w.db.Name, "public"},
 			config.MultipleDb:      {w.db.Name + "_tenant-1", "public"},
 			config.MultipleSchemas: {w.db.Name, "tenant-1"},
+			config.Mixed:           {w.db.Name, "tenant-1"},
 		}[w.strategy]
 		require.Equal(t, map[string]any{"id": 2.0, "slug": "tenant-1", "name": `A <b> & "c"`, "database": placement[0], "schema": placement[1],
 			"state": "suspended"}, tenants[1])
@@ -76,14 +77,17 @@ func TestDBShellForTenantsThatAreNotServed(t *testing.T) {
 		w.ok(t, "migrate")
 		w.ok(t, "seed", "--accounts", "2")
 		const sql = "select current_setting('app.tenant_id') || ' ' || current_schema()"
-		schema := map[bool]string{true: "tenant-1", false: "public"}[w.strategy == config.MultipleSchemas]
+		schema := "public"
+		if w.hasSchemas() {
+			schema = "tenant-1"
+		}
 		for _, state := range []string{"suspended", "creating", "dropping"} {
 			w.db.Exec(t, pgtest.Owner, "update control.tenants set state = $1 where id = 2", state)
 			w.fails(t, 1, `it is in state "`+state+`": to look at it all the same, add --owner`, "dbshell", "--tenant", "tenant-1")
 			require.Equal(t, "2 "+schema+"\n", w.ok(t, "dbshell", "--tenant", "tenant-1", "--owner", "--", "-XAtc", sql))
 		}
 		w.fails(t, 1, "tenant-7", "dbshell", "--tenant", "tenant-7", "--owner")
-		if w.strategy == config.MultipleSchemas { // half made: psql would work in no schema at all
+		if w.hasSchemas() { // half made: psql would work in no schema at all
 			w.db.Exec(t, pgtest.Owner, `drop schema "tenant-1" cascade`)
 			w.fails(t, 1, `has no schema "tenant-1"`, "dbshell", "--tenant", "tenant-1", "--owner")
 		}

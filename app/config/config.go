@@ -23,13 +23,15 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/joho/godotenv"
+
+	"tenanted/scopes"
 )
 
 // Config is the application's settings. The zero value is not usable: see [Load].
 type Config struct {
 	// Strategy says where each tenant's rows live: DJANGO_CONFIGURATION. Default: SingleSchema.
 	Strategy Strategy
-	// MultiDBCount is how many tenants MultipleDb has databases for: MULTIDB_COUNT. Default: 5.
+	// MultiDBCount is how many tenants seed makes databases for: MULTIDB_COUNT. Default: 5.
 	MultiDBCount int
 	// Database is the default database, which holds the directory: PGDATABASE. Default: one of the
 	// strategy's own, so that switching just works.
@@ -76,7 +78,7 @@ func (c Config) Command(arguments string) string {
 
 // Error is a setting that cannot be used. Its text is one line without passwords.
 type Error struct {
-	Variable string // the environment variable, or the file
+	Variable string // the environment variable, the file, or the command's flag
 	Value    string // as given; empty where it is a secret or there is none
 	Reason   string // what is wrong and what to do
 }
@@ -127,8 +129,30 @@ func (c Config) OwnerConn() *pgx.ConnConfig {
 	return c.conn.owner.Copy()
 }
 
-// Environ returns the environment for a libpq program such as psql, as the runtime role or the owner.
-func (c Config) Environ(asOwner bool) []string { return c.conn.environ(asOwner) }
+// Role is one of the two roles that the program connects as.
+type Role int
+
+// The roles.
+const (
+	AsRuntime Role = iota // serves
+	AsOwner               // migrates, loads, and reads across tenants
+)
+
+// Conn returns a role's connection to a placement's database, a copy at each call. Without an owner it returns an [*Error].
+func (c Config) Conn(role Role, p scopes.Placement) (*pgx.ConnConfig, error) {
+	to := c.Runtime()
+	if role == AsOwner {
+		to = c.OwnerConn()
+	}
+	if to == nil {
+		return nil, &Error{Variable: "PGOWNER", Reason: "is not set: name the role that owns the tables"}
+	}
+	to.Database = p.Database
+	return to, nil
+}
+
+// Environ returns the environment for a libpq program such as psql, as one of the roles.
+func (c Config) Environ(role Role) []string { return c.conn.environ(role == AsOwner) }
 
 // String returns the settings that matter in one line, without passwords.
 func (c Config) String() string {

@@ -29,6 +29,7 @@ func TestDefaults(t *testing.T) {
 		"SingleSchema":    "tenanted",
 		"MultipleDb":      "tenanted_multipledb",
 		"MultipleSchemas": "tenanted_multipleschemas",
+		"Mixed":           "tenanted_mixed",
 	} {
 		cfg := load(t, "DJANGO_CONFIGURATION="+name)
 		require.Equal(t, database, cfg.Database)
@@ -47,8 +48,8 @@ func TestInvalidSettingsNameVariableAndValueInOneLine(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 64)
 	for _, test := range []struct{ environ, want string }{
-		{"DJANGO_CONFIGURATION=Single", "DJANGO_CONFIGURATION=Single: is unknown: choose SingleSchema, MultipleDb or MultipleSchemas"},
-		{"DJANGO_CONFIGURATION=singleschema", "choose SingleSchema, MultipleDb or MultipleSchemas"},
+		{"DJANGO_CONFIGURATION=Single", "DJANGO_CONFIGURATION=Single: is unknown: choose SingleSchema, MultipleDb, MultipleSchemas or Mixed"},
+		{"DJANGO_CONFIGURATION=singleschema", "choose SingleSchema, MultipleDb, MultipleSchemas or Mixed"},
 		{"MULTIDB_COUNT=many", "MULTIDB_COUNT=many: is not a whole number"},
 		{"MULTIDB_COUNT=0", "MULTIDB_COUNT=0: must be from 1 to 10000"},
 		{"MULTIDB_COUNT=-3", "MULTIDB_COUNT=-3: must be"},
@@ -93,9 +94,10 @@ func TestPlacements(t *testing.T) {
 		{"SingleSchema", true, scopes.Placement{Database: "app", Schema: "public"}},
 		{"MultipleDb", false, scopes.Placement{Database: "app_tenant-3", Schema: "public"}},
 		{"MultipleSchemas", false, scopes.Placement{Database: "app", Schema: "tenant-3"}},
+		{"Mixed", true, scopes.Placement{Database: "app", Schema: "public"}},
 	} {
 		cfg := load(t, "PGDATABASE=app", "DJANGO_CONFIGURATION="+test.strategy)
-		placement, err := cfg.PlacementFor("tenant-3")
+		placement, err := cfg.PlacementFor("tenant-3", config.Choice{})
 		require.NoError(t, err)
 		require.Equal(t, test.tenant3, placement)
 		shared, ok := cfg.SharedPlacement()
@@ -105,7 +107,8 @@ func TestPlacements(t *testing.T) {
 		limit, limited := cfg.TenantLimit()
 		require.Equal(t, test.strategy == "MultipleDb", limited)
 		require.Equal(t, 5, limit)
-		require.Equal(t, test.strategy == "SingleSchema", cfg.ListsAllTenants())
+		require.Equal(t, test.shared, cfg.ListsAllTenants())
+		require.Equal(t, test.strategy == "Mixed", cfg.SomeApart())
 	}
 }
 
@@ -113,8 +116,72 @@ func TestMultipleSchemasKeepsItsOwnSchemas(t *testing.T) {
 	t.Parallel()
 	cfg := load(t, "DJANGO_CONFIGURATION=MultipleSchemas")
 	for _, slug := range []string{"public", "control"} {
-		_, err := cfg.PlacementFor(slug)
+		_, err := cfg.PlacementFor(slug, config.Choice{})
 		require.ErrorContains(t, err, slug)
+	}
+}
+
+// What is chosen for a tenant is had where the configuration has it, and refused by the flag that says it.
+func TestChosenPlacements(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 64)
+	for _, test := range []struct {
+		strategy string
+		choice   config.Choice
+		want     scopes.Placement
+		refused  string
+	}{
+		{"Mixed", config.Choice{Schema: "acme"}, scopes.Placement{Database: "App!", Schema: "acme"}, ""},
+		{"Mixed", config.Choice{Database: "acme_db"}, scopes.Placement{Database: "acme_db", Schema: "public"}, ""},
+		{"Mixed", config.Choice{Database: "App!_acme"}, scopes.Placement{Database: "App!_acme", Schema: "public"}, ""},
+		{"Mixed", config.Choice{Database: "acme_db", Schema: "x"}, scopes.Placement{Database: "acme_db", Schema: "x"}, ""},
+		{"MultipleDb", config.Choice{Database: "acme_db"}, scopes.Placement{Database: "acme_db", Schema: "public"}, ""},
+		{"MultipleSchemas", config.Choice{Schema: "other"}, scopes.Placement{Database: "App!", Schema: "other"}, ""},
+		{strategy: "SingleSchema", choice: config.Choice{Database: "x"}, refused: "--database=x: contradicts DJANGO_CONFIGURATION=SingleSchema"},
+		{strategy: "SingleSchema", choice: config.Choice{Schema: "x"}, refused: "--schema=x: contradicts"},
+		{strategy: "SingleSchema", choice: config.Choice{Server: "eu"}, refused: "--server=eu: contradicts"},
+		{strategy: "MultipleDb", choice: config.Choice{Schema: "x"}, refused: "--schema=x: contradicts"},
+		{strategy: "MultipleSchemas", choice: config.Choice{Database: "x"}, refused: "--database=x: contradicts"},
+		{strategy: "MultipleSchemas", choice: config.Choice{Server: "eu"}, refused: "--server=eu: contradicts"},
+		{strategy: "Mixed", choice: config.Choice{Database: "App!"}, refused: "is the default database"},
+		{strategy: "Mixed", choice: config.Choice{Database: "template1"}, refused: "--database=template1: is the server's own"},
+		{strategy: "Mixed", choice: config.Choice{Database: `x"; drop database y; --`}, refused: "is not a name"},
+		{strategy: "Mixed", choice: config.Choice{Database: long}, refused: "is not a name"},
+		{strategy: "Mixed", choice: config.Choice{Schema: "Upper"}, refused: "--schema=Upper: is not a name"},
+		{strategy: "Mixed", choice: config.Choice{Schema: long}, refused: "is not a name"},
+		{strategy: "Mixed", choice: config.Choice{Schema: "public"}, refused: "--schema=public: is taken"},
+		{strategy: "Mixed", choice: config.Choice{Schema: "control"}, refused: "is taken"},
+		{strategy: "Mixed", choice: config.Choice{Schema: "pg_toast"}, refused: "is taken"},
+	} {
+		got, err := load(t, "PGDATABASE=App!", "DJANGO_CONFIGURATION="+test.strategy).PlacementFor("acme", test.choice)
+		if test.refused == "" {
+			require.NoError(t, err)
+			require.Equal(t, test.want, got)
+			continue
+		}
+		require.ErrorAs(t, err, new(*config.Error))
+		require.ErrorContains(t, err, test.refused)
+		require.NotContains(t, err.Error(), "\n")
+	}
+}
+
+// The seed's databases are bounded by MULTIDB_COUNT; where a tenant is depends on its number alone.
+func TestSeedChoices(t *testing.T) {
+	t.Parallel()
+	cfg := load(t, "PGDATABASE=app", "DJANGO_CONFIGURATION=Mixed", "MULTIDB_COUNT=2")
+	var kinds []string
+	for number := range 9 {
+		slug := fmt.Sprintf("tenant-%d", number)
+		placement, err := cfg.PlacementFor(slug, cfg.SeedChoice(slug, number))
+		require.NoError(t, err)
+		kinds = append(kinds, placement.String())
+	}
+	require.Equal(t, []string{"app.public", "app.tenant-1", "app_tenant-2.public", "app.public", "app.tenant-4", "app_tenant-5.public",
+		"app.public", "app.tenant-7", "app.public"}, kinds)
+	_, limited := cfg.TenantLimit()
+	require.False(t, limited)
+	for _, strategy := range []string{"SingleSchema", "MultipleDb", "MultipleSchemas"} {
+		require.Zero(t, load(t, "DJANGO_CONFIGURATION="+strategy).SeedChoice("tenant-2", 2))
 	}
 }
 
@@ -210,7 +277,7 @@ func TestAtLeadsToThePrivateServer(t *testing.T) {
 func TestEnvironForPsql(t *testing.T) {
 	t.Parallel()
 	cfg := load(t, "HOME=/home/me", "PGHOST=h", "PGPASSWORD=one", "PGOWNER=boss", "PGOWNERPASSWORD=two", "PGSSLMODE=require")
-	runtime, owner := cfg.Environ(false), cfg.Environ(true)
+	runtime, owner := cfg.Environ(config.AsRuntime), cfg.Environ(config.AsOwner)
 	for _, want := range []string{"HOME=/home/me", "PGHOST=h", "PGPORT=5432", "PGDATABASE=tenanted", "PGSSLMODE=require"} {
 		require.Contains(t, runtime, want)
 		require.Contains(t, owner, want)

@@ -68,7 +68,7 @@ func (s settings) validate(vars map[string]string) error {
 	}
 	switch {
 	case !slices.Contains(Strategies(), s.Strategy):
-		return invalid("DJANGO_CONFIGURATION", "is unknown: choose SingleSchema, MultipleDb or MultipleSchemas")
+		return invalid("DJANGO_CONFIGURATION", "is unknown: choose SingleSchema, MultipleDb, MultipleSchemas or Mixed")
 	case s.MultiDBCount < 1 || s.MultiDBCount > 10_000:
 		return invalid("MULTIDB_COUNT", "must be from 1 to 10000")
 	case s.MaxConns < 2:
@@ -142,10 +142,21 @@ func (c Config) checkNames() error {
 	if c.User == c.Owner {
 		return &Error{"PGOWNER", c.Owner, "is PGUSER too: the role that serves must not own the tables, or row-level security does not bind it"}
 	}
-	if c.Strategy == MultipleDb {
-		if _, err := c.databaseFor(fmt.Sprintf("tenant-%d", c.MultiDBCount-1)); err != nil {
-			return &Error{"PGDATABASE", c.Database, err.Error()}
-		}
+	return c.checkSeeded()
+}
+
+// checkSeeded refuses a default database whose name is too long for those of the seed's tenants.
+func (c Config) checkSeeded() error {
+	if !c.Strategy.databases() {
+		return nil
+	}
+	last := c.MultiDBCount - 1
+	if c.Strategy == Mixed { // every third has a database
+		last = 3*c.MultiDBCount - 1
+	}
+	slug := fmt.Sprintf("tenant-%d", last)
+	if _, err := c.PlacementFor(slug, c.SeedChoice(slug, last)); err != nil {
+		return &Error{"PGDATABASE", c.Database, err.Error()}
 	}
 	return nil
 }

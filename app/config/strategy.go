@@ -1,13 +1,12 @@
 package config
 
 import (
-	"fmt"
+	"strings"
 
 	"tenanted/scopes"
 )
 
-// Strategy is one of the three ways to keep tenants apart. They differ in the placements they hand out
-// and in nothing else.
+// Strategy is one of the ways to keep tenants apart. They differ in the placements they hand out and in nothing else.
 type Strategy string
 
 // The strategies, as DJANGO_CONFIGURATION names them.
@@ -15,59 +14,37 @@ const (
 	SingleSchema    Strategy = "SingleSchema"    // every tenant in the same tables
 	MultipleDb      Strategy = "MultipleDb"      // a database for each tenant
 	MultipleSchemas Strategy = "MultipleSchemas" // a schema for each tenant
+	Mixed           Strategy = "Mixed"           // any of these for each tenant
 )
 
 // Strategies returns all strategies, the default one first.
-func Strategies() []Strategy { return []Strategy{SingleSchema, MultipleDb, MultipleSchemas} }
+func Strategies() []Strategy { return []Strategy{SingleSchema, MultipleDb, MultipleSchemas, Mixed} }
+
+// shares, databases and schemas report which placements a tenant may have.
+func (s Strategy) shares() bool    { return s == SingleSchema || s == Mixed }
+func (s Strategy) databases() bool { return s == MultipleDb || s == Mixed }
+func (s Strategy) schemas() bool   { return s == MultipleSchemas || s == Mixed }
 
 // Schemas with a meaning of their own.
 const (
 	ControlSchema = "control" // holds the directory, in the default database
-	PublicSchema  = "public"  // holds the tenants' tables, except in MultipleSchemas
+	PublicSchema  = "public"  // holds the tenants' tables, except in schemas of their own
 )
-
-// maxIdentifier is in bytes; PostgreSQL cuts longer names off, which would give two tenants one place.
-const maxIdentifier = 63
 
 // defaultDatabase is the name of the default database when PGDATABASE is unset.
 func (s Strategy) defaultDatabase() string {
-	switch s {
-	case MultipleDb:
-		return "tenanted_multipledb"
-	case MultipleSchemas:
-		return "tenanted_multipleschemas"
-	default:
+	if s == SingleSchema {
 		return "tenanted"
 	}
+	return "tenanted_" + strings.ToLower(string(s))
 }
 
-// PlacementFor returns where the rows of the tenant with that slug belong. It returns an error if the
-// slug's name cannot be had there. The slug must be valid, or the placement is not.
-func (c Config) PlacementFor(slug string) (scopes.Placement, error) {
-	switch c.Strategy {
-	case MultipleDb:
-		return c.databaseFor(slug)
-	case MultipleSchemas:
-		if slug == PublicSchema || slug == ControlSchema {
-			return scopes.Placement{}, fmt.Errorf("a tenant cannot be called %q in %s: the schema of that name is taken", slug, c.Strategy)
-		}
-		return scopes.Placement{Database: c.Database, Schema: slug}, nil
-	default:
-		return scopes.Placement{Database: c.Database, Schema: PublicSchema}, nil
-	}
-}
-
-func (c Config) databaseFor(slug string) (scopes.Placement, error) {
-	name := c.Database + "_" + slug
-	if len(name) > maxIdentifier {
-		return scopes.Placement{}, fmt.Errorf("the database %q has %d bytes, above PostgreSQL's %d: choose a shorter PGDATABASE", name, len(name), maxIdentifier)
-	}
-	return scopes.Placement{Database: name, Schema: PublicSchema}, nil
-}
+// Default returns the default database, as a placement without a schema.
+func (c Config) Default() scopes.Placement { return scopes.Placement{Database: c.Database} }
 
 // SharedPlacement returns the placement that exists before any tenant, where tenants share one.
 func (c Config) SharedPlacement() (p scopes.Placement, ok bool) {
-	return scopes.Placement{Database: c.Database, Schema: PublicSchema}, c.Strategy == SingleSchema
+	return c.Default().InSchema(PublicSchema), c.Strategy.shares()
 }
 
 // Shared reports whether a placement is the shared one.
@@ -81,6 +58,9 @@ func (c Config) TenantLimit() (limit int, limited bool) {
 	return c.MultiDBCount, c.Strategy == MultipleDb
 }
 
-// ListsAllTenants reports whether the rows of all tenants can be read in one query: they are in the
-// same tables, and there is an owner who may see them all.
-func (c Config) ListsAllTenants() bool { return c.Strategy == SingleSchema && c.Owner != "" }
+// ListsAllTenants reports whether the rows of all tenants in the shared tables can be read in one query: there are shared
+// tables, and an owner who may see them all.
+func (c Config) ListsAllTenants() bool { return c.Strategy.shares() && c.Owner != "" }
+
+// SomeApart reports whether tenants may be outside the shared tables although there are some.
+func (c Config) SomeApart() bool { return c.Strategy == Mixed }

@@ -49,7 +49,7 @@ func TestHostAddrIsWhereTheNameIsLookedUp(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"192.0.2.8"}, addresses)
 	require.Equal(t, "db.example.com", cfg.Runtime().TLSConfig.ServerName)
-	require.Contains(t, cfg.Environ(false), "PGHOSTADDR=192.0.2.7,192.0.2.8")
+	require.Contains(t, cfg.Environ(config.AsRuntime), "PGHOSTADDR=192.0.2.7,192.0.2.8")
 }
 
 func TestWhatDoesNotNameAServerClearlyIsRefused(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"tenanted/app/config"
 	"tenanted/migrations"
 	"tenanted/scopes"
 )
@@ -95,38 +96,38 @@ func successorOf(ctx context.Context, conn *pgx.Conn) (id string, err error) {
 // adoptTenant binds the tenant's database to the deployment, and points the directory at it.
 func (s *Setup) adoptTenant(ctx context.Context, control *pgx.Conn, d deployment, predecessor string, tenant scopes.Tenant) (Adoption, error) {
 	names := []string{tenant.Database}
-	if planned, err := s.cfg.PlacementFor(tenant.Slug); err == nil && planned.Database != tenant.Database && planned.Database != s.cfg.Database {
-		names = append(names, planned.Database)
+	if usual := s.cfg.OwnDatabase(tenant.Slug); usual != tenant.Database {
+		names = append(names, usual)
 	}
 	var problems error
 	for _, name := range names {
-		err := s.take(ctx, d, predecessor, name, tenant)
+		copied := tenant
+		copied.Database = name
+		err := s.take(ctx, d, predecessor, copied)
 		if err == nil {
-			tenant.Database = name
 			_, err = control.Exec(ctx, "update control.tenants set database = $2 where id = $1", tenant.ID, name)
-			return Adoption{Tenant: tenant}, err
+			return Adoption{Tenant: copied}, err
 		}
 		if _, refused := errors.AsType[*PlacementError](err); !refused && code(err) != codeNoDatabase {
 			return Adoption{}, err
 		}
-		problems = errors.Join(problems, errors.New(adoptionProblem(name, err)))
+		problems = errors.Join(problems, errors.New(adoptionProblem(copied.InSchema(""), err)))
 	}
 	_, err := control.Exec(ctx, "update control.tenants set state = $3 where id = $1 and state = $2", tenant.ID, StateActive, StateSuspended)
 	return Adoption{Tenant: tenant, Problem: problems.Error()}, err
 }
 
-func adoptionProblem(name string, err error) string {
+func adoptionProblem(database scopes.Placement, err error) string {
 	if refused, ok := errors.AsType[*PlacementError](err); ok {
-		return fmt.Sprintf("database %q %s", name, refused.Problem)
+		return fmt.Sprintf("database %q %s", database, refused.Problem)
 	}
-	return fmt.Sprintf("there is no database %q", name)
+	return fmt.Sprintf("there is no database %q", database)
 }
 
-// take binds a copy of the tenant's database to the deployment. One that is bound to it is left as it is.
-func (s *Setup) take(ctx context.Context, d deployment, predecessor, name string, tenant scopes.Tenant) error {
-	to := s.cfg.OwnerConn()
-	to.Database = name
-	conn, err := connect(ctx, to)
+// take binds a copy of the tenant's database, where its placement says, to the deployment. One that is bound to it is left
+// as it is.
+func (s *Setup) take(ctx context.Context, d deployment, predecessor string, tenant scopes.Tenant) error {
+	conn, err := connectTo(ctx, s.cfg, config.AsOwner, tenant.Placement)
 	if err != nil {
 		return err
 	}
@@ -138,9 +139,9 @@ func (s *Setup) take(ctx context.Context, d deployment, predecessor, name string
 	case p.Deployment == d.ID && p.MadeIn == p.Here:
 		return nil
 	case !p.Exists:
-		return misplaced(s.cfg, name, "is bound to no deployment")
+		return misplaced(s.cfg, tenant.Placement, "is bound to no deployment")
 	case p.MadeIn == p.Here && p.Deployment != predecessor:
-		return misplaced(s.cfg, name, "is the original of another deployment")
+		return misplaced(s.cfg, tenant.Placement, "is the original of another deployment")
 	}
 	var own bool
 	accounts := pgx.Identifier{tenant.Schema, "accounts"}.Sanitize()
@@ -148,16 +149,16 @@ func (s *Setup) take(ctx context.Context, d deployment, predecessor, name string
 		return err
 	}
 	if !own {
-		return misplaced(s.cfg, name, fmt.Sprintf("has no rows of %v", tenant))
+		return misplaced(s.cfg, tenant.Placement, fmt.Sprintf("has no rows of %v", tenant))
 	}
 	tag, err := conn.Exec(ctx, "update control.placement set deployment = $1, made_in = "+here+" where deployment = $2", d.ID, p.Deployment)
 	if err == nil && tag.RowsAffected() == 0 {
-		return misplaced(s.cfg, name, "was just taken by another deployment")
+		return misplaced(s.cfg, tenant.Placement, "was just taken by another deployment")
 	}
 	return err
 }
 
 // placementTarget is what says whose a tenant's own database is.
-func placementTarget(database string) migrations.Target {
-	return migrations.Target{Set: migrations.Placement, Placement: scopes.Placement{Database: database, Schema: "control"}}
+func placementTarget(database scopes.Placement) migrations.Target {
+	return migrations.Target{Set: migrations.Placement, Placement: database.InSchema(config.ControlSchema)}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"tenanted/app/config"
 	"tenanted/migrations"
 	"tenanted/models"
 	"tenanted/scopes"
@@ -54,7 +55,7 @@ func (c *Creator) Export(ctx context.Context, tenant string, w io.Writer, progre
 func (c *Creator) export(ctx context.Context, t scopes.Tenant, w io.Writer, progress func(int64)) (contents archive.Contents, err error) {
 	m, err := archived()
 	if err == nil {
-		err = c.connectTo(ctx, t.Database)
+		err = c.connectTo(ctx, t.Placement)
 	}
 	if err == nil {
 		err = c.currentTables(ctx, t.Placement)
@@ -74,7 +75,7 @@ func (c *Creator) export(ctx context.Context, t scopes.Tenant, w io.Writer, prog
 
 // currentTables refuses a placement of another version than the program's: of a newer one the program does not know all tables.
 func (c *Creator) currentTables(ctx context.Context, p scopes.Placement) error {
-	versions, err := migrations.Versions(ctx, c.placed, p.Schema)
+	versions, err := migrations.Versions(ctx, c.placed, p)
 	if err != nil {
 		return err
 	}
@@ -83,7 +84,7 @@ func (c *Creator) currentTables(ctx context.Context, p scopes.Placement) error {
 		return err
 	}
 	if has := versions[target].Number; has > target.Set.Newest() {
-		return &NewerError{p.Database, p.Schema, has, target.Set.Newest()}
+		return &NewerError{p, has, target.Set.Newest()}
 	}
 	return nil
 }
@@ -92,6 +93,8 @@ func (c *Creator) currentTables(ctx context.Context, p scopes.Placement) error {
 type Import struct {
 	Slug string // empty: the archive's
 	Name string // empty: the archive's
+	// Where is its placement, as far as it is chosen. Default: what the configuration gives each tenant.
+	Where config.Choice
 	// NewKeys makes the ids of all rows anew.
 	NewKeys bool
 	// Progress is called with the rows so far. It may be nil.
@@ -117,7 +120,7 @@ func (c *Creator) doImport(ctx context.Context, a *archive.Archive, o Import, sl
 	if err := knownTables(a); err != nil {
 		return t, err
 	}
-	if t, err = c.reserve(ctx, slug, cmp.Or(o.Name, a.Manifest.Tenant.Name, slug)); err != nil {
+	if t, err = c.reserve(ctx, NewTenant{Slug: slug, Name: cmp.Or(o.Name, a.Manifest.Tenant.Name, slug), Where: o.Where}); err != nil {
 		return t, err
 	}
 	err = c.making(ctx, t, func() error {
@@ -172,7 +175,7 @@ const dryRunID scopes.TenantID = 1 << 62
 // tenant as it would be, without its id.
 func (c *Creator) TryImport(ctx context.Context, a *archive.Archive, o Import) (scopes.Tenant, error) {
 	slug := cmp.Or(o.Slug, a.Manifest.Tenant.Slug)
-	n := NewTenant{ID: dryRunID, Slug: slug, Name: cmp.Or(o.Name, a.Manifest.Tenant.Name, slug)}
+	n := NewTenant{ID: dryRunID, Slug: slug, Name: cmp.Or(o.Name, a.Manifest.Tenant.Name, slug), Where: o.Where}
 	err := cmp.Or(knownTables(a), mayBeCalled(slug))
 	if err == nil {
 		err = c.slugIsNew(ctx, slug)

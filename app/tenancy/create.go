@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"tenanted/app/config"
 	"tenanted/migrations"
 	"tenanted/scopes"
 	"tenanted/scopes/tenanthttp"
@@ -26,6 +27,8 @@ type NewTenant struct {
 	ID   scopes.TenantID
 	Slug string
 	Name string
+	// Where is its placement, as far as it is chosen. Default: what the configuration gives each tenant.
+	Where config.Choice
 }
 
 // Placed runs transactions of the owner in a tenant's placement.
@@ -66,7 +69,8 @@ type Creator struct {
 	deployment deployment
 	control    *pgx.Conn // to the default database
 	logging    sync.Mutex
-	placed     *pgx.Conn // to the last tenant's database; the same as control where that is the default one
+	placed     *pgx.Conn        // to the last tenant's database; the same as control where that is the default one
+	where      scopes.Placement // that database
 }
 
 // NewCreator returns a creator. The databases must be set up. Close it after use.
@@ -79,7 +83,7 @@ func (s *Setup) NewCreator(ctx context.Context) (*Creator, error) {
 	if err != nil {
 		return nil, errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
 	}
-	return &Creator{setup: s, deployment: d, control: conn, placed: conn}, nil
+	return &Creator{setup: s, deployment: d, control: conn, placed: conn, where: s.cfg.Default()}, nil
 }
 
 // Close ends the creator's connections.
@@ -135,9 +139,9 @@ func (c *Creator) DryRun(ctx context.Context, n NewTenant, work func(pgx.Tx) err
 func (c *Creator) dryRun(ctx context.Context, placement scopes.Placement, exists bool, work func(pgx.Tx) error) error {
 	made := exists || c.setup.cfg.Shared(placement)
 	if !made {
-		placement = scopes.Placement{Database: c.setup.cfg.Database, Schema: dryRunSchema}
+		placement = c.setup.cfg.Default().InSchema(dryRunSchema)
 	}
-	if err := c.connectTo(ctx, placement.Database); err != nil {
+	if err := c.connectTo(ctx, placement); err != nil {
 		return err
 	}
 	tx, err := c.placed.Begin(ctx)
@@ -169,7 +173,7 @@ func (c *Creator) find(ctx context.Context, n NewTenant) (t scopes.Tenant, exist
 	e, err := pgx.CollectExactlyOneRow(rows, scanEntry)
 	if errors.Is(err, pgx.ErrNoRows) {
 		t = scopes.Tenant{ID: n.ID, Slug: n.Slug, Name: n.Name}
-		t.Placement, err = c.setup.cfg.PlacementFor(n.Slug)
+		t.Placement, err = c.setup.cfg.PlacementFor(n.Slug, n.Where)
 		return t, false, err
 	}
 	return e.Tenant, err == nil, err
@@ -181,40 +185,57 @@ func (c *Creator) enter(ctx context.Context, n NewTenant) (t scopes.Tenant, stat
 		return t, "", errNotASlug
 	}
 	// A tenant that had the slug keeps its placement. Slugs have no underscore, so the second name is nobody else's.
-	found, err := c.enterAt(ctx, n, n.Slug)
+	found, placement, err := c.enterAt(ctx, n, n.Slug)
 	if errors.Is(err, pgx.ErrNoRows) {
-		found, err = c.enterAt(ctx, n, fmt.Sprintf("%s_%d", n.Slug, n.ID))
+		found, placement, err = c.enterAt(ctx, n, fmt.Sprintf("%s_%d", n.Slug, n.ID))
 	}
 	t, state = found.Tenant, found.State
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		return t, "", &ExistsError{Slug: n.Slug}
+		return t, "", c.whyNot(ctx, n, placement)
 	case err != nil:
 		return t, "", err
 	case t.ID != n.ID || t.Slug != n.Slug:
 		return t, "", fmt.Errorf("%v is in the directory already, so id %d cannot be %q", t, n.ID, n.Slug)
 	case state == StateDropping:
 		return t, "", &ExistsError{n.Slug, state}
+	case state == StateCreating && n.Where != (config.Choice{}) && t.Placement != placement:
+		return t, "", fmt.Errorf("it is being created in %s, and not in %s: leave its place out to continue", t.Placement, placement)
 	}
 	return t, state, nil
 }
 
-// enterAt writes the tenant into the directory, with the placement of that name, unless its id, its slug or the placement is
-// somebody's. It returns whose the id or the slug is, and pgx.ErrNoRows if neither is.
-func (c *Creator) enterAt(ctx context.Context, n NewTenant, name string) (Entry, error) {
-	placement, err := c.setup.cfg.PlacementFor(name)
-	if err != nil {
-		return Entry{}, err
+// whyNot says why a tenant of whom there is nothing cannot be entered: the placement is somebody's, or the slug is one that
+// another tenant had.
+func (c *Creator) whyNot(ctx context.Context, n NewTenant, p scopes.Placement) error {
+	var taken bool
+	err := c.control.QueryRow(ctx, "select exists (select from control.tenants where ("+placementColumns+") = ($1, $2, $3))",
+		p.Server, p.Database, p.Schema).Scan(&taken)
+	switch {
+	case err != nil:
+		return err
+	case taken && !c.setup.cfg.Shared(p):
+		return fmt.Errorf("placement %s is another tenant's: choose another one", p)
+	}
+	return &ExistsError{Slug: n.Slug}
+}
+
+// enterAt writes the tenant into the directory, with the placement chosen or that of a name, unless its id, its slug or the
+// placement is somebody's. It returns whose the id or the slug is, and pgx.ErrNoRows if neither is.
+func (c *Creator) enterAt(ctx context.Context, n NewTenant, name string) (e Entry, placement scopes.Placement, err error) {
+	if placement, err = c.setup.cfg.PlacementFor(name, n.Where); err != nil {
+		return e, placement, err
 	}
 	_, err = c.control.Exec(ctx, `
-		insert into control.tenants (id, slug, name, database, schema, state) select $1, $2, $3, $4, $5, $6
+		insert into control.tenants (id, slug, name, server, database, schema, state) select $1, $2, $3, nullif($4, ''), $5, $6, $7
 		where not exists (select from control.former_slugs where slug = $2 and tenant_id <> $1 and until > now())
-		on conflict do nothing`, n.ID, n.Slug, n.Name, c.setup.stored(placement.Database), placement.Schema, StateCreating)
+		on conflict do nothing`, n.ID, n.Slug, n.Name, placement.Server, c.setup.stored(placement), placement.Schema, StateCreating)
 	if err != nil {
-		return Entry{}, err
+		return e, placement, err
 	}
 	rows, _ := c.control.Query(ctx, "select "+entryColumns+" from control.tenants where id = $1 or slug = $2 order by id = $1 desc", n.ID, n.Slug)
-	return pgx.CollectOneRow(rows, scanEntry)
+	e, err = pgx.CollectOneRow(rows, scanEntry)
+	return e, placement, err
 }
 
 // ensurePlacement makes the tenant's own placement. The shared one is the setup's.
@@ -227,33 +248,32 @@ func (c *Creator) ensurePlacement(ctx context.Context, placement scopes.Placemen
 
 // fill calls fill in the placement.
 func (c *Creator) fill(ctx context.Context, placement scopes.Placement, fill Fill) error {
-	if err := c.connectTo(ctx, placement.Database); err != nil {
+	if err := c.connectTo(ctx, placement); err != nil {
 		return err
 	}
 	return fill(ctx, Placed{c.placed, placement.Schema})
 }
 
-// connectTo leads placed to a database, which must be this deployment's.
-func (c *Creator) connectTo(ctx context.Context, database string) error {
-	if c.placed.Config().Database == database {
+// connectTo leads placed to a placement's database, which must be this deployment's.
+func (c *Creator) connectTo(ctx context.Context, p scopes.Placement) error {
+	database := p.InSchema("")
+	if c.where == database {
 		return nil
 	}
 	if c.placed != c.control {
 		_ = c.placed.Close(ctx)
 	}
-	c.placed = c.control
-	if database == c.control.Config().Database {
+	c.placed, c.where = c.control, c.setup.cfg.Default()
+	if database == c.where {
 		return nil
 	}
-	to := c.setup.cfg.OwnerConn()
-	to.Database = database
-	conn, err := connect(ctx, to)
+	conn, err := connectTo(ctx, c.setup.cfg, config.AsOwner, database)
 	if err != nil {
 		return err
 	}
-	if err := c.deployment.verify(ctx, c.setup.cfg, conn); err != nil {
+	if err := c.deployment.verify(ctx, c.setup.cfg, conn, database); err != nil {
 		return errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
 	}
-	c.placed = conn
+	c.placed, c.where = conn, database
 	return nil
 }

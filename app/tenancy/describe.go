@@ -56,10 +56,10 @@ func (c *Creator) Describe(ctx context.Context, tenant string) (Description, err
 }
 
 func (c *Creator) describePlacement(ctx context.Context, d *Description) error {
-	if err := c.connectTo(ctx, d.Database); err != nil {
+	if err := c.connectTo(ctx, d.Placement); err != nil {
 		return err
 	}
-	versions, err := migrations.Versions(ctx, c.placed)
+	versions, err := migrations.Versions(ctx, c.placed, d.Placement)
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func countRows(ctx context.Context, tx pgx.Tx, e Entry) (counts []TableCount, er
 // size returns what a database or schema of a tenant's own has on disk.
 func size(ctx context.Context, conn *pgx.Conn, e Entry, cfg config.Config) (bytes int64, err error) {
 	query := "select pg_database_size(current_database()) where $1 <> ''"
-	if e.Database == cfg.Database {
+	if e.InSchema("") == cfg.Default() || e.Schema != config.PublicSchema {
 		query = "select coalesce(sum(pg_total_relation_size(oid)), 0) from pg_class where relnamespace = to_regnamespace(quote_ident($1)) and relkind in ('r', 'm')"
 	}
 	err = conn.QueryRow(ctx, query, e.Schema).Scan(&bytes)

@@ -31,12 +31,15 @@ type Entry struct {
 	State string // "creating", "active", "suspended" or "dropping"
 }
 
+// placementColumns are a placement's in control.tenants, in the order of scopes.Placement.
+const placementColumns = "coalesce(server, ''), coalesce(database, current_database()), schema"
+
 // entryColumns are what scanEntry reads.
-const entryColumns = "id, slug, name, coalesce(database, current_database()), schema, state"
+const entryColumns = "id, slug, name, " + placementColumns + ", state"
 
 func scanEntry(row pgx.CollectableRow) (e Entry, err error) {
 	var id scopes.TenantID
-	err = row.Scan(&id, &e.Slug, &e.Name, &e.Database, &e.Schema, &e.State)
+	err = row.Scan(&id, &e.Slug, &e.Name, &e.Server, &e.Database, &e.Schema, &e.State)
 	e.ID = id
 	return e, err
 }
@@ -45,7 +48,7 @@ func scanEntry(row pgx.CollectableRow) (e Entry, err error) {
 func OpenDirectory(ctx context.Context, cfg config.Config) (*Directory, error) {
 	found, err := directory.Open(ctx, directory.Config{
 		Database: cfg.Runtime(),
-		Query:    "select id, slug, name, database, schema, state from control.tenant_by_slug($1)",
+		Query:    "select id, slug, name, server, database, schema, state from control.tenant_by_slug($1)",
 	})
 	if err != nil {
 		return nil, err

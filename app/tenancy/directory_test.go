@@ -28,7 +28,7 @@ func TestLookupAndList(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, listed, 3)
 		for number, entry := range listed {
-			placement, err := cfg.PlacementFor(entry.Slug)
+			placement, err := cfg.PlacementFor(entry.Slug, planned(cfg, number).Where)
 			require.NoError(t, err)
 			want := scopes.Tenant{ID: scopes.TenantID(number + 1), Slug: fmt.Sprintf("tenant-%d", number), Name: fmt.Sprintf("Company %d", number), Placement: placement}
 			require.Equal(t, tenancy.Entry{Tenant: want, State: "active"}, entry)

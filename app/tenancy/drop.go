@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"tenanted/app/config"
 	"tenanted/migrations"
 	"tenanted/models"
 	"tenanted/scopes"
@@ -72,11 +73,11 @@ func (c *Creator) erase(ctx context.Context, erased *Erasure, keep func(Entry, E
 	if err := c.awaitCreation(ctx, erased.Database); err != nil {
 		return err
 	}
-	err := c.connectTo(ctx, erased.Database)
+	err := c.connectTo(ctx, erased.Placement)
 	switch {
 	case code(err) == codeNoDatabase:
 		return nil
-	case c.neverUsed(ctx, erased.Database, err):
+	case c.neverUsed(ctx, erased.Placement, err):
 		return c.erasePlacement(ctx, erased)
 	case err != nil:
 		return err
@@ -108,17 +109,17 @@ func (c *Creator) awaitCreation(ctx context.Context, database string) error {
 
 // neverUsed reports whether a database was refused since it is bound to no deployment, and has nothing in it: a creation that was
 // interrupted has left it.
-func (c *Creator) neverUsed(ctx context.Context, database string, refused error) bool {
+func (c *Creator) neverUsed(ctx context.Context, database scopes.Placement, refused error) bool {
 	if _, ok := errors.AsType[*PlacementError](refused); !ok || c.deployment.isCopy() {
 		return false
 	}
-	conn, err := Connect(ctx, c.setup.cfg, c.setup.cfg.OwnerConn(), database)
+	conn, err := Connect(ctx, c.setup.cfg, config.AsOwner, database)
 	if err != nil {
 		return false
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	p, err := readPlacement(ctx, conn)
-	return err == nil && !p.Exists && c.deployment.mayBind(ctx, c.setup.cfg, conn) == nil
+	return err == nil && !p.Exists && c.deployment.mayBind(ctx, c.setup.cfg, conn, database.InSchema("")) == nil
 }
 
 // hasTables reports whether the tenant's tables are in a schema: all, or none.
@@ -176,7 +177,7 @@ func (c *Creator) erasePlacement(ctx context.Context, erased *Erasure) error {
 		return err
 	}
 	erased.Removed = "database " + erased.Database
-	if err := c.connectTo(ctx, c.setup.cfg.Database); err != nil {
+	if err := c.connectTo(ctx, c.setup.cfg.Default()); err != nil {
 		return err
 	}
 	drop := "drop database if exists " + pgx.Identifier{erased.Database}.Sanitize() + " with (force)"

@@ -9,12 +9,13 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"tenanted/app/config"
+	"tenanted/scopes"
 	"tenanted/scopes/session"
 )
 
 // NotReadyError says that something `migrate` makes is missing or outdated.
 type NotReadyError struct {
-	Database string
+	Database string // as scopes.Placement writes it, with its server
 	Problem  string // what is wrong, as "has no tables"
 	Remedy   string // the command, as config.Config.Command gives it
 }
@@ -23,19 +24,19 @@ func (e *NotReadyError) Error() string {
 	return fmt.Sprintf("database %q %s: run %s", e.Database, e.Problem, e.Remedy)
 }
 
-func unready(cfg config.Config, database, problem string) *NotReadyError {
-	return &NotReadyError{database, problem, cfg.Command("migrate")}
+func unready(cfg config.Config, p scopes.Placement, problem string) *NotReadyError {
+	return &NotReadyError{p.InSchema("").String(), problem, cfg.Command("migrate")}
 }
 
 // NewerError says that a database was migrated by a newer version of this program.
 type NewerError struct {
-	Database, Schema string
-	Has, Newest      int64
+	Placement   scopes.Placement
+	Has, Newest int64
 }
 
 func (e *NewerError) Error() string {
 	return fmt.Sprintf("schema %q of database %q is at version %d and this program knows %d: use a newer version of the program",
-		e.Schema, e.Database, e.Has, e.Newest)
+		e.Placement.Schema, e.Placement.InSchema(""), e.Has, e.Newest)
 }
 
 // ConfigurationError says that a database was set up for another configuration than the one in force.
@@ -88,16 +89,23 @@ func code(err error) string {
 	return ""
 }
 
-// Connect opens a connection with to's settings, which are one of cfg's, to another database. If that does not exist, the
-// error is a *NotReadyError; others are one line for people.
-func Connect(ctx context.Context, cfg config.Config, to *pgx.ConnConfig, database string) (*pgx.Conn, error) {
-	to = to.Copy()
-	to.Database = database
-	conn, err := connect(ctx, to)
+// Connect opens a role's connection to a placement's database. If that does not exist, the error is a *NotReadyError;
+// others are one line for people.
+func Connect(ctx context.Context, cfg config.Config, role config.Role, p scopes.Placement) (*pgx.Conn, error) {
+	conn, err := connectTo(ctx, cfg, role, p)
 	if code(err) == codeNoDatabase {
-		return nil, unready(cfg, database, "does not exist")
+		return nil, unready(cfg, p, "does not exist")
 	}
 	return conn, err
+}
+
+// connectTo is [Connect] with PostgreSQL's own error for a database that does not exist.
+func connectTo(ctx context.Context, cfg config.Config, role config.Role, p scopes.Placement) (*pgx.Conn, error) {
+	to, err := cfg.Conn(role, p)
+	if err != nil {
+		return nil, err
+	}
+	return connect(ctx, to)
 }
 
 // connect opens a connection for administration, which prepares no statements: behind a pooler they are somebody else's. Its

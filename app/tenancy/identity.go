@@ -38,13 +38,13 @@ func readDeployment(ctx context.Context, conn *pgx.Conn) (d deployment, err erro
 // PlacementError says that a tenant's database must not be used by this deployment. To whoever asks for the tenant, its
 // database is unavailable.
 type PlacementError struct {
-	Database string
+	Database string // as scopes.Placement writes it, with its server
 	Problem  string
 	Remedy   string // the command, as config.Config.Command gives it
 }
 
-func misplaced(cfg config.Config, database, problem string) *PlacementError {
-	return &PlacementError{database, problem, cfg.Command("tenants adopt")}
+func misplaced(cfg config.Config, p scopes.Placement, problem string) *PlacementError {
+	return &PlacementError{p.InSchema("").String(), problem, cfg.Command("tenants adopt")}
 }
 
 func (e *PlacementError) Error() string {
@@ -71,43 +71,47 @@ func readPlacement(ctx context.Context, conn *pgx.Conn) (p placementIdentity, er
 	return p, err
 }
 
-// verify refuses a tenant's database that is not bound to the deployment, or is a copy of one that is. The placements of
-// the default database are its own, in a copy too.
-func (d deployment) verify(ctx context.Context, cfg config.Config, conn *pgx.Conn) error {
-	database := conn.Config().Database
-	if database == cfg.Database {
+// verify refuses a tenant's database, to which conn leads, that is not bound to the deployment, or is a copy of one that is.
+// The placements of the default database are its own, in a copy too.
+func (d deployment) verify(ctx context.Context, cfg config.Config, conn *pgx.Conn, p scopes.Placement) error {
+	if p.InSchema("") == cfg.Default() {
 		return nil
 	}
 	if d.isCopy() {
-		return misplaced(cfg, database, fmt.Sprintf("belongs to the deployment that database %q is a copy of", cfg.Database))
+		return d.madeByOriginal(cfg, p)
 	}
-	p, err := readPlacement(ctx, conn)
+	own, err := readPlacement(ctx, conn)
 	switch {
 	case err != nil:
-		return fmt.Errorf("read whose database %q is: %w", database, err)
-	case !p.Exists:
-		return misplaced(cfg, database, "is bound to no deployment")
-	case p.Deployment != d.ID:
-		return misplaced(cfg, database, "belongs to another deployment")
-	case p.MadeIn != p.Here:
-		return misplaced(cfg, database, "is a copy of a tenant's database")
+		return fmt.Errorf("read whose database %q is: %w", p.InSchema(""), err)
+	case !own.Exists:
+		return misplaced(cfg, p, "is bound to no deployment")
+	case own.Deployment != d.ID:
+		return misplaced(cfg, p, "belongs to another deployment")
+	case own.MadeIn != own.Here:
+		return misplaced(cfg, p, "is a copy of a tenant's database")
 	}
 	return nil
 }
 
+// madeByOriginal says that a copy must not use the databases of its original.
+func (d deployment) madeByOriginal(cfg config.Config, p scopes.Placement) error {
+	return misplaced(cfg, p, fmt.Sprintf("belongs to the deployment that database %q is a copy of", cfg.Database))
+}
+
 // bind binds a database that has no tables yet to the deployment. One that is bound is verified.
-func (d deployment) bind(ctx context.Context, cfg config.Config, conn *pgx.Conn) error {
+func (d deployment) bind(ctx context.Context, cfg config.Config, conn *pgx.Conn, p scopes.Placement) error {
 	_, err := conn.Exec(ctx, "insert into control.placement (deployment, made_in) select $1, "+here+" where not exists (select from control.placement) on conflict do nothing", d.ID)
 	if err != nil {
 		return err
 	}
-	return d.verify(ctx, cfg, conn)
+	return d.verify(ctx, cfg, conn, p)
 }
 
-// VerifyIdentity returns a *PlacementError if the database that conn leads to does not belong to cfg's deployment. It is
-// for databases that somebody looks at; the registry and the owner's work verify by themselves.
-func VerifyIdentity(ctx context.Context, cfg config.Config, conn *pgx.Conn) error {
-	control, err := Connect(ctx, cfg, cfg.Runtime(), cfg.Database)
+// VerifyIdentity returns a *PlacementError if the placement's database, to which conn leads, does not belong to cfg's
+// deployment. It is for databases that somebody looks at; the registry and the owner's work verify by themselves.
+func VerifyIdentity(ctx context.Context, cfg config.Config, conn *pgx.Conn, p scopes.Placement) error {
+	control, err := Connect(ctx, cfg, config.AsRuntime, cfg.Default())
 	if err != nil {
 		return err
 	}
@@ -116,5 +120,5 @@ func VerifyIdentity(ctx context.Context, cfg config.Config, conn *pgx.Conn) erro
 	if err != nil {
 		return err
 	}
-	return d.verify(ctx, cfg, conn)
+	return d.verify(ctx, cfg, conn, p)
 }

@@ -150,7 +150,7 @@ func TestCopiedAndRenamedDefaultDatabase(t *testing.T) {
 			copied := settings(t, db, cfg.Strategy, "PGDATABASE="+db.Name+"_copy")
 			copyDatabase(t, db, db.Name, copied.Database, true)
 			require.NoError(t, newSetup(t, copied, nil).Run(t.Context()))
-			place := map[config.Strategy]string{config.SingleSchema: "public", config.MultipleSchemas: "tenant-0"}[cfg.Strategy]
+			place := map[config.Strategy]string{config.SingleSchema: "public", config.MultipleSchemas: "tenant-0", config.Mixed: "public"}[cfg.Strategy]
 			to := db.Config(pgtest.Owner)
 			to.Database = copied.Database
 			conn, err := pgx.ConnectConfig(t.Context(), to)
@@ -254,9 +254,9 @@ func TestRestoredDefaultDatabase(t *testing.T) {
 func TestPlacementsAreUnique(t *testing.T) {
 	t.Parallel()
 	eachStrategy(t, func(t *testing.T, db *pgtest.DB, cfg config.Config) {
-		withTenants(t, cfg, 2)
+		withTenants(t, cfg, 3)
 		_, err := db.Connect(t, pgtest.Owner).Exec(t.Context(), `update control.tenants t set database = o.database, schema = o.schema
-			from control.tenants o where t.id = 2 and o.id = 1`)
+			from control.tenants o where t.id = 3 and o.id = 2`)
 		if cfg.Strategy == config.SingleSchema {
 			require.NoError(t, err)
 			return

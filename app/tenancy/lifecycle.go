@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"tenanted/app/config"
 	"tenanted/models"
 	"tenanted/scopes"
 	"tenanted/scopes/tenanthttp"
@@ -45,13 +46,14 @@ func mayBeCalled(slug string) error {
 
 // CreateByName makes a tenant with the next free id and no data but its row in accounts, as [Creator.Create] does. It continues
 // with one that is in state "creating"; for one in another state it returns an *ExistsError.
-func (c *Creator) CreateByName(ctx context.Context, slug, name string) (t scopes.Tenant, err error) {
-	reserved, err := c.reserve(ctx, slug, name)
+func (c *Creator) CreateByName(ctx context.Context, slug, name string, where config.Choice) (t scopes.Tenant, err error) {
+	n := NewTenant{Slug: slug, Name: name, Where: where}
+	reserved, err := c.reserve(ctx, n)
 	if err != nil {
 		return t, fmt.Errorf("create tenant %q: %w", slug, err)
 	}
 	err = c.making(ctx, reserved, func() error {
-		n := NewTenant{ID: models.AccountID(reserved), Slug: slug, Name: name}
+		n.ID = models.AccountID(reserved)
 		t, err = c.Create(ctx, n, func(ctx context.Context, in Placed) error {
 			return in.Begin(ctx, func(tx pgx.Tx) error {
 				_, err := tx.Exec(ctx, "insert into accounts (id) values ($1) on conflict do nothing", n.ID)
@@ -63,20 +65,20 @@ func (c *Creator) CreateByName(ctx context.Context, slug, name string) (t scopes
 	return t, err
 }
 
-// reserve enters a tenant with the next free id into the directory, or finds the one in state "creating".
-func (c *Creator) reserve(ctx context.Context, slug, name string) (t scopes.Tenant, err error) {
-	if err := mayBeCalled(slug); err != nil {
+// reserve enters a tenant with the next free id into the directory, or finds the one in state "creating". The tenant's own id is not
+// looked at.
+func (c *Creator) reserve(ctx context.Context, n NewTenant) (t scopes.Tenant, err error) {
+	if err := mayBeCalled(n.Slug); err != nil {
 		return t, err
 	}
-	n := NewTenant{Slug: slug, Name: name}
 	err = c.alone(ctx, func(tx pgx.Tx) error {
 		const query = "select coalesce((select id from control.tenants where slug = $1), nextval('control.tenant_ids'))"
-		if err := tx.QueryRow(ctx, query, slug).Scan(&n.ID); err != nil {
+		if err := tx.QueryRow(ctx, query, n.Slug).Scan(&n.ID); err != nil {
 			return err
 		}
 		found, state, err := c.enter(ctx, n)
 		if err == nil && state != StateCreating {
-			err = &ExistsError{slug, state}
+			err = &ExistsError{n.Slug, state}
 		}
 		t = found
 		return err
@@ -151,7 +153,7 @@ func (c *Creator) Resume(ctx context.Context, tenant string) (Entry, error) {
 		return e, err
 	}
 	return e, c.logged(ctx, "resume", e.Tenant, "", func() error {
-		if err := c.connectTo(ctx, e.Database); err != nil {
+		if err := c.connectTo(ctx, e.Placement); err != nil {
 			return fmt.Errorf("resume tenant %q: %w", e.Slug, err)
 		}
 		return c.change(ctx, e, StateSuspended, StateActive)

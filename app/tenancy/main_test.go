@@ -73,6 +73,13 @@ func numbered(number int) tenancy.NewTenant {
 	return tenancy.NewTenant{ID: scopes.TenantID(number + 1), Slug: fmt.Sprintf("tenant-%d", number), Name: fmt.Sprintf("Company %d", number)}
 }
 
+// planned is that tenant where the seed would put it.
+func planned(cfg config.Config, number int) tenancy.NewTenant {
+	n := numbered(number)
+	n.Where = cfg.SeedChoice(n.Slug, number)
+	return n
+}
+
 // withTenants sets cfg up and creates that many tenants.
 func withTenants(t *testing.T, cfg config.Config, count int) {
 	t.Helper()
@@ -82,7 +89,7 @@ func withTenants(t *testing.T, cfg config.Config, count int) {
 	require.NoError(t, err)
 	defer creator.Close(context.Background())
 	for number := range count {
-		_, err := creator.Create(t.Context(), numbered(number), account(numbered(number)))
+		_, err := creator.Create(t.Context(), planned(cfg, number), account(numbered(number)))
 		require.NoError(t, err)
 	}
 }

@@ -65,7 +65,7 @@ func (r *readiness) check(ctx context.Context, tenant scopes.Tenant) error {
 	if v, ok := r.known.Get(tenant.Placement); ok && time.Now().Before(v.until) {
 		return v.err
 	}
-	answer := r.flight.DoChan(tenant.Placement.String(), func() (any, error) {
+	answer := r.flight.DoChan(fmt.Sprintf("%#v", tenant.Placement), func() (any, error) {
 		v := verdict{slug: tenant.Slug, err: r.judge(context.WithoutCancel(ctx), tenant), until: time.Now().Add(readyFor)}
 		switch {
 		case errors.Is(v.err, scopes.ErrTimeout), errors.Is(v.err, context.DeadlineExceeded):
@@ -100,19 +100,19 @@ func (r *readiness) judge(ctx context.Context, tenant scopes.Tenant) error {
 }
 
 func (r *readiness) look(ctx context.Context, p scopes.Placement) error {
-	conn, err := Connect(ctx, r.cfg, r.cfg.Runtime(), p.Database)
+	conn, err := Connect(ctx, r.cfg, config.AsRuntime, p)
 	if err != nil {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	d, err := r.deployment(ctx)
 	if err == nil {
-		err = d.verify(ctx, r.cfg, conn)
+		err = d.verify(ctx, r.cfg, conn, p)
 	}
 	if err != nil {
 		return err
 	}
-	versions, err := migrations.Versions(ctx, conn, p.Schema)
+	versions, err := migrations.Versions(ctx, conn, p)
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ func Ready(ctx context.Context, cfg config.Config) error {
 	if shared, ok := cfg.SharedPlacement(); ok {
 		return placementReady(ctx, cfg, conn, shared, versions)
 	}
-	return audited(ctx, cfg, conn) // the role, whatever tenants there are
+	return audited(ctx, cfg, conn, cfg.Default()) // the role, whatever tenants there are
 }
 
 // DirectoryReady is [Ready] for the directory alone, whatever has become of the tenants' placements.
@@ -43,7 +43,7 @@ func DirectoryReady(ctx context.Context, cfg config.Config) error {
 // openDefault connects to the default database as the runtime role, and returns the versions there, if its directory is
 // current and of this configuration.
 func openDefault(ctx context.Context, cfg config.Config) (*pgx.Conn, map[migrations.Target]migrations.Version, error) {
-	conn, err := Connect(ctx, cfg, cfg.Runtime(), cfg.Database)
+	conn, err := Connect(ctx, cfg, config.AsRuntime, cfg.Default())
 	if err != nil {
 		return nil, nil, notReady(cfg, err)
 	}
@@ -58,7 +58,7 @@ func openDefault(ctx context.Context, cfg config.Config) (*pgx.Conn, map[migrati
 // defaultVersions returns the versions in the default database, if its directory is current and of this
 // configuration.
 func defaultVersions(ctx context.Context, cfg config.Config, conn *pgx.Conn) (map[migrations.Target]migrations.Version, error) {
-	versions, err := migrations.Versions(ctx, conn)
+	versions, err := migrations.Versions(ctx, conn, cfg.Default())
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func defaultVersions(ctx context.Context, cfg config.Config, conn *pgx.Conn) (ma
 
 // controlTarget is the directory, in the default database.
 func controlTarget(cfg config.Config) migrations.Target {
-	return migrations.Target{Set: migrations.Control, Placement: scopes.Placement{Database: cfg.Database, Schema: config.ControlSchema}}
+	return migrations.Target{Set: migrations.Control, Placement: cfg.Default().InSchema(config.ControlSchema)}
 }
 
 // Fleet returns the placements of the directory's tenants, as the owner, and the shared one. Without an owner the
@@ -91,30 +91,30 @@ func Fleet(ctx context.Context, cfg config.Config) ([]scopes.Placement, error) {
 
 // placementReady judges one placement over a connection of the runtime role.
 func placementReady(ctx context.Context, cfg config.Config, conn *pgx.Conn, p scopes.Placement, versions map[migrations.Target]migrations.Version) error {
-	for _, set := range placementSets(cfg) {
+	for _, set := range setsOf(cfg, p) {
 		if err := current(cfg, conn, migrations.Target{Set: set, Placement: p}, versions); err != nil {
 			return err
 		}
 	}
-	return audited(ctx, cfg, conn, p.Schema)
+	return audited(ctx, cfg, conn, p, p.Schema)
 }
 
-func audited(ctx context.Context, cfg config.Config, conn *pgx.Conn, schemas ...string) error {
-	report, err := audit.Startup(ctx, conn, AuditConfig(cfg, conn.Config().Database), schemas...)
+func audited(ctx context.Context, cfg config.Config, conn *pgx.Conn, p scopes.Placement, schemas ...string) error {
+	report, err := audit.Startup(ctx, conn, AuditConfig(cfg, p), schemas...)
 	if err != nil {
 		return err
 	}
 	return report.Err()
 }
 
-// AuditConfig says what scopes/audit measures one of our databases against.
-func AuditConfig(cfg config.Config, database string) audit.Config {
+// AuditConfig says what scopes/audit measures a placement's database against.
+func AuditConfig(cfg config.Config, p scopes.Placement) audit.Config {
 	c := audit.Config{
 		Models: models.All(), Runtime: cfg.User, Owner: cfg.Owner,
 		Private: []string{"control.tenants", "control.deployment", "control.domains", "control.former_slugs", "control.audit_log"},
 		Require: []audit.Requirement{{Table: "users", Unique: []string{"account_id", "email"}}},
 	}
-	if database == cfg.Database {
+	if p.InSchema("") == cfg.Default() {
 		c.Require = append(c.Require,
 			audit.Requirement{Table: config.ControlSchema + ".tenants", Unique: []string{"slug"}},
 			audit.Requirement{Table: config.ControlSchema + ".tenants", Trigger: "tenant_changes"})
@@ -128,13 +128,13 @@ func current(cfg config.Config, conn *pgx.Conn, target migrations.Target, versio
 	has, ok := versions[target]
 	switch newest := target.Set.Newest(); {
 	case !ok && target.Set == migrations.Control:
-		return unready(cfg, target.Database, "is not set up")
+		return unready(cfg, target.Placement, "is not set up")
 	case !ok:
-		return unready(cfg, target.Database, "has no tables for role "+conn.Config().User+" in schema "+target.Schema)
+		return unready(cfg, target.Placement, "has no tables for role "+conn.Config().User+" in schema "+target.Schema)
 	case has.Number < newest:
-		return unready(cfg, target.Database, "is outdated in schema "+target.Schema)
+		return unready(cfg, target.Placement, "is outdated in schema "+target.Schema)
 	case has.Number > newest && !migrations.Compatible(has.Comment, newest):
-		return &NewerError{target.Database, target.Schema, has.Number, newest}
+		return &NewerError{target.Placement, has.Number, newest}
 	}
 	return nil
 }
@@ -146,7 +146,7 @@ func sameConfiguration(ctx context.Context, cfg config.Config, conn *pgx.Conn) e
 	case err != nil:
 		return err
 	case d.ID == "":
-		return unready(cfg, cfg.Database, "is not set up")
+		return unready(cfg, cfg.Default(), "is not set up")
 	case d.Configuration != string(cfg.Strategy):
 		return &ConfigurationError{cfg.Database, config.Strategy(d.Configuration), cfg.Strategy}
 	}
@@ -162,7 +162,7 @@ func notReady(cfg config.Config, err error) error {
 	}
 	switch c := code(err); {
 	case c == codeNoPermission, c == codeNoRole && cfg.Private():
-		return unready(cfg, failed.Database(), "is not set up for role "+failed.Role())
+		return unready(cfg, cfg.Default(), "is not set up for role "+failed.Role())
 	case c == codeNoRole, c == codeWrongPassword: // servers do not tell which it is
 		return fmt.Errorf("%w; if the role does not exist yet, %s makes it", err, cfg.Command("migrate"))
 	}

@@ -2,6 +2,7 @@ package tenancy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -97,10 +98,12 @@ func (s *Setup) ensureDefaultDatabase(ctx context.Context) error {
 
 // ensureDatabases makes the placements' databases where they are missing, and binds them to the deployment. It returns,
 // by database, why one must not be used: nothing was changed there.
-func (s *Setup) ensureDatabases(ctx context.Context, placements []scopes.Placement) (refused map[string]error, err error) {
-	var wanted []string
+func (s *Setup) ensureDatabases(ctx context.Context, placements []scopes.Placement) (refused map[scopes.Placement]error, err error) {
+	var wanted []scopes.Placement
+	var names []string
 	for _, group := range ByDatabase(s.cfg, placements)[1:] {
-		wanted = append(wanted, group.Name)
+		wanted = append(wanted, group.Database)
+		names = append(names, group.Database.Database)
 	}
 	if len(wanted) == 0 {
 		return nil, nil
@@ -114,21 +117,21 @@ func (s *Setup) ensureDatabases(ctx context.Context, placements []scopes.Placeme
 	if err != nil {
 		return nil, err
 	}
-	rows, _ := conn.Query(ctx, "select datname::text from pg_database where datname = any($1)", wanted)
+	rows, _ := conn.Query(ctx, "select datname::text from pg_database where datname = any($1)", names)
 	existing, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return nil, err
 	}
-	refused = map[string]error{}
+	refused = map[scopes.Placement]error{}
 	var mutex sync.Mutex
 	var group errgroup.Group
 	group.SetLimit(migrateWorkers)
-	for _, name := range wanted {
+	for _, database := range wanted {
 		group.Go(func() error {
-			if err := s.ensureOwn(ctx, conn, &mutex, d, name, slices.Contains(existing, name)); err != nil {
+			if err := s.ensureOwn(ctx, conn, &mutex, d, database, slices.Contains(existing, database.Database)); err != nil {
 				mutex.Lock()
 				defer mutex.Unlock()
-				refused[name] = err
+				refused[database] = err
 			}
 			return nil
 		})
@@ -139,60 +142,80 @@ func (s *Setup) ensureDatabases(ctx context.Context, placements []scopes.Placeme
 
 // ensureOwn makes a tenant's own database if it does not exist, over conn, which mutex guards, and binds it. One that exists
 // is only verified, unless it is empty: a run that was killed may have made it.
-func (s *Setup) ensureOwn(ctx context.Context, conn *pgx.Conn, mutex *sync.Mutex, d deployment, name string, exists bool) error {
+func (s *Setup) ensureOwn(ctx context.Context, conn *pgx.Conn, mutex *sync.Mutex, d deployment, database scopes.Placement, exists bool) error {
 	if d.isCopy() {
-		return misplaced(s.cfg, name, fmt.Sprintf("belongs to the deployment that database %q is a copy of", s.cfg.Database))
+		return d.madeByOriginal(s.cfg, database)
 	}
 	if !exists {
 		mutex.Lock()
-		err := s.createDatabase(ctx, conn, name)
+		err := s.createDatabase(ctx, conn, database.Database)
 		mutex.Unlock()
 		if err != nil {
 			return err
 		}
 	}
-	own, err := Connect(ctx, s.cfg, s.cfg.OwnerConn(), name)
+	own, err := Connect(ctx, s.cfg, config.AsOwner, database)
 	if err != nil {
 		return err
 	}
 	defer own.Close(context.WithoutCancel(ctx))
-	if err := d.mayBind(ctx, s.cfg, own); err != nil {
+	if err := d.mayBind(ctx, s.cfg, own, database); err != nil {
 		return err
 	}
-	if result := s.up(ctx, placementTarget(name)); result.Err != nil {
+	if result := s.up(ctx, placementTarget(database)); result.Err != nil {
 		return result.Err
 	}
-	return d.bind(ctx, s.cfg, own)
+	return d.bind(ctx, s.cfg, own, database)
 }
 
 // mayBind refuses a database that another deployment has made, or that has tables and is bound to none. One in which only
 // the first step was made, by a run that was killed, is ours to complete.
-func (d deployment) mayBind(ctx context.Context, cfg config.Config, conn *pgx.Conn) error {
+func (d deployment) mayBind(ctx context.Context, cfg config.Config, conn *pgx.Conn, database scopes.Placement) error {
 	p, err := readPlacement(ctx, conn)
 	if err != nil {
 		return err
 	}
 	if p.Exists {
-		return d.verify(ctx, cfg, conn)
+		return d.verify(ctx, cfg, conn, database)
 	}
-	versions, err := migrations.Versions(ctx, conn)
-	delete(versions, placementTarget(conn.Config().Database))
+	versions, err := migrations.Versions(ctx, conn, database)
+	delete(versions, placementTarget(database))
 	if err == nil && len(versions) > 0 {
-		return misplaced(cfg, conn.Config().Database, "is bound to no deployment")
+		return misplaced(cfg, database, "is bound to no deployment")
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return requireEmpty(ctx, conn, database)
+}
+
+// requireEmpty refuses a database with tables of whoever else, but those of extensions.
+func requireEmpty(ctx context.Context, conn *pgx.Conn, database scopes.Placement) error {
+	var table string
+	err := conn.QueryRow(ctx, `
+		select c.oid::regclass::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
+		where c.relkind in ('r', 'p', 'f', 'v', 'm') and n.nspname not in ('information_schema', $1) and n.nspname !~ '^pg_'
+			and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
+		order by 1 limit 1`, config.ControlSchema).Scan(&table)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("database %q has tables of something else, as %s: give the tenant a database of another name", database, table)
 }
 
 // mayMake returns a *SQLError if the owner may not make the placement's schema or its tables, as in a database that belongs to
 // another role. What mends it takes no right from anybody.
 func (s *Setup) mayMake(ctx context.Context, p scopes.Placement) error {
-	conn, err := Connect(ctx, s.cfg, s.cfg.OwnerConn(), p.Database)
+	conn, err := Connect(ctx, s.cfg, config.AsOwner, p)
 	if err != nil {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	schemas := []string{p.Schema}
-	if _, shared := s.cfg.SharedPlacement(); shared || p.Database != s.cfg.Database {
+	if _, shared := s.cfg.SharedPlacement(); shared || p.InSchema("") != s.cfg.Default() {
 		schemas = append(schemas, config.PublicSchema) // which comes next
 	}
 	const query = `
@@ -206,7 +229,7 @@ func (s *Setup) mayMake(ctx context.Context, p scopes.Placement) error {
 		return err
 	}
 	return &SQLError{
-		Problem: fmt.Sprintf("database %q belongs to another role, and role %q may not make tables there", p.Database, s.cfg.Owner),
+		Problem: fmt.Sprintf("database %q belongs to another role, and role %q may not make tables there", p.InSchema(""), s.cfg.Owner),
 		In:      p.Database, SQL: strings.Join(grants, " "),
 	}
 }

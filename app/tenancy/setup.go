@@ -96,11 +96,11 @@ func (s *Setup) claim(ctx context.Context, conn *pgx.Conn) error {
 
 // stored is how the directory stores a placement's database: the default one by no name, so that a copy or a renamed
 // database stays whole.
-func (s *Setup) stored(database string) *string {
-	if database == s.cfg.Database {
+func (s *Setup) stored(p scopes.Placement) *string {
+	if p.InSchema("") == s.cfg.Default() {
 		return nil
 	}
-	return &database
+	return &p.Database
 }
 
 // Placements returns the placements of all tenants in the directory but those that are being dropped, and the shared
@@ -111,9 +111,7 @@ func (s *Setup) Placements(ctx context.Context) ([]scopes.Placement, error) {
 		return nil, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	rows, _ := conn.Query(ctx, `
-		select coalesce(database, current_database()), schema from control.tenants where state <> $1
-		group by database, schema order by min(id)`, StateDropping)
+	rows, _ := conn.Query(ctx, "select "+placementColumns+" from control.tenants where state <> $1 group by "+placementColumns+" order by min(id)", StateDropping)
 	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[scopes.Placement])
 	if err != nil {
 		return nil, fmt.Errorf("read the directory of database %q: %w", s.cfg.Database, err)
@@ -134,19 +132,19 @@ func (s *Setup) Migrate(ctx context.Context, placements []scopes.Placement, repo
 	}
 	var mine []scopes.Placement
 	for _, p := range placements {
-		if err := refused[p.Database]; err != nil {
+		if err := refused[p.InSchema("")]; err != nil {
 			report(migrations.Result{Target: migrations.Target{Set: migrations.Tenant, Placement: p}, Err: err})
 			continue
 		}
 		mine = append(mine, p)
 	}
-	errs := append(slices.Collect(maps.Values(refused)), s.each(ctx, s.sets(), mine, s.up, report))
+	errs := append(slices.Collect(maps.Values(refused)), s.each(ctx, placementSets, mine, s.up, report))
 	return errors.Join(errs...)
 }
 
 // Down undoes the newest migration of each set of each placement, with the data that is in the tables it drops.
 func (s *Setup) Down(ctx context.Context, placements []scopes.Placement, report func(migrations.Result)) error {
-	sets := s.sets()
+	sets := slices.Clone(placementSets)
 	slices.Reverse(sets)
 	return s.each(ctx, sets, placements, s.runner().Down, report)
 }
@@ -158,7 +156,7 @@ func (s *Setup) Analyze(ctx context.Context, placements []scopes.Placement) erro
 	group.SetLimit(migrateWorkers)
 	for _, placement := range placements {
 		group.Go(func() error {
-			conn, err := Connect(ctx, s.cfg, s.cfg.OwnerConn(), placement.Database)
+			conn, err := Connect(ctx, s.cfg, config.AsOwner, placement)
 			if err != nil {
 				return err
 			}
@@ -179,34 +177,35 @@ func tables(schema string) []string {
 	return names
 }
 
-// sets returns the sets of migrations that make a placement, in their order.
-func (s *Setup) sets() []migrations.Set { return placementSets(s.cfg) }
+// placementSets are the sets of migrations that make placements, in their order.
+var placementSets = []migrations.Set{migrations.Tenant, migrations.Shared}
 
-func placementSets(cfg config.Config) []migrations.Set {
-	if cfg.Strategy == config.SingleSchema {
-		return []migrations.Set{migrations.Tenant, migrations.Shared}
+// setsOf returns the sets that make one placement.
+func setsOf(cfg config.Config, p scopes.Placement) []migrations.Set {
+	if cfg.Shared(p) {
+		return placementSets
 	}
-	return []migrations.Set{migrations.Tenant}
+	return placementSets[:1]
 }
 
-// each runs one for all placements in one set, and then in the next, unless a set failed.
+// each runs one for all placements that a set is for, and then for those of the next, but where a set failed.
 func (s *Setup) each(ctx context.Context, sets []migrations.Set, placements []scopes.Placement,
 	one func(context.Context, migrations.Target) migrations.Result, report func(migrations.Result)) error {
+	failed := map[scopes.Placement]bool{}
+	var errs []error
 	for _, set := range sets {
-		if err := migrations.Each(ctx, targets(set, placements), migrateWorkers, one, report); err != nil {
-			return err
+		var targets []migrations.Target
+		for _, p := range placements {
+			if slices.Contains(setsOf(s.cfg, p), set) && !failed[p] {
+				targets = append(targets, migrations.Target{Set: set, Placement: p})
+			}
 		}
+		errs = append(errs, migrations.Each(ctx, targets, migrateWorkers, one, func(r migrations.Result) {
+			failed[r.Placement] = r.Err != nil
+			report(r)
+		}))
 	}
-	return nil
-}
-
-// targets returns the placements as targets of a set.
-func targets(set migrations.Set, placements []scopes.Placement) []migrations.Target {
-	targets := make([]migrations.Target, len(placements))
-	for i, placement := range placements {
-		targets[i] = migrations.Target{Set: set, Placement: placement}
-	}
-	return targets
+	return errors.Join(errs...)
 }
 
 func (s *Setup) runner() migrations.Runner {
@@ -230,21 +229,22 @@ func (s *Setup) sayMigrated(r migrations.Result) {
 
 // DatabasePlacements are the schemas of a database in which tenants have their rows.
 type DatabasePlacements struct {
-	Name    string
-	Schemas []string
+	Database scopes.Placement // without a schema
+	Schemas  []string
 }
 
 // ByDatabase groups placements by their database, in their order. The default database comes first, with or without
 // placements.
 func ByDatabase(cfg config.Config, placements []scopes.Placement) []DatabasePlacements {
-	databases := []DatabasePlacements{{Name: cfg.Database}}
-	at := map[string]int{cfg.Database: 0}
+	databases := []DatabasePlacements{{Database: cfg.Default()}}
+	at := map[scopes.Placement]int{cfg.Default(): 0}
 	for _, p := range placements {
-		i, known := at[p.Database]
+		database := p.InSchema("")
+		i, known := at[database]
 		if !known {
 			i = len(databases)
-			at[p.Database] = i
-			databases = append(databases, DatabasePlacements{Name: p.Database})
+			at[database] = i
+			databases = append(databases, DatabasePlacements{Database: database})
 		}
 		databases[i].Schemas = append(databases[i].Schemas, p.Schema)
 	}

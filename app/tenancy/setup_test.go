@@ -214,7 +214,7 @@ func TestRightsLostBetweenMigrationAndGrantAreGranted(t *testing.T) {
 	t.Parallel()
 	eachStrategy(t, func(t *testing.T, db *pgtest.DB, cfg config.Config) {
 		withTenants(t, cfg, 1)
-		if cfg.Strategy != config.SingleSchema {
+		if _, shared := cfg.SharedPlacement(); !shared {
 			db.Exec(t, pgtest.Owner, "revoke all on schema control from "+pgtest.Runtime)
 		} else {
 			db.Exec(t, pgtest.Owner, "revoke all on tenant_version from "+pgtest.Runtime)

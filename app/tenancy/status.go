@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"tenanted/app/config"
 	"tenanted/migrations"
 	"tenanted/scopes"
 )
@@ -22,7 +23,7 @@ type Status struct {
 // database that cannot be looked at is "unavailable"; without the default one there is only an error.
 func (s *Setup) Status(ctx context.Context) ([]Status, error) {
 	control := controlTarget(s.cfg)
-	versions, err := s.versions(ctx, s.cfg.Database)
+	versions, err := s.versions(ctx, s.cfg.Default())
 	if err != nil {
 		return nil, err
 	}
@@ -36,21 +37,29 @@ func (s *Setup) Status(ctx context.Context) ([]Status, error) {
 		placements = append(placements, shared)
 	}
 	for _, group := range ByDatabase(s.cfg, placements) {
-		if group.Name != s.cfg.Database {
-			versions, err = s.versions(ctx, group.Name)
+		if group.Database != s.cfg.Default() {
+			versions, err = s.versions(ctx, group.Database)
 		}
-		for _, schema := range group.Schemas {
-			for _, set := range s.sets() {
-				target := migrations.Target{Set: set, Placement: scopes.Placement{Database: group.Name, Schema: schema}}
-				if err != nil {
-					statuses = append(statuses, Status{Target: target, State: "unavailable", Err: err})
-				} else {
-					statuses = append(statuses, statusOf(target, versions))
-				}
+		for _, target := range s.targets(group) {
+			if err != nil {
+				statuses = append(statuses, Status{Target: target, State: "unavailable", Err: err})
+			} else {
+				statuses = append(statuses, statusOf(target, versions))
 			}
 		}
 	}
 	return statuses, ctx.Err()
+}
+
+// targets returns the sets of a database's placements.
+func (s *Setup) targets(in DatabasePlacements) (targets []migrations.Target) {
+	for _, schema := range in.Schemas {
+		placement := in.Database.InSchema(schema)
+		for _, set := range setsOf(s.cfg, placement) {
+			targets = append(targets, migrations.Target{Set: set, Placement: placement})
+		}
+	}
+	return targets
 }
 
 func statusOf(target migrations.Target, versions map[migrations.Target]migrations.Version) Status {
@@ -69,10 +78,8 @@ func statusOf(target migrations.Target, versions map[migrations.Target]migration
 
 // versions returns the versions in a database; a database that does not exist has none. On the private server
 // the same goes for the owner.
-func (s *Setup) versions(ctx context.Context, database string) (map[migrations.Target]migrations.Version, error) {
-	to := s.cfg.OwnerConn()
-	to.Database = database
-	conn, err := connect(ctx, to)
+func (s *Setup) versions(ctx context.Context, database scopes.Placement) (map[migrations.Target]migrations.Version, error) {
+	conn, err := connectTo(ctx, s.cfg, config.AsOwner, database)
 	if c := code(err); c == codeNoDatabase || c == codeNoRole && s.cfg.Private() {
 		return nil, nil
 	}
@@ -80,7 +87,7 @@ func (s *Setup) versions(ctx context.Context, database string) (map[migrations.T
 		return nil, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	return migrations.Versions(ctx, conn)
+	return migrations.Versions(ctx, conn, database)
 }
 
 // PlacementOf returns where a tenant's rows are, by the directory. It returns a *scopes.TenantUnknownError if there is no
@@ -91,7 +98,7 @@ func (s *Setup) PlacementOf(ctx context.Context, slug string) (p scopes.Placemen
 		return p, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	err = conn.QueryRow(ctx, "select coalesce(database, current_database()), schema from control.tenants where slug = $1", slug).Scan(&p.Database, &p.Schema)
+	err = conn.QueryRow(ctx, "select "+placementColumns+" from control.tenants where slug = $1", slug).Scan(&p.Server, &p.Database, &p.Schema)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return p, &scopes.TenantUnknownError{Slug: slug}
 	}

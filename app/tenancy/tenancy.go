@@ -52,15 +52,15 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (*Tenancy, e
 func (t *Tenancy) registryConfig(cfg config.Config) registry.Config {
 	c := registry.Config{Runtime: cfg.Runtime(), MaxConns: cfg.MaxConns, MaxIdleTime: cfg.MaxIdleTime,
 		Options: session.Options{StatementTimeout: cfg.StatementTimeout, LockTimeout: cfg.LockTimeout, ApplicationName: "tenanted"}}
-	c.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
-		if conn.Config().Database == cfg.Database {
+	c.AfterConnect = func(ctx context.Context, conn *pgx.Conn, p scopes.Placement) error {
+		if p.InSchema("") == cfg.Default() {
 			return nil
 		}
 		d, err := t.readiness.deployment(ctx)
 		if err != nil {
 			return err
 		}
-		return d.verify(ctx, cfg, conn)
+		return d.verify(ctx, cfg, conn, p)
 	}
 	if cfg.ListsAllTenants() {
 		c.Owner = cfg.OwnerConn()

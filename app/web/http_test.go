@@ -84,7 +84,7 @@ var same = map[string]string{
 	"GET 127.0.0.1 /readyz":                                          "200",
 }
 
-// onBare is what differs: the bare domain of SingleSchema, and of the others.
+// onBare is what differs: the bare domain of SingleSchema and Mixed, and of the others.
 var onBareDomainOf = map[bool]map[string]string{
 	true: {
 		"GET localhost:8080 /":               "302 /subtasks/",
@@ -107,7 +107,7 @@ func TestAnswers(t *testing.T) {
 		t.Run(configuration, func(t *testing.T) {
 			t.Parallel()
 			w := newFixture(t, configuration, nil)
-			for _, table := range []map[string]string{same, onBareDomainOf[configuration == single]} {
+			for _, table := range []map[string]string{same, onBareDomainOf[listsAll(configuration)]} {
 				for line, want := range table {
 					response := w.ask(t, line)
 					got := fmt.Sprint(response.StatusCode)

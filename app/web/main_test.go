@@ -32,9 +32,13 @@ const (
 	single    = "SingleSchema"
 	databases = "MultipleDb"
 	schemas   = "MultipleSchemas"
+	mixed     = "Mixed"
 )
 
-var configurations = []string{single, databases, schemas}
+var configurations = []string{single, databases, schemas, mixed}
+
+// listsAll reports whether a configuration has a list over all tenants.
+func listsAll(configuration string) bool { return configuration == single || configuration == mixed }
 
 // fixture fills one account: three projects of five tasks of seven subtasks for tenant-0, less for others,
 // and nothing below the account for tenant-2. Names repeat, so that ties show.
@@ -79,6 +83,12 @@ func newFixture(t testing.TB, configuration string, change func(*Options)) *fixt
 		for i := range projectsOf {
 			w.makeDatabase(t, i)
 		}
+	case mixed:
+		w.db = pgtest.Database(t, "web-mixed", fillMixed)
+		w.place(func(i int) (string, string) {
+			return []string{w.db.Name, w.db.Name, w.db.Name + "_tenant-2"}[i], []string{"public", "tenant-1", "public"}[i]
+		})
+		w.makeDatabase(t, 2)
 	}
 	w.open(t, configuration, change)
 	return w
@@ -128,6 +138,14 @@ func fillSchemas(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
+// fillMixed leaves a tenant out, who has a database.
+func fillMixed(ctx context.Context, conn *pgx.Conn) error {
+	if err := fill("public", 0)(ctx, conn); err != nil {
+		return err
+	}
+	return fill("tenant-1", 1)(ctx, conn)
+}
+
 func (w *fixture) open(t testing.TB, configuration string, change func(*Options)) {
 	t.Helper()
 	pools, err := registry.Open(registry.Config{Runtime: w.db.Config(pgtest.Runtime), Owner: w.db.Config(pgtest.Owner)})
@@ -136,7 +154,7 @@ func (w *fixture) open(t testing.TB, configuration string, change func(*Options)
 	w.gorm, err = pools.OpenGORM(&gorm.Config{Logger: logger.Discard}, scopes.NewPlugin(scopes.Config{}))
 	require.NoError(t, err)
 	o := Options{
-		Models: models.New(w.gorm), Directory: w, List: w.List, WithIDs: w.WithIDs, AllTenants: configuration == single,
+		Models: models.New(w.gorm), Directory: w, List: w.List, WithIDs: w.WithIDs, AllTenants: listsAll(configuration), SomeApart: configuration == mixed,
 		Logger: slog.New(slog.NewTextHandler(w.log, nil)),
 	}
 	if change != nil {

@@ -21,6 +21,7 @@ import (
 type subtaskPage struct {
 	View         listView
 	All          bool // over all tenants, read-only
+	SomeApart    bool // tenants, who are not in it
 	Rows         []subtaskRow
 	Pages        pagination
 	Projects     []choice
@@ -87,7 +88,7 @@ func (s *site) subtasks(c *gin.Context) error {
 		return err
 	}
 	page.Rows = subtaskRows(c, page)
-	page.Advice = s.seedAdvice()
+	page.Advice, page.SomeApart = s.seedAdvice(), s.SomeApart
 	s.respond(c, answer{title: page.Pages.title("Subtasks"), flash: message, page: subtaskList(page),
 		json: func() any { return page.Pages.json(c, subtasksJSON(page)) }})
 	return nil

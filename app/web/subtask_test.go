@@ -133,6 +133,17 @@ func TestAllTenantsListIsOverAllAndReadOnly(t *testing.T) {
 	require.NotContains(t, page, `name="project"`)
 }
 
+// Whoever is not in the shared tables is not in that list, which says so.
+func TestAllTenantsListOfAMixedFleet(t *testing.T) {
+	t.Parallel()
+	w := newFixture(t, mixed, nil)
+	require.Equal(t, int64(105), w.list(t, "localhost:8080", "/subtasks.json?size=100").Count)
+	require.Equal(t, int64(35), w.list(t, "tenant-1.localhost:8080", "/subtasks.json").Count)
+	const says = "Those with a schema or database of their own are among the"
+	require.Contains(t, w.page(t, "GET localhost:8080 /subtasks/"), says)
+	require.NotContains(t, newFixture(t, single, nil).page(t, "GET localhost:8080 /subtasks/"), says)
+}
+
 // A search is for the beginnings of words, in a tenant's list as over all tenants. Whatever else is typed finds nothing.
 func TestSearchIsForBeginningsOfWords(t *testing.T) {
 	t.Parallel()

@@ -52,6 +52,8 @@ type Options struct {
 	AllTenants bool
 	// OnAllTenants is called before rows of all tenants are read, with the reason. Its error is the request's. Nil: nobody.
 	OnAllTenants func(ctx context.Context, reason string) error
+	// SomeApart has that list say that tenants with a schema or database of their own are not in it.
+	SomeApart bool
 	// Program is how the program is called on the command line, for advice on pages. Default: tenanted.
 	Program string
 	// Ready says whether requests can be served now, for /readyz. Nil: always.

@@ -92,6 +92,7 @@ type Check struct {
 
 // Report is what an audit of one database found.
 type Report struct {
+	Server   string   `json:"server,omitempty"` // as scopes.Placement has it; whoever has several servers fills it in
 	Database string   `json:"database"`
 	Runtime  string   `json:"runtime_role"`
 	Schemas  []string `json:"schemas"` // the placements looked at

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+
+	"tenanted/scopes"
 )
 
 // layers returns all layers, in the order of a report. Those of checks that a program added come last.
@@ -47,10 +49,7 @@ func WriteText(w io.Writer, reports ...Report) error {
 
 // writeLayers writes the lines of one placement, or, without a schema, those of the database.
 func (r Report) writeLayers(w io.Writer, schema string) {
-	place := r.Database
-	if schema != "" {
-		place += "." + schema
-	}
+	place := scopes.Placement{Server: r.Server, Database: r.Database, Schema: schema}
 	for _, layer := range r.layers() {
 		count, total := map[Status]int{}, 0
 		for _, c := range r.Checks {
@@ -85,7 +84,7 @@ func (r Report) writeDetails(w io.Writer, status Status) {
 			continue
 		}
 		fmt.Fprintf(w, "\n%s %s: %s\n", strings.ToUpper(string(status)), c.ID, c.Object)
-		writeItem(w, "in", r.Database)
+		writeItem(w, "in", scopes.Placement{Server: r.Server, Database: r.Database}.String())
 		writeItem(w, "found", c.Message)
 		writeItem(w, "risk", c.Risk)
 		writeItem(w, "fix", c.Fix)

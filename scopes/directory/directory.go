@@ -23,7 +23,8 @@ type Config struct {
 	Database *pgx.ConnConfig
 
 	// Query returns the tenant that is called $1, a text, in one row, or none. Its columns are id, slug, and as far as it has
-	// them name, database, schema and state; others are ignored. A null database is the one that Database names. A state
+	// them name, server, database, schema and state; others are ignored. A null server is the default one, see
+	// scopes.Placement, and a null database the one that Database names. A state
 	// other than "active" is why the tenant is not served. A row with another slug than was asked for says that the tenant was
 	// renamed, unless a host name was asked for. Default: "select * from tenants where slug = $1".
 	Query string

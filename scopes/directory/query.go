@@ -16,9 +16,9 @@ const active = "active"
 
 // row is what [Config.Query] returns. What it has no column for stays nil.
 type row struct {
-	ID                            any
-	Slug                          string
-	Name, Database, Schema, State *string
+	ID                                    any
+	Slug                                  string
+	Name, Server, Database, Schema, State *string
 }
 
 func (d *Directory) ask(ctx context.Context, name string) (answer, error) {
@@ -38,12 +38,15 @@ func (d *Directory) ask(ctx context.Context, name string) (answer, error) {
 	if a.tenant.Key() == "" {
 		return a, fmt.Errorf("its id %v is nobody's: see scopes.Tenant.Key", found.ID)
 	}
+	if a.tenant.Server != "" && found.Database == nil {
+		return a, fmt.Errorf("it is on server %q, and in no database there: the default one is on the default server", a.tenant.Server)
+	}
 	return a, nil
 }
 
 // scanRow reads the columns that a row has fields for.
 func scanRow(from pgx.CollectableRow) (r row, err error) {
-	fields := map[string]any{"id": &r.ID, "slug": &r.Slug, "name": &r.Name, "database": &r.Database, "schema": &r.Schema, "state": &r.State}
+	fields := map[string]any{"id": &r.ID, "slug": &r.Slug, "name": &r.Name, "server": &r.Server, "database": &r.Database, "schema": &r.Schema, "state": &r.State}
 	into := make([]any, len(from.FieldDescriptions()))
 	for i, column := range from.FieldDescriptions() {
 		into[i] = fields[column.Name]
@@ -59,7 +62,7 @@ func scanRow(from pgx.CollectableRow) (r row, err error) {
 
 func (r row) tenant(database string) scopes.Tenant {
 	t := scopes.Tenant{ID: r.ID, Slug: r.Slug, Name: orElse(r.Name, "")}
-	t.Database, t.Schema = orElse(r.Database, database), orElse(r.Schema, "")
+	t.Server, t.Database, t.Schema = orElse(r.Server, ""), orElse(r.Database, database), orElse(r.Schema, "")
 	switch id := r.ID.(type) {
 	case int64:
 		t.ID = scopes.TenantID(id)

@@ -24,9 +24,9 @@ type Config struct {
 	// Owner says how to connect for cross-tenant work. Without it there is none.
 	Owner *pgx.ConnConfig
 
-	// AfterConnect is called with each new connection of the runtime role, before it is used. An error closes the connection
-	// and becomes the statement's. Default: nil.
-	AfterConnect func(context.Context, *pgx.Conn) error
+	// AfterConnect is called with each new connection of the runtime role, before it is used, and with the placement, without
+	// its schema, that the connection is to. An error closes the connection and becomes the statement's. Default: nil.
+	AfterConnect func(context.Context, *pgx.Conn, scopes.Placement) error
 
 	// MaxConns bounds the connections over all databases, in use and idle. Default: 20.
 	MaxConns int
@@ -194,5 +194,11 @@ func (r *Registry) connector(t target) *session.Connector {
 	}
 	config := r.config.Runtime.Copy()
 	config.Database = t.database
-	return session.NewConnector(config).AfterConnect(r.config.AfterConnect).With(r.config.Options)
+	connector := session.NewConnector(config).With(r.config.Options)
+	if after := r.config.AfterConnect; after != nil {
+		connector = connector.AfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
+			return after(ctx, conn, scopes.Placement{Database: t.database})
+		})
+	}
+	return connector
 }

@@ -50,7 +50,7 @@ var application = scopestest.Subject{
 	Nested:    "Project.Account",
 }
 
-// shared, databases and schemas are the three ways to place tenants A and B.
+// shared, databases and schemas are the three ways to place tenants A and B alike; mixed are those to place them differently.
 func shared(t *testing.T) scopestest.Target {
 	db := pgtest.Database(t, "scopestest-shared", nothing)
 	return target(t, db,
@@ -71,6 +71,32 @@ func databases(t *testing.T) scopestest.Target {
 	return target(t, db,
 		scopes.Placement{Database: db.Name, Schema: "public"},
 		scopes.Placement{Database: db.Name + "_b", Schema: "public"})
+}
+
+// mixed returns a target for each pair of ways.
+func mixed(t *testing.T) map[string]scopestest.Target {
+	targets := map[string]scopestest.Target{}
+	for name, of := range map[string]func(database string) (a, b scopes.Placement){
+		"shared and schema": func(database string) (a, b scopes.Placement) {
+			return scopes.Placement{Database: database, Schema: "public"}, scopes.Placement{Database: database, Schema: "tenant-1"}
+		},
+		"database and shared": func(database string) (a, b scopes.Placement) {
+			return scopes.Placement{Database: database + "_a", Schema: "public"}, scopes.Placement{Database: database, Schema: "public"}
+		},
+		"schema and database": func(database string) (a, b scopes.Placement) {
+			return scopes.Placement{Database: database, Schema: "tenant-0"}, scopes.Placement{Database: database + "_b", Schema: "public"}
+		},
+	} {
+		db := pgtest.Database(t, "scopestest-shared", nothing)
+		a, b := of(db.Name)
+		for _, p := range []scopes.Placement{a, b} {
+			if p.Database != db.Name {
+				db.Exec(t, pgtest.Owner, "create database "+pgx.Identifier{p.Database}.Sanitize())
+			}
+		}
+		targets[name] = target(t, db, a, b)
+	}
+	return targets
 }
 
 func nothing(context.Context, *pgx.Conn) error { return nil }
@@ -116,6 +142,16 @@ func TestDatabaseEach(t *testing.T) {
 func TestSchemaEach(t *testing.T) {
 	t.Parallel()
 	scopestest.Run(t, application, schemas(t))
+}
+
+func TestMixed(t *testing.T) {
+	t.Parallel()
+	for name, target := range mixed(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			scopestest.Run(t, application, target)
+		})
+	}
 }
 
 const tablePath = "../../docs/security-attacks.md"
