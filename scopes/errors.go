@@ -59,6 +59,19 @@ func (e *TenantMismatchError) Error() string {
 		e.Model, e.Value, e.Want)
 }
 
+// ServerUnknownError says that a tenant's placement is on a server that the program does not know. Nothing stands in for it:
+// to whoever asks for the tenant, its database is unavailable.
+type ServerUnknownError struct {
+	Server string // as in the placement
+}
+
+func (e *ServerUnknownError) Error() string {
+	return fmt.Sprintf("server %q is not configured", e.Server)
+}
+
+// Unwrap returns ErrUnavailable.
+func (*ServerUnknownError) Unwrap() error { return ErrUnavailable }
+
 // TenantUnknownError says that no tenant bears a slug.
 type TenantUnknownError struct {
 	Slug string

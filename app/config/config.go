@@ -23,8 +23,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/joho/godotenv"
-
-	"tenanted/scopes"
 )
 
 // Config is the application's settings. The zero value is not usable: see [Load].
@@ -113,7 +111,7 @@ func (c Config) At(host string, port int) (Config, error) {
 	return c.connect(c.conn.at(host, port))
 }
 
-// Server returns the server's address for people, as "db.example.com:5432" or a socket's directory.
+// Server returns the default server's address for people, as "db.example.com:5432" or a socket's directory.
 func (c Config) Server() string { return c.conn.address() }
 
 // Runtime returns the runtime role's connection to the default database, a copy at each call. On the
@@ -137,22 +135,6 @@ const (
 	AsRuntime Role = iota // serves
 	AsOwner               // migrates, loads, and reads across tenants
 )
-
-// Conn returns a role's connection to a placement's database, a copy at each call. Without an owner it returns an [*Error].
-func (c Config) Conn(role Role, p scopes.Placement) (*pgx.ConnConfig, error) {
-	to := c.Runtime()
-	if role == AsOwner {
-		to = c.OwnerConn()
-	}
-	if to == nil {
-		return nil, &Error{Variable: "PGOWNER", Reason: "is not set: name the role that owns the tables"}
-	}
-	to.Database = p.Database
-	return to, nil
-}
-
-// Environ returns the environment for a libpq program such as psql, as one of the roles.
-func (c Config) Environ(role Role) []string { return c.conn.environ(role == AsOwner) }
 
 // String returns the settings that matter in one line, without passwords.
 func (c Config) String() string {

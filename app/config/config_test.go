@@ -165,6 +165,90 @@ func TestChosenPlacements(t *testing.T) {
 	}
 }
 
+// Another server is the default one but for what its variables say.
+func TestServers(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	services := filepath.Join(dir, "services")
+	require.NoError(t, os.WriteFile(services, []byte("[asia]\nhost=asia.example.com\nport=7000\nuser=svc\npassword=secret\ndbname=no\n"), 0o600))
+	cfg := load(t, "PGHOST=main", "PGPORT=6000", "PGHOSTADDR=192.0.2.1", "PGUSER=app", "PGPASSWORD=one", "PGOWNER=boss", "PGOWNERPASSWORD=two",
+		"PGSSLMODE=require", "DB_MAX_CONNS=30", "PGDATABASE=app", "PGSERVICEFILE="+services,
+		"SERVER_EU_HOST=eu.example.com", "SERVER_EU_USER=eu_app", "SERVER_EU_PASSWORD=three", "SERVER_EU_SSLMODE=disable", "SERVER_EU_MAX_CONNS=7",
+		"SERVER_ASIA_SERVICE=asia", "SERVER_NEAR_PORT=6001", "SERVER_SOFTWARE=nginx", "SERVER_ADMIN_EMAIL=me@example.com")
+	var names []string
+	for _, server := range cfg.Servers() {
+		names = append(names, fmt.Sprintf("%q %s as %s, at most %d", server.Name, server.Address(), server.User, server.MaxConns))
+	}
+	require.Equal(t, []string{`"" main:6000 as app, at most 30`, `"asia" asia.example.com:7000 as svc, at most 30`,
+		`"eu" eu.example.com:6000 as eu_app, at most 7`, `"near" main:6001 as app, at most 30`}, names)
+
+	eu, err := cfg.Conn(config.AsRuntime, scopes.Placement{Server: "eu", Database: "acme"})
+	require.NoError(t, err)
+	require.Equal(t, "acme eu_app three", strings.Join([]string{eu.Database, eu.User, eu.Password}, " "))
+	require.Nil(t, eu.TLSConfig)
+	eu, err = cfg.Conn(config.AsOwner, scopes.Placement{Server: "eu", Database: "acme"})
+	require.NoError(t, err)
+	require.Equal(t, "boss two", eu.User+" "+eu.Password)
+	asia, err := cfg.Conn(config.AsRuntime, scopes.Placement{Server: "asia", Database: "acme"})
+	require.NoError(t, err)
+	require.Equal(t, "acme secret", asia.Database+" "+asia.Password)
+	require.NotNil(t, asia.TLSConfig)
+
+	server, err := cfg.ServerOf(scopes.Placement{Server: "eu", Database: "acme"})
+	require.NoError(t, err)
+	environ := strings.Join(server.Environ(config.AsRuntime), "\n")
+	for _, want := range []string{"PGHOST=eu.example.com", "PGPORT=6000", "PGUSER=eu_app", "PGPASSWORD=three", "PGSSLMODE=disable"} {
+		require.Contains(t, environ, want)
+	}
+	for _, other := range []string{"PGHOSTADDR", "one", "two", "SERVER_EU"} {
+		require.NotContains(t, environ, other)
+	}
+
+	var unknown *scopes.ServerUnknownError
+	_, err = cfg.Conn(config.AsRuntime, scopes.Placement{Server: "mars", Database: "app"})
+	require.ErrorAs(t, err, &unknown, "nothing stands in for it")
+	require.ErrorContains(t, err, `server "mars" is not configured: set SERVER_MARS_HOST`)
+	require.NotContains(t, fmt.Sprintf("%v %+v %#v", cfg, cfg.Servers(), struct{ c config.Config }{cfg}), "three")
+}
+
+func TestServersOfThePrivateServersUser(t *testing.T) {
+	t.Parallel()
+	cfg := load(t, "SERVER_EU_HOST=eu.example.com")
+	require.True(t, cfg.Private())
+	cfg, err := cfg.At("/tmp/socket", 5432)
+	require.NoError(t, err)
+	eu, err := cfg.Conn(config.AsOwner, scopes.Placement{Server: "eu", Database: "acme"})
+	require.NoError(t, err)
+	require.Equal(t, "eu.example.com tenanted_owner", eu.Host+" "+eu.User)
+	require.Equal(t, "/tmp/socket", cfg.Runtime().Host)
+}
+
+func TestServersThatCannotBe(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ environ, want string }{
+		{"SERVER_EU_USER=app", "SERVER_EU_HOST: is not set: name the server"},
+		{"SERVER_EU_HOST=eu SERVER_EU_HSOT=x", "SERVER_EU_HSOT: is not supported: unset it"},
+		{"SERVER_EU_HOST=eu SERVER_EU_DATABASE=x", "SERVER_EU_DATABASE: is not supported"},
+		{"SERVER_EU_HOST=eu SERVER_EU_PORT=99999", "SERVER_EU_PORT=99999: must be from 1 to 65535"},
+		{"SERVER_EU_HOST=eu SERVER_EU_MAX_CONNS=1", "SERVER_EU_MAX_CONNS=1: must be a whole number of at least 2"},
+		{"SERVER_EU_HOST=eu SERVER_EU_SSLMODE=loud", "SERVER_EU_* variables: "},
+		{"SERVER_EU_HOST=eu SERVER_EU_USER=boss PGOWNER=boss", "SERVER_EU_OWNER=boss: is SERVER_EU_USER too"},
+		{"SERVER_EU_SERVICE=x", "SERVER_EU_SERVICE=x: the service file"},
+		{"SERVER_EU_HOST=h", "SERVER_EU_HOST=h: is the address of the default server too"},
+		{"SERVER_EU_HOST=eu SERVER_US_HOST=eu", "SERVER_US_HOST=eu: is the address of eu too"},
+	} {
+		_, err := config.Load(append(strings.Fields(test.environ), "PGHOST=h", "HOME=/nowhere"), t.TempDir())
+		require.ErrorAs(t, err, new(*config.Error), test.environ)
+		require.ErrorContains(t, err, test.want)
+		require.NotContains(t, err.Error(), "\n")
+	}
+	_, err := load(t, "PGHOST=h", "SERVER_EU_HOST=eu", "DJANGO_CONFIGURATION=Mixed").PlacementFor("acme", config.Choice{Server: "mars"})
+	require.ErrorContains(t, err, "--server=mars: is not configured: set SERVER_MARS_HOST")
+	p, err := load(t, "PGHOST=h", "PGDATABASE=app", "SERVER_EU_HOST=eu", "DJANGO_CONFIGURATION=Mixed").PlacementFor("acme", config.Choice{Server: "eu"})
+	require.NoError(t, err)
+	require.Equal(t, scopes.Placement{Server: "eu", Database: "app_acme", Schema: "public"}, p)
+}
+
 // The seed's databases are bounded by MULTIDB_COUNT; where a tenant is depends on its number alone.
 func TestSeedChoices(t *testing.T) {
 	t.Parallel()

@@ -35,6 +35,9 @@ type connection struct {
 	ownerName     string
 	ownerPassword string
 	prepare       bool // statements on the server
+	maxConns      int  // of another server; 0: as many as the default one's
+
+	others map[string]*connection // to the other servers, by name; of the default server's only
 
 	runtime, owner *pgx.ConnConfig // nil until there is an address; owner also where there is none
 }
@@ -61,7 +64,7 @@ var unsupported = map[string][]string{
 	"PGGSSENCMODE": {"disable", "prefer"}, "PGLOADBALANCEHOSTS": {"disable"},
 }
 
-func newConnection(vars map[string]string, database, owner string) (*connection, error) {
+func newConnection(vars map[string]string, database, owner string, prepare bool) (*connection, error) {
 	c := &connection{
 		vars:          vars,
 		private:       isPrivate(vars),
@@ -69,6 +72,7 @@ func newConnection(vars map[string]string, database, owner string) (*connection,
 		password:      vars["PGPASSWORD"],
 		ownerName:     owner,
 		ownerPassword: vars["PGOWNERPASSWORD"],
+		prepare:       prepare,
 	}
 	if err := c.readSettings(); err != nil {
 		return nil, err
@@ -76,13 +80,23 @@ func newConnection(vars map[string]string, database, owner string) (*connection,
 	if c.private && c.ownerName == "" {
 		c.ownerName = defaultPrivateOwner
 	}
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	var err error
+	c.others, err = newServers(vars, c)
+	return c, err
+}
+
+// check completes and checks the server's address.
+func (c *connection) check() error {
 	if !c.private && c.settings["host"] == "" && c.settings["hostaddr"] == "" {
 		c.settings["host"] = localHost(c.settings["port"])
 	}
 	if err := c.checkPort(); err != nil {
-		return nil, err
+		return err
 	}
-	return c, c.checkHostAddr()
+	return c.checkHostAddr()
 }
 
 func isPrivate(vars map[string]string) bool {
@@ -227,18 +241,29 @@ func (c *connection) address() string {
 	}
 }
 
-// connect completes conn with the two roles' connection settings, once there is an address.
+// connect completes conn, and the other servers', with the two roles' connection settings, once there is an address.
 func (c Config) connect(conn *connection) (Config, error) {
 	c.conn = conn
-	if conn.settings["host"] == "" && conn.private {
-		return c, nil
-	}
-	var err error
-	if conn.runtime, err = conn.role(c.User, conn.password); err != nil || c.Owner == "" {
+	if err := conn.complete(); err != nil {
 		return c, err
 	}
-	conn.owner, err = conn.role(c.Owner, conn.ownerPassword)
-	return c, err
+	for name, other := range conn.others {
+		if err := other.complete(); err != nil {
+			return c, renamed(err, strings.ToUpper(name))
+		}
+	}
+	return c, c.checkServers()
+}
+
+func (c *connection) complete() (err error) {
+	if c.settings["host"] == "" && c.private {
+		return nil
+	}
+	if c.runtime, err = c.role(c.settings["user"], c.password); err != nil || c.ownerName == "" {
+		return err
+	}
+	c.owner, err = c.role(c.ownerName, c.ownerPassword)
+	return err
 }
 
 // role returns the settings of one role. The password is empty in what is parsed, which keeps it out of
@@ -308,11 +333,11 @@ func keywordValues(settings map[string]string) string {
 // environ names the server by variables alone: PGSERVICE, whose settings would win over them, is resolved.
 func (c *connection) environ(asOwner bool) []string {
 	vars := maps.Clone(c.vars)
-	delete(vars, "PGSERVICE")
-	delete(vars, "DATABASE_URL")
-	delete(vars, "PGPASSWORD")
-	delete(vars, "PGOWNERPASSWORD")
+	maps.DeleteFunc(vars, func(name, _ string) bool {
+		return slices.Contains([]string{"PGSERVICE", "DATABASE_URL", "PGPASSWORD", "PGOWNERPASSWORD"}, name) || serverVariable.MatchString(name)
+	})
 	for name, keyword := range keywords {
+		delete(vars, name)
 		if value := c.settings[keyword]; value != "" {
 			vars[name] = value
 		}

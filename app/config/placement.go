@@ -81,6 +81,9 @@ func (c Config) checkChoice(slug string, choice Choice) error {
 			return &Error{part.flag, part.value, fmt.Sprintf("contradicts DJANGO_CONFIGURATION=%s, which gives no tenant %s: leave it out", c.Strategy, part.kind)}
 		}
 	}
+	if _, err := c.ServerOf(scopes.Placement{Server: choice.Server}); err != nil {
+		return &Error{"--server", choice.Server, "is not configured: set SERVER_" + strings.ToUpper(choice.Server) + "_HOST, or choose another server"}
+	}
 	switch database := choice.Database; {
 	case database == "" || database == c.OwnDatabase(slug):
 	case choice.Server == "" && database == c.Database:

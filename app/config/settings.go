@@ -97,15 +97,14 @@ func (s settings) config(vars map[string]string) (Config, error) {
 	if err != nil {
 		return Config{}, &Error{"TZ", s.TimeZone, "is not a known time zone: use a name such as UTC or Europe/Berlin"}
 	}
-	conn, err := newConnection(vars, s.Strategy.defaultDatabase(), s.Owner)
+	conn, err := newConnection(vars, s.Strategy.defaultDatabase(), s.Owner, s.Prepare)
 	if err != nil {
 		return Config{}, err
 	}
-	conn.prepare = s.Prepare
 	c := Config{
 		Strategy: s.Strategy, MultiDBCount: s.MultiDBCount, AllowedHosts: hosts, TrustedProxies: proxies, AuditReads: s.AuditReads, Location: location,
 		MaxConns: s.MaxConns, MaxIdleTime: s.MaxIdleTime, StatementTimeout: s.StatementTimeout, LockTimeout: s.LockTimeout, LocalDir: s.LocalDir, LocalBinDir: s.LocalBinDir,
-		Database: conn.settings["dbname"], User: conn.settings["user"], Owner: conn.ownerName,
+		Database: conn.settings["dbname"], User: conn.settings["user"], Owner: conn.ownerName, conn: conn,
 	}
 	if err := c.checkNames(); err != nil {
 		return Config{}, err
@@ -132,17 +131,30 @@ func parseProxies(written []string) ([]netip.Prefix, error) {
 
 // checkNames refuses names that PostgreSQL would cut off, and one role in both parts.
 func (c Config) checkNames() error {
-	named := []Error{{Variable: "PGDATABASE", Value: c.Database}, {Variable: "PGUSER", Value: c.User}, {Variable: "PGOWNER", Value: c.Owner}}
-	for _, name := range named {
-		if len(name.Value) > maxIdentifier {
-			name.Reason = fmt.Sprintf("has %d bytes, above PostgreSQL's %d", len(name.Value), maxIdentifier)
-			return &name
-		}
+	if err := checkLength("PGDATABASE", c.Database); err != nil {
+		return err
 	}
-	if c.User == c.Owner {
-		return &Error{"PGOWNER", c.Owner, "is PGUSER too: the role that serves must not own the tables, or row-level security does not bind it"}
+	if err := checkRoles(c.User, c.Owner); err != nil {
+		return err
 	}
 	return c.checkSeeded()
+}
+
+func checkRoles(user, owner string) error {
+	if user == owner {
+		return &Error{"PGOWNER", owner, "is PGUSER too: the role that serves must not own the tables, or row-level security does not bind it"}
+	}
+	if err := checkLength("PGUSER", user); err != nil {
+		return err
+	}
+	return checkLength("PGOWNER", owner)
+}
+
+func checkLength(variable, name string) error {
+	if len(name) > maxIdentifier {
+		return &Error{variable, name, fmt.Sprintf("has %d bytes, above PostgreSQL's %d", len(name), maxIdentifier)}
+	}
+	return nil
 }
 
 // checkSeeded refuses a default database whose name is too long for those of the seed's tenants.

@@ -2,6 +2,7 @@ package pgtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -61,11 +62,11 @@ func open(ctx context.Context, server *localpg.Server) (*cluster, error) {
 func (c *cluster) close(ctx context.Context) error {
 	err := c.dropRun(ctx, c.run)
 	c.admin.Close()
-	if closeErr := c.locks.Close(ctx); err == nil {
-		err = closeErr
-	}
-	return err
+	return errors.Join(err, c.locks.Close(ctx))
 }
+
+// stop closes the cluster and gives the server back.
+func (c *cluster) stop(ctx context.Context) error { return errors.Join(c.close(ctx), c.server.Close()) }
 
 // hold takes a lock for the rest of the process's life.
 func (c *cluster) hold(ctx context.Context, query string, args ...any) error {

@@ -37,16 +37,31 @@ type DB struct {
 func Database(t testing.TB, name string, build func(ctx context.Context, conn *pgx.Conn) error, inputs ...string) *DB {
 	t.Helper()
 	requireMain(t)
+	return current.database(t, name, build, inputs)
+}
+
+// Elsewhere is [Database] on another server, with the same roles, for programs that use several. It is started when a test
+// first asks for it.
+func Elsewhere(t testing.TB, name string, build func(ctx context.Context, conn *pgx.Conn) error, inputs ...string) *DB {
+	t.Helper()
+	requireMain(t)
+	second.once.Do(func() { second.cluster, second.err = start(context.Background(), dir()+"-elsewhere") })
+	require.NoError(t, second.err, "start another server")
+	return second.cluster.database(t, name, build, inputs)
+}
+
+func (c *cluster) database(t testing.TB, name string, build func(context.Context, *pgx.Conn) error, inputs []string) *DB {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), setupTimeout)
 	defer cancel()
 	program, err := programHash()
 	require.NoError(t, err, "hash the test program")
 	key, err := templateKey(program, name, inputs)
 	require.NoError(t, err)
-	template, err := current.template(ctx, key, build)
+	template, err := c.template(ctx, key, build)
 	require.NoError(t, err, "build the template database %s", key)
-	db := &DB{Name: current.newName(""), cluster: current}
-	require.NoError(t, current.create(ctx, db.Name, template))
+	db := &DB{Name: c.newName(""), cluster: c}
+	require.NoError(t, c.create(ctx, db.Name, template))
 	t.Cleanup(func() { db.finish(t) })
 	return db
 }

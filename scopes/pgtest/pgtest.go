@@ -24,10 +24,12 @@ package pgtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -44,8 +46,16 @@ const (
 // setupTimeout bounds what is done for a test besides the test itself.
 const setupTimeout = 2 * time.Minute
 
-// current is the cluster of this process, set by Main before any test runs.
-var current *cluster
+// current is the cluster of this process, set by Main before any test runs, and second the one on another server, if a test
+// needs it.
+var (
+	current *cluster
+	second  struct {
+		once    sync.Once
+		cluster *cluster
+		err     error
+	}
+)
 
 // Main runs the tests of a package with the server up, and exits. It removes
 // the PG* variables from the environment: what they say about the developer's
@@ -62,24 +72,31 @@ func Main(m *testing.M) {
 // run runs tests with the server up, and returns their exit code.
 func run(tests func() int) (code int, err error) {
 	forgetServers()
-	ctx, cancel := context.WithTimeout(context.Background(), setupTimeout)
-	defer cancel()
-	server, err := localpg.Start(ctx, localpg.Options{Dir: dir(), Settings: settings})
-	if err != nil {
-		return 1, err
-	}
-	defer func() {
-		if closeErr := server.Close(); err == nil {
-			err = closeErr
-		}
-	}()
-	if current, err = open(ctx, server); err != nil {
+	if current, err = start(context.Background(), dir()); err != nil {
 		return 1, err
 	}
 	code = tests()
-	ctx, cancel = context.WithTimeout(context.Background(), setupTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), setupTimeout)
 	defer cancel()
-	return code, current.close(ctx)
+	if second.cluster != nil {
+		err = second.cluster.stop(ctx)
+	}
+	return code, errors.Join(current.stop(ctx), err)
+}
+
+// start joins or starts the server of a directory.
+func start(ctx context.Context, dir string) (*cluster, error) {
+	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
+	defer cancel()
+	server, err := localpg.Start(ctx, localpg.Options{Dir: dir, Settings: settings})
+	if err != nil {
+		return nil, err
+	}
+	c, err := open(ctx, server)
+	if err != nil {
+		return nil, errors.Join(err, server.Close())
+	}
+	return c, nil
 }
 
 // settings suit a server that is started often, for small databases.

@@ -7,7 +7,8 @@
 // everything that GORM and database/sql do is routed alike: Transaction, nested ones, Preload, Session,
 // Connection, prepared statements (which database/sql prepares anew on each connection they meet).
 //
-// Connections are opened when first needed. One bound holds over all databases. While there is room, each schema has
+// Connections are opened when first needed. One bound holds over all databases of a server, and another one over those of
+// each further server, see [Config.Servers]: a server that is away takes nothing from the others. While there is room, each schema has
 // connections of its own, for which PostgreSQL keeps its plans; when the bound is reached, one of another schema in
 // the same database serves as well, and otherwise the connection that has been idle longest, to whichever database,
 // makes room, after a short wait for one that is in use to come back. No tenant and no database holds more than its share

@@ -11,7 +11,7 @@ import (
 	"tenanted/scopes/session"
 )
 
-// pool keeps the connections. That no more than max are asked for at a time is the business of [shares].
+// pool keeps the connections to one server. That no more than max are asked for at a time is the business of [shares].
 type pool struct {
 	max       int
 	maxIdle   time.Duration
@@ -252,10 +252,10 @@ func (p *pool) stats() (open int, databases map[string]DatabaseStats) {
 	defer p.mu.Unlock()
 	databases = map[string]DatabaseStats{}
 	for t, bucket := range p.buckets {
-		s := databases[t.database]
+		s := databases[t.Database]
 		s.InUse += bucket.inUse
 		s.Idle += len(bucket.idle)
-		databases[t.database] = s
+		databases[t.Database] = s
 	}
 	return p.open, databases
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"tenanted/scopes"
 	"tenanted/scopes/pgtest"
 	"tenanted/scopes/session"
 )
@@ -19,11 +20,11 @@ func newTestPool(t *testing.T) (p *pool, a, b target) {
 	one, other := pgtest.Database(t, "empty", empty), pgtest.Database(t, "empty", empty)
 	p = newPool(2, time.Hour, func(to target) *session.Connector {
 		config := one.Config(pgtest.Runtime)
-		config.Database = to.database
+		config.Database = to.Database
 		return session.NewConnector(config)
 	})
 	t.Cleanup(p.close)
-	return p, target{database: one.Name}, target{database: other.Name}
+	return p, in(one.Name), in(other.Name)
 }
 
 // fill leaves the pool with a connection to a that is in use, and an idle one to b.
@@ -72,7 +73,7 @@ func TestDoesNotWaitForEver(t *testing.T) {
 	require.False(t, idle.IsValid(), "it made room")
 	open, databases := p.stats()
 	require.Equal(t, 2, open)
-	require.Equal(t, map[string]DatabaseStats{a.database: {InUse: 2}}, databases)
+	require.Equal(t, map[string]DatabaseStats{a.Database: {InUse: 2}}, databases)
 	p.put(inUse)
 	p.put(second)
 }
@@ -95,7 +96,7 @@ func TestStopsWaitingWithTheContext(t *testing.T) {
 
 func TestPrefersTheConnectionOfTheSchema(t *testing.T) {
 	p, database, _ := newTestPool(t)
-	schema := func(name string) target { return target{database: database.database, schema: name} }
+	schema := func(name string) target { return target{Placement: database.InSchema(name)} }
 	get := func(name string) *conn {
 		c, err := p.get(t.Context(), schema(name))
 		require.NoError(t, err)
@@ -113,5 +114,7 @@ func TestPrefersTheConnectionOfTheSchema(t *testing.T) {
 	require.Len(t, p.buckets, 2)
 	open, databases := p.stats()
 	require.Equal(t, 2, open)
-	require.Equal(t, map[string]DatabaseStats{database.database: {Idle: 2}}, databases)
+	require.Equal(t, map[string]DatabaseStats{database.Database: {Idle: 2}}, databases)
 }
+
+func in(database string) target { return target{Placement: scopes.Placement{Database: database}} }

@@ -1,10 +1,12 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -28,14 +30,28 @@ type Config struct {
 	// its schema, that the connection is to. An error closes the connection and becomes the statement's. Default: nil.
 	AfterConnect func(context.Context, *pgx.Conn, scopes.Placement) error
 
-	// MaxConns bounds the connections over all databases, in use and idle. Default: 20.
+	// MaxConns bounds the connections over all databases of the default server, in use and idle. Default: 20.
 	MaxConns int
+
+	// Servers are those beside the default one, by the names that placements have for them. A placement that names another
+	// server is refused with a *scopes.ServerUnknownError. Default: none.
+	Servers map[string]Server
 
 	// Options are set for each transaction. Default: none.
 	Options session.Options
 
 	// MaxIdleTime is how long a connection may be idle before it is closed. Default: 5 minutes.
 	MaxIdleTime time.Duration
+}
+
+// Server is a server beside the default one. Its connections count for no other, so that one that is away or busy holds up its
+// own tenants only.
+type Server struct {
+	// Runtime says how to connect there, as [Config.Runtime] does. Required.
+	Runtime *pgx.ConnConfig
+
+	// MaxConns bounds the connections over all databases there. Default: Config.MaxConns.
+	MaxConns int
 }
 
 // WithDefaults returns a copy in which unset fields have their defaults.
@@ -45,6 +61,11 @@ func (c Config) WithDefaults() Config {
 	}
 	if c.MaxIdleTime == 0 {
 		c.MaxIdleTime = 5 * time.Minute
+	}
+	c.Servers = maps.Clone(c.Servers)
+	for name, server := range c.Servers {
+		server.MaxConns = cmp.Or(server.MaxConns, c.MaxConns)
+		c.Servers[name] = server
 	}
 	return c
 }
@@ -60,16 +81,32 @@ func (c Config) validate() error {
 	case c.MaxIdleTime < 0:
 		return fmt.Errorf("registry: Config.MaxIdleTime is %v, it must not be negative", c.MaxIdleTime)
 	}
+	for name, server := range c.Servers {
+		switch {
+		case name == "":
+			return errors.New("registry: a server in Config.Servers has no name: Config.Runtime leads to the default one")
+		case server.Runtime == nil:
+			return fmt.Errorf("registry: Config.Servers[%q].Runtime is required", name)
+		case server.MaxConns < 1:
+			return fmt.Errorf("registry: Config.Servers[%q].MaxConns is %d, it must be at least 1", name, server.MaxConns)
+		}
+	}
 	return nil
 }
 
 // Registry is the way to every tenant's database.
 type Registry struct {
 	config   Config
-	shares   *shares
+	servers  map[string]*server // by name; the default one has none
 	breakers *breakers
-	pool     *pool
 	db       *sql.DB
+}
+
+// server has the connections to one server.
+type server struct {
+	runtime *pgx.ConnConfig
+	shares  *shares
+	pool    *pool
 }
 
 // Open returns a registry. It connects to nothing yet. Close it after use.
@@ -78,11 +115,20 @@ func Open(config Config) (*Registry, error) {
 	if err := config.validate(); err != nil {
 		return nil, err
 	}
-	r := &Registry{config: config, shares: newShares(config.MaxConns), breakers: newBreakers()}
-	r.pool = newPool(config.MaxConns, config.MaxIdleTime, r.connector)
+	r := &Registry{config: config, servers: map[string]*server{}, breakers: newBreakers()}
+	r.add("", Server{config.Runtime, config.MaxConns})
+	conns := config.MaxConns
+	for name, server := range config.Servers {
+		r.add(name, server)
+		conns += server.MaxConns
+	}
 	r.db = sql.OpenDB(connector{r})
-	r.db.SetMaxIdleConns(config.MaxConns) // routed connections without a connection, which cost nothing
+	r.db.SetMaxIdleConns(conns) // routed connections without a connection, which cost nothing
 	return r, nil
+}
+
+func (r *Registry) add(name string, s Server) {
+	r.servers[name] = &server{s.Runtime, newShares(s.MaxConns), newPool(s.MaxConns, r.config.MaxIdleTime, r.connector)}
 }
 
 // DB returns the handle that routes each statement by its context.
@@ -105,24 +151,34 @@ func (r *Registry) OpenGORM(config *gorm.Config, plugin *scopes.Plugin) (*gorm.D
 // Close closes all connections, and waits for statements under way.
 func (r *Registry) Close() error {
 	err := r.db.Close()
-	r.pool.close()
+	for _, s := range r.servers {
+		s.pool.close()
+	}
 	return err
 }
 
 // Stats describes the registry's connections at one moment.
 type Stats struct {
+	// ServerStats are over all servers.
+	ServerStats
+	// Servers are the figures of each, by name.
+	Servers map[string]ServerStats
+	// Suspended is the number of tenants that are refused now since their statements keep timing out, Refused how often
+	// one was.
+	Suspended int
+	Refused   int64
+}
+
+// ServerStats describes the connections to one server, or to all.
+type ServerStats struct {
 	// MaxOpenConnections, InUse, WaitCount and WaitDuration are over all databases, and mean what they mean in
 	// sql.DBStats.
 	MaxOpenConnections, InUse int
 	WaitCount                 int64
 	WaitDuration              time.Duration
-	// Suspended is the number of tenants that are refused now since their statements keep timing out, Refused how often
-	// one was.
-	Suspended int
-	Refused   int64
-	// Open is the number of connections to the server, in use and idle.
+	// Open is the number of connections, in use and idle.
 	Open int
-	// Databases maps each database that has a connection to its counts.
+	// Databases maps each database of one server that has a connection to its counts.
 	Databases map[string]DatabaseStats
 }
 
@@ -131,24 +187,39 @@ type DatabaseStats struct{ InUse, Idle int }
 
 // Stats returns the current figures.
 func (r *Registry) Stats() Stats {
-	s := Stats{MaxOpenConnections: r.config.MaxConns, Suspended: r.breakers.suspended(), Refused: r.breakers.refused.Load()}
-	s.InUse, s.WaitCount, s.WaitDuration = r.shares.figures()
-	s.Open, s.Databases = r.pool.stats()
-	return s
+	all := Stats{Servers: map[string]ServerStats{}, Suspended: r.breakers.suspended(), Refused: r.breakers.refused.Load()}
+	for name, server := range r.servers {
+		s := server.stats()
+		all.Servers[name] = s
+		all.MaxOpenConnections += s.MaxOpenConnections
+		all.InUse += s.InUse
+		all.WaitCount += s.WaitCount
+		all.WaitDuration += s.WaitDuration
+		all.Open += s.Open
+	}
+	return all
+}
+
+func (s *server) stats() (stats ServerStats) {
+	stats.MaxOpenConnections = s.shares.max
+	stats.InUse, stats.WaitCount, stats.WaitDuration = s.shares.figures()
+	stats.Open, stats.Databases = s.pool.stats()
+	return stats
 }
 
 // target is what a connection is for. The schema is a preference: a connection serves every schema of its database, but
 // PostgreSQL plans its prepared statements anew whenever the schema is another than before, at about the cost of
 // executing them.
 type target struct {
-	database, schema string
-	allTenants       bool
+	scopes.Placement
+	allTenants bool
 }
 
 // reaches reports whether a connection for t serves other too.
-func (t target) reaches(other target) bool {
-	return t.database == other.database && t.allTenants == other.allTenants
-}
+func (t target) reaches(other target) bool { return t.whole() == other.whole() }
+
+// whole is the target's database, whichever the schema.
+func (t target) whole() target { return target{t.InSchema(""), t.allTenants} }
 
 // acquire returns a connection for h, and the function to call when it is given back. It waits for h's share of the
 // connections, unless h is refused.
@@ -156,16 +227,17 @@ func (r *Registry) acquire(ctx context.Context, h holder) (c *conn, done func(er
 	if err := r.breakers.refuses(h); err != nil {
 		return nil, nil, err
 	}
-	if err := r.shares.acquire(ctx, h); err != nil {
+	s := r.servers[h.target.Server]
+	if err := s.shares.acquire(ctx, h); err != nil {
 		return nil, nil, err
 	}
 	if done, err = r.breakers.allow(h); err == nil {
-		if c, err = r.pool.get(ctx, h.target); err == nil {
+		if c, err = s.pool.get(ctx, h.target); err == nil {
 			return c, done, nil
 		}
 		done(nil)
 	}
-	r.shares.release(h)
+	s.shares.release(h)
 	return nil, nil, err
 }
 
@@ -175,7 +247,7 @@ func (r *Registry) route(ctx context.Context) (holder, error) {
 		if r.config.Owner == nil {
 			return holder{}, errors.New("no cross-tenant view: registry.Config.Owner is not set")
 		}
-		return holder{target: target{database: r.config.Owner.Database, allTenants: true}}, nil
+		return holder{target: target{scopes.Placement{Database: r.config.Owner.Database}, true}}, nil
 	}
 	t, err := scopes.FromContext(ctx)
 	if err != nil {
@@ -184,7 +256,10 @@ func (r *Registry) route(ctx context.Context) (holder, error) {
 	if t.Database == "" {
 		return holder{}, fmt.Errorf("%v has no placement: take tenants from the directory, not from their ids", t)
 	}
-	return holder{tenant: t.Key(), target: target{database: t.Database, schema: t.Schema}}, nil
+	if r.servers[t.Server] == nil {
+		return holder{}, fmt.Errorf("%v: %w", t, &scopes.ServerUnknownError{Server: t.Server})
+	}
+	return holder{tenant: t.Key(), target: target{Placement: t.Placement}}, nil
 }
 
 // connector returns the way to open a connection for t.
@@ -192,12 +267,12 @@ func (r *Registry) connector(t target) *session.Connector {
 	if t.allTenants {
 		return session.NewAllTenantsConnector(r.config.Owner).With(r.config.Options)
 	}
-	config := r.config.Runtime.Copy()
-	config.Database = t.database
+	config := r.servers[t.Server].runtime.Copy()
+	config.Database = t.Database
 	connector := session.NewConnector(config).With(r.config.Options)
 	if after := r.config.AfterConnect; after != nil {
 		connector = connector.AfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
-			return after(ctx, conn, scopes.Placement{Database: t.database})
+			return after(ctx, conn, t.InSchema(""))
 		})
 	}
 	return connector

@@ -177,7 +177,7 @@ func TestLongestIdleMakesRoom(t *testing.T) {
 	for _, i := range []int{0, 1, 0, 2} {
 		require.NoError(t, f.home(f.as(t.Context(), i), i))
 	}
-	databases := f.Stats().Databases
+	databases := f.Stats().Servers[""].Databases
 	require.Contains(t, databases, f.tenants[0].Database)
 	require.NotContains(t, databases, f.tenants[1].Database)
 	require.Contains(t, databases, f.tenants[2].Database)

@@ -50,7 +50,7 @@ func (c *routedConn) bind(ctx context.Context) (*conn, error) {
 	}
 	if c.conn != nil {
 		if !c.conn.target.reaches(h.target) {
-			return nil, fmt.Errorf("statement for database %q on a connection kept for database %q", h.target.database, c.conn.target.database)
+			return nil, fmt.Errorf("statement for database %q on a connection kept for database %q", h.target.InSchema(""), c.conn.target.InSchema(""))
 		}
 		return c.conn, nil
 	}
@@ -69,8 +69,9 @@ func (c *routedConn) unbind() {
 		timeout = scopes.ErrTimeout
 	}
 	c.done(timeout)
-	c.r.pool.put(c.conn)
-	c.r.shares.release(c.holder)
+	s := c.r.servers[c.holder.target.Server]
+	s.pool.put(c.conn)
+	s.shares.release(c.holder)
 	c.conn = nil
 }
 

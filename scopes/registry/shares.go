@@ -16,9 +16,7 @@ type holder struct {
 	target target
 }
 
-func (h holder) database() target {
-	return target{database: h.target.database, allTenants: h.target.allTenants}
-}
+func (h holder) database() target { return h.target.whole() }
 
 // shares bounds the connections in use, of all and of each tenant and database. A tenant gets one more only while at
 // least as many are free as it holds then, so that a tenant whose statements hang holds at most half, two of them two
