@@ -18,8 +18,7 @@ import (
 
 // Runner migrates targets as the owner.
 type Runner struct {
-	// Owner is the owner's connection to the default database; targets in other databases are reached
-	// by the same settings.
+	// Owner is the owner's connection to the targets' server, to whichever database: each target is in its own.
 	Owner *pgx.ConnConfig
 	// Runtime is the role that is granted its rights. It must exist.
 	Runtime string

@@ -59,9 +59,7 @@ func (p *program) check(ctx context.Context, cfg config.Config, o checkOptions) 
 	}
 	reports := auditAll(ctx, cfg, fleet)
 	if o.fix {
-		if err := p.fix(ctx, cfg, reports); err != nil {
-			return err
-		}
+		p.fix(ctx, cfg, reports)
 		reports = auditAll(ctx, cfg, fleet)
 	}
 	if err := probe(ctx, cfg, reports); err != nil {
@@ -155,18 +153,17 @@ func unchecked(id string, layer audit.Layer, object string, err error) audit.Che
 	return audit.Check{ID: id, Layer: layer, Object: object, Status: audit.NotChecked, Message: err.Error()}
 }
 
-// fix applies what is safe, as the owner.
-func (p *program) fix(ctx context.Context, cfg config.Config, reports []audit.Report) error {
+// fix applies what is safe, as the owner. A database where that fails keeps no other from being fixed.
+func (p *program) fix(ctx context.Context, cfg config.Config, reports []audit.Report) {
 	for _, report := range reports {
 		applied, err := fixOne(ctx, cfg, report)
 		if err != nil {
-			return err
+			fmt.Fprintf(p.Err, "not fixed in %s: %v\n", in(report, ""), err)
 		}
 		for _, check := range applied { // not on the standard output, which may be JSON
 			fmt.Fprintf(p.Err, "fixed in %s: %s: %s\n", in(report, ""), check.Object, check.Message)
 		}
 	}
-	return nil
 }
 
 func fixOne(ctx context.Context, cfg config.Config, report audit.Report) ([]audit.Check, error) {

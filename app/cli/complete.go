@@ -29,7 +29,8 @@ func completeValues(cmd *cobra.Command, p *program) {
 		"addr":       cobra.FixedCompletions([]cobra.Completion{"localhost:8080", ":8080"}, cobra.ShellCompDirectiveNoFileComp),
 		"pprof":      cobra.FixedCompletions([]cobra.Completion{"localhost:6060"}, cobra.ShellCompDirectiveNoFileComp),
 		"tenant":     p.completeFrom(func(e tenancy.Entry) string { return e.Slug }),
-		"database":   p.completeFrom(func(e tenancy.Entry) string { return e.Database }),
+		"database":   p.completeFrom(func(e tenancy.Entry) string { return e.InSchema("").String() }),
+		"server":     p.completeServers,
 	}
 	cmd.LocalNonPersistentFlags().VisitAll(func(flag *pflag.Flag) {
 		complete, ok := choices[flag.Name]
@@ -65,6 +66,16 @@ func (p *program) completeFrom(of func(tenancy.Entry) string) cobra.CompletionFu
 		slices.Sort(values)
 		return slices.Compact(values), cobra.ShellCompDirectiveNoFileComp
 	}
+}
+
+// completeServers completes the names of the servers beside the default one.
+func (p *program) completeServers(*cobra.Command, []string, string) (names []cobra.Completion, _ cobra.ShellCompDirective) {
+	if cfg, err := p.load(); err == nil {
+		for _, server := range cfg.Servers()[1:] {
+			names = append(names, server.Name)
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
 // entriesAtHand lists tenants if that takes no start of a server. It says nothing of what is wrong.

@@ -78,7 +78,11 @@ func (p *program) dbshell(ctx context.Context, s *server, o dbshellOptions, args
 		if err := direct(ctx, s.cfg, o, tenant); err != nil {
 			return err
 		}
-		environ = inForce(environ, tenant)
+		server, err := s.cfg.ServerOf(tenant.Placement)
+		if err != nil {
+			return err
+		}
+		environ = inForce(server.Environ(o.role()), tenant)
 	}
 	cmd := exec.Command(psql, args...)
 	cmd.Env, cmd.Dir = environ, p.Dir

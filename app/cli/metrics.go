@@ -31,10 +31,10 @@ func metricsOf(app *tenancy.Tenancy) *prometheus.Registry {
 type tenancyMetrics struct{ app *tenancy.Tenancy }
 
 var (
-	connsDesc      = prometheus.NewDesc("tenanted_db_connections", "Connections to PostgreSQL.", []string{"database", "state"}, nil)
-	connsMaxDesc   = prometheus.NewDesc("tenanted_db_connections_max", "The bound over all databases.", nil, nil)
-	waitsDesc      = prometheus.NewDesc("tenanted_db_waits_total", "Times that a statement waited for a connection.", nil, nil)
-	waitedDesc     = prometheus.NewDesc("tenanted_db_waited_seconds_total", "Time that statements waited for a connection.", nil, nil)
+	connsDesc      = prometheus.NewDesc("tenanted_db_connections", "Connections to PostgreSQL.", []string{"server", "database", "state"}, nil)
+	connsMaxDesc   = prometheus.NewDesc("tenanted_db_connections_max", "The bound over all databases of a server.", []string{"server"}, nil)
+	waitsDesc      = prometheus.NewDesc("tenanted_db_waits_total", "Times that a statement waited for a connection.", []string{"server"}, nil)
+	waitedDesc     = prometheus.NewDesc("tenanted_db_waited_seconds_total", "Time that statements waited for a connection.", []string{"server"}, nil)
 	suspendedDesc  = prometheus.NewDesc("tenanted_db_suspended_tenants", "Tenants refused now since their statements keep timing out.", nil, nil)
 	refusedDesc    = prometheus.NewDesc("tenanted_db_refused_total", "Statements refused since their tenant's kept timing out.", nil, nil)
 	lookupsDesc    = prometheus.NewDesc("tenanted_directory_lookups_total", "Lookups of a tenant, by where the answer was.", []string{"answer"}, nil)
@@ -53,13 +53,15 @@ func (m tenancyMetrics) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, value, labels...)
 	}
 	conns := m.app.Stats()
-	for database, n := range bounded(conns.Databases) {
-		gauge(connsDesc, n.InUse, database, "in use")
-		gauge(connsDesc, n.Idle, database, "idle")
+	for name, server := range conns.Servers {
+		for database, n := range bounded(server.Databases) {
+			gauge(connsDesc, n.InUse, name, database, "in use")
+			gauge(connsDesc, n.Idle, name, database, "idle")
+		}
+		gauge(connsMaxDesc, server.MaxOpenConnections, name)
+		counter(waitsDesc, float64(server.WaitCount), name)
+		counter(waitedDesc, server.WaitDuration.Seconds(), name)
 	}
-	gauge(connsMaxDesc, conns.MaxOpenConnections)
-	counter(waitsDesc, float64(conns.WaitCount))
-	counter(waitedDesc, conns.WaitDuration.Seconds())
 	gauge(suspendedDesc, conns.Suspended)
 	counter(refusedDesc, float64(conns.Refused))
 

@@ -48,7 +48,7 @@ func TestAMixedFleet(t *testing.T) {
 	require.Equal(t, 200, status2)
 	require.Contains(t, page, "Of the tenants in the shared tables")
 	_, page = s.get(t, "localhost", "/metrics")
-	require.Contains(t, page, fmt.Sprintf(`tenanted_db_connections{database="%s_x",state="idle"} 1`, w.db.Name))
+	require.Contains(t, page, fmt.Sprintf(`tenanted_db_connections{database="%s_x",server="",state="idle"} 1`, w.db.Name))
 	w.fails(t, 2, "would drop every tenant's tables", "migrate", "--down", "--tenant", "rows")
 	require.Zero(t, s.end(t))
 }

@@ -61,7 +61,7 @@ func TestServeShowsItsFigures(t *testing.T) {
 	status, figures := s.get(t, "localhost", "/metrics")
 	require.Equal(t, 200, status)
 	documented(t, `(?m)^# TYPE (tenanted_\w+) `, figures)
-	require.Contains(t, figures, `tenanted_db_connections{database="`+w.db.Name+`",state="idle"} 1`)
+	require.Contains(t, figures, `tenanted_db_connections{database="`+w.db.Name+`",server="",state="idle"} 1`)
 	// Three requests and serve's own look. The directory forgets once, when it begins to listen for changes.
 	require.Regexp(t, `tenanted_directory_lookups_total{answer="memory"} [1-3]\n`, figures)
 	require.Regexp(t, `tenanted_directory_lookups_total{answer="database"} [1-3]\n`, figures)

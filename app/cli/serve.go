@@ -142,6 +142,7 @@ func site(app *tenancy.Tenancy, cfg config.Config, o serveOptions, log *slog.Log
 		Models:     models.New(app.DB),
 		Directory:  app,
 		NotServed:  app.NotServed,
+		Away:       app.ServersAway,
 		AllTenants: cfg.ListsAllTenants(),
 		SomeApart:  cfg.SomeApart(),
 		Ready:      app.Ping,
@@ -206,18 +207,30 @@ func (p *program) showTenants(ctx context.Context, s *server, directory *tenancy
 	return nil
 }
 
-// lookAtTenants logs each tenant that is active and cannot be served. It needs an owner, who may list them.
+// lookAtTenants logs each tenant that is active and cannot be served, beside one another for each server. It needs an owner,
+// who may list them.
 func lookAtTenants(ctx context.Context, app *tenancy.Tenancy, log *slog.Logger) {
 	entries, err := app.Directory.List(ctx, tenancy.ByID, 0)
 	if err != nil {
 		return // it is said where tenants are looked up
 	}
-	placements := map[scopes.Placement]bool{}
+	servers, seen := map[string][]tenancy.Entry{}, map[scopes.Placement]bool{}
 	for _, entry := range entries {
-		if entry.State != tenancy.StateActive || placements[entry.Placement] || ctx.Err() != nil {
-			continue
+		if entry.State == tenancy.StateActive && !seen[entry.Placement] {
+			seen[entry.Placement] = true
+			servers[entry.Server] = append(servers[entry.Server], entry)
 		}
-		placements[entry.Placement] = true
+	}
+	for _, entries := range servers {
+		go lookAt(ctx, app, entries, log)
+	}
+}
+
+func lookAt(ctx context.Context, app *tenancy.Tenancy, entries []tenancy.Entry, log *slog.Logger) {
+	for _, entry := range entries {
+		if ctx.Err() != nil {
+			return
+		}
 		if _, err := app.Lookup(ctx, entry.Slug); err != nil && ctx.Err() == nil {
 			log.WarnContext(ctx, "tenant is not served", "tenant", entry.Slug, "error", err)
 		}

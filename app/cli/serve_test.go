@@ -84,7 +84,7 @@ func TestServeShowsMetricsWhenAsked(t *testing.T) {
 	s := w.serve(t, "--metrics")
 	status, page := s.get(t, "localhost", "/metrics")
 	require.Equal(t, 200, status)
-	require.Contains(t, page, "tenanted_db_connections_max ")
+	require.Contains(t, page, `tenanted_db_connections_max{server=""} `)
 	require.Equal(t, 0, s.end(t))
 
 	s = w.serve(t)

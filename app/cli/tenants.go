@@ -70,7 +70,7 @@ func (p *program) adopt(ctx context.Context, s *server) error {
 	suspended := 0
 	err = setup.Adopt(ctx, func(a tenancy.Adoption) {
 		if a.Problem == "" {
-			p.say(fmt.Sprintf("%s: %s", a.Tenant.Slug, a.Tenant.Database))
+			p.say(fmt.Sprintf("%s: %s", a.Tenant.Slug, a.Tenant.InSchema("")))
 			return
 		}
 		suspended++
@@ -111,6 +111,7 @@ type listed struct {
 	ID       int64  `json:"id"`
 	Slug     string `json:"slug"`
 	Name     string `json:"name"`
+	Server   string `json:"server,omitempty"` // the default one has no name
 	Database string `json:"database"`
 	Schema   string `json:"schema"`
 	State    string `json:"state"`
@@ -125,5 +126,5 @@ func writeTenants(w io.Writer, entries []tenancy.Entry) error {
 }
 
 func listedOf(e tenancy.Entry) listed {
-	return listed{int64(models.AccountID(e.Tenant)), e.Slug, e.Name, e.Database, e.Schema, e.State}
+	return listed{int64(models.AccountID(e.Tenant)), e.Slug, e.Name, e.Server, e.Database, e.Schema, e.State}
 }

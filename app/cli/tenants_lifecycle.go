@@ -27,10 +27,12 @@ serve it at once, at SLUG under their domain. If it is interrupted, the tenant i
 served; the same command completes it.
 
 In Mixed the tenant is in the shared tables, unless --schema or --database gives it one of its own. In MultipleSchemas
-and MultipleDb they name its schema or database, which else is called after the slug.`,
+and MultipleDb they name its schema or database, which else is called after the slug. --server gives it a database of its
+own on another server.`,
 		Example: `  PROGRAM tenants create acme --name "Acme Inc."
   DJANGO_CONFIGURATION=Mixed PROGRAM tenants create acme --schema acme
-  DJANGO_CONFIGURATION=Mixed PROGRAM tenants create acme --database tenanted_acme`,
+  DJANGO_CONFIGURATION=Mixed PROGRAM tenants create acme --database tenanted_acme
+  DJANGO_CONFIGURATION=Mixed PROGRAM tenants create acme --server eu`,
 		Args: arguments("the new tenant's slug"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := errors.Join(validSlug(args[0]), validName(name)); err != nil {
@@ -51,6 +53,7 @@ and MultipleDb they name its schema or database, which else is called after the 
 	}
 	cmd.Flags().StringVar(&name, "name", "", "what people call the tenant (default the slug)")
 	cmd.Flags().StringVar(&where.Database, "database", "", "the name of a database of its own")
+	cmd.Flags().StringVar(&where.Server, "server", "", "the server, of those that SERVER_NAME_HOST configures, for a database of its own")
 	cmd.Flags().StringVar(&where.Schema, "schema", "", "the name of a schema of its own")
 	return cmd
 }

@@ -41,6 +41,9 @@ func (s Server) Conn(role Role, database string) (*pgx.ConnConfig, error) {
 	return to, nil
 }
 
+// Runtime returns the runtime role's connection, a copy at each call, to the default database's name: set another.
+func (s Server) Runtime() *pgx.ConnConfig { return s.conn.runtime.Copy() }
+
 // Environ returns the environment for a libpq program such as psql, as one of the roles.
 func (s Server) Environ(role Role) []string { return s.conn.environ(role == AsOwner) }
 

@@ -27,7 +27,8 @@ type Adoption struct {
 // A backup restored after its original was dropped from the cluster takes the databases that the original left. Of several
 // backups the first takes them.
 //
-// It can be repeated: after an interruption the rest is adopted. It reports each tenant with a database of its own. On a
+// It can be repeated: after an interruption the rest is adopted, and so are tenants on a server that was away, whose errors
+// it returns, joined. It reports each tenant with a database of its own. On a
 // deployment that is no copy, only tenants whose databases were restored are adopted.
 func (s *Setup) Adopt(ctx context.Context, report func(Adoption)) error {
 	conn, err := connect(ctx, s.cfg.OwnerConn())
@@ -56,14 +57,19 @@ func (s *Setup) Adopt(ctx context.Context, report func(Adoption)) error {
 	if err != nil {
 		return err
 	}
+	var away []error
 	for _, tenant := range tenants {
 		adopted, err := s.adoptTenant(ctx, conn, original, predecessor, tenant)
-		if err != nil {
+		switch {
+		case errors.Is(err, scopes.ErrUnavailable) && tenant.Server != "":
+			away = append(away, fmt.Errorf("%v is not adopted: %w", tenant, err))
+		case err != nil:
 			return err
+		default:
+			report(adopted)
 		}
-		report(adopted)
 	}
-	return nil
+	return errors.Join(away...)
 }
 
 // withOwnDatabase returns the tenants that are not in the default database.

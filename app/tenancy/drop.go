@@ -70,7 +70,7 @@ func (c *Creator) exporter(ctx context.Context, t scopes.Tenant) Exporter {
 
 // erase removes the placement's rows, and the placement. What an earlier Drop has removed is not missed.
 func (c *Creator) erase(ctx context.Context, erased *Erasure, keep func(Entry, Exporter) error) error {
-	if err := c.awaitCreation(ctx, erased.Database); err != nil {
+	if err := c.awaitCreation(ctx, erased.Placement); err != nil {
 		return err
 	}
 	err := c.connectTo(ctx, erased.Placement)
@@ -100,11 +100,30 @@ func (c *Creator) erase(ctx context.Context, erased *Erasure, keep func(Entry, E
 }
 
 // awaitCreation waits until PostgreSQL has created a database for a command that was killed.
-func (c *Creator) awaitCreation(ctx context.Context, database string) error {
-	return pgx.BeginFunc(ctx, c.control, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, "select pg_advisory_xact_lock($1)", databaseLock(database))
-		return err
+func (c *Creator) awaitCreation(ctx context.Context, p scopes.Placement) error {
+	return c.onServer(ctx, p, func(conn *pgx.Conn) error {
+		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, "select pg_advisory_xact_lock($1)", databaseLock(p.Database))
+			return err
+		})
 	})
+}
+
+// onServer calls work with the connection in which a placement's database is created and dropped.
+func (c *Creator) onServer(ctx context.Context, p scopes.Placement, work func(*pgx.Conn) error) error {
+	if p.Server == "" {
+		return work(c.control)
+	}
+	server, err := c.setup.cfg.ServerOf(p)
+	if err != nil {
+		return err
+	}
+	conn, err := maintenanceConn(ctx, server)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	return work(conn)
 }
 
 // neverUsed reports whether a database was refused since it is bound to no deployment, and has nothing in it: a creation that was
@@ -171,22 +190,45 @@ func (e Erasure) empty() bool {
 
 // erasePlacement removes a schema or database of the tenant's own.
 func (c *Creator) erasePlacement(ctx context.Context, erased *Erasure) error {
-	if erased.Database == c.setup.cfg.Database {
-		erased.Removed = fmt.Sprintf("schema %s of database %s", erased.Schema, erased.Database)
-		_, err := c.placed.Exec(ctx, "drop schema if exists "+pgx.Identifier{erased.Schema}.Sanitize()+" cascade")
+	own, err := c.hasDatabase(ctx, erased.Entry)
+	if err != nil {
 		return err
 	}
-	erased.Removed = "database " + erased.Database
+	if own {
+		erased.Removed = "database " + erased.InSchema("").String()
+		return c.dropDatabase(ctx, erased.Placement)
+	}
+	erased.Removed = fmt.Sprintf("schema %s of database %s", erased.Schema, erased.InSchema(""))
+	if err := c.connectTo(ctx, erased.Placement); err != nil {
+		return err
+	}
+	_, err = c.placed.Exec(ctx, "drop schema if exists "+pgx.Identifier{erased.Schema}.Sanitize()+" cascade")
+	return err
+}
+
+// hasDatabase reports whether a tenant has a database that is no other tenant's too.
+func (c *Creator) hasDatabase(ctx context.Context, e Entry) (own bool, err error) {
+	if e.InSchema("") == c.setup.cfg.Default() {
+		return false, nil
+	}
+	const query = "select not exists (select from control.tenants where (" + placementColumns + ") = ($1, $2, schema) and id <> $3)"
+	err = c.control.QueryRow(ctx, query, e.Server, e.Database, e.ID).Scan(&own)
+	return own, err
+}
+
+func (c *Creator) dropDatabase(ctx context.Context, p scopes.Placement) error {
 	if err := c.connectTo(ctx, c.setup.cfg.Default()); err != nil {
 		return err
 	}
-	drop := "drop database if exists " + pgx.Identifier{erased.Database}.Sanitize() + " with (force)"
-	_, err := c.control.Exec(ctx, drop)
-	if c := code(err); c == codeNoPermission || c == codeInUse {
-		return &SQLError{
-			Problem: fmt.Sprintf("database %q is in use, and its owner may not end the sessions of others", erased.Database),
-			SQL:     drop + "; and then this command again",
+	return c.onServer(ctx, p, func(conn *pgx.Conn) error {
+		drop := "drop database if exists " + pgx.Identifier{p.Database}.Sanitize() + " with (force)"
+		_, err := conn.Exec(ctx, drop)
+		if c := code(err); c == codeNoPermission || c == codeInUse {
+			return &SQLError{
+				Problem: fmt.Sprintf("database %q is in use, and its owner may not end the sessions of others", p.InSchema("")),
+				SQL:     drop + "; and then this command again",
+			}
 		}
-	}
-	return err
+		return err
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -90,6 +91,15 @@ func (d deployment) verify(ctx context.Context, cfg config.Config, conn *pgx.Con
 		return misplaced(cfg, p, "belongs to another deployment")
 	case own.MadeIn != own.Here:
 		return misplaced(cfg, p, "is a copy of a tenant's database")
+	}
+	return d.elsewhere(p.Server, own.Here)
+}
+
+// elsewhere refuses the default server by another name, where a database is [here]: two tenants could have one place.
+func (d deployment) elsewhere(server, here string) error {
+	cluster, _, _ := strings.Cut(here, "/")
+	if server != "" && strings.HasPrefix(d.Here, cluster+"/") {
+		return fmt.Errorf("%w: server %q is the default server by another name: correct SERVER_%s_HOST", scopes.ErrUnavailable, server, strings.ToUpper(server))
 	}
 	return nil
 }

@@ -264,3 +264,18 @@ func TestPlacementsAreUnique(t *testing.T) {
 		require.ErrorContains(t, err, "tenants_placement")
 	})
 }
+
+// Databases of one name on two servers are two, and a tenant on another server has a database there.
+func TestPlacementsHaveAServer(t *testing.T) {
+	t.Parallel()
+	db, cfg := bare(t, config.Mixed)
+	withTenants(t, cfg, 3)
+	change := func(set string) error {
+		_, err := db.Connect(t, pgtest.Owner).Exec(t.Context(), "update control.tenants t set "+set+" from control.tenants o where t.id = 2 and o.id = 3")
+		return err
+	}
+	require.NoError(t, change("server = 'eu', database = o.database, schema = o.schema"))
+	require.ErrorContains(t, change("server = null, database = o.database, schema = o.schema"), "tenants_placement")
+	require.ErrorContains(t, change("server = 'eu', database = null"), "tenants_server_database")
+	require.ErrorContains(t, change("server = 'EU'"), "tenants_server_check")
+}

@@ -27,7 +27,7 @@ const (
 	timedOutFor = 10 * time.Second
 )
 
-// readinessConns bounds the connections by which placements are looked at, lookTime one look, which no request's end stops.
+// readinessConns bounds the connections by which a server's placements are looked at, lookTime one look, which no request's end stops.
 const (
 	readinessConns = 8
 	lookTime       = 3 * time.Second
@@ -38,7 +38,7 @@ const (
 type readiness struct {
 	cfg    config.Config
 	flight singleflight.Group
-	conns  *semaphore.Weighted
+	conns  map[string]*semaphore.Weighted // by server, so that one that hangs holds up none of another's tenants
 	known  *lru.Cache[scopes.Placement, verdict]
 
 	mutex sync.Mutex
@@ -57,7 +57,11 @@ const knownMax = 20_000
 
 func newReadiness(cfg config.Config) *readiness {
 	known, _ := lru.New[scopes.Placement, verdict](knownMax) // it fails only for a size that is not above zero
-	return &readiness{cfg: cfg, conns: semaphore.NewWeighted(readinessConns), known: known}
+	r := &readiness{cfg: cfg, conns: map[string]*semaphore.Weighted{}, known: known}
+	for _, server := range cfg.Servers() {
+		r.conns[server.Name] = semaphore.NewWeighted(readinessConns)
+	}
+	return r
 }
 
 // check returns nil if the tenant's placement is ready. Of several who ask at once, one looks.
@@ -88,10 +92,14 @@ func (r *readiness) check(ctx context.Context, tenant scopes.Tenant) error {
 func (r *readiness) judge(ctx context.Context, tenant scopes.Tenant) error {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
-	if err := r.conns.Acquire(ctx, 1); err != nil {
+	if _, err := r.cfg.ServerOf(tenant.Placement); err != nil {
 		return err
 	}
-	defer r.conns.Release(1)
+	conns := r.conns[tenant.Server]
+	if err := conns.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer conns.Release(1)
 	err := session.Explain(r.look(ctx, tenant.Placement))
 	if state := unavailableState(err); state != "" {
 		return fmt.Errorf("%w: %w", &scopes.TenantUnavailableError{Slug: tenant.Slug, State: state}, err)

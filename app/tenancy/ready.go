@@ -109,8 +109,9 @@ func audited(ctx context.Context, cfg config.Config, conn *pgx.Conn, p scopes.Pl
 
 // AuditConfig says what scopes/audit measures a placement's database against.
 func AuditConfig(cfg config.Config, p scopes.Placement) audit.Config {
+	server, _ := cfg.ServerOf(p) // of one that is not configured no database can be reached
 	c := audit.Config{
-		Models: models.All(), Runtime: cfg.User, Owner: cfg.Owner,
+		Models: models.All(), Runtime: server.User, Owner: server.Owner,
 		Private: []string{"control.tenants", "control.deployment", "control.domains", "control.former_slugs", "control.audit_log"},
 		Require: []audit.Requirement{{Table: "users", Unique: []string{"account_id", "email"}}},
 	}

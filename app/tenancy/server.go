@@ -2,17 +2,12 @@ package tenancy
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
 	"strings"
-	"sync"
 
 	"github.com/jackc/pgx/v5"
-	"golang.org/x/sync/errgroup"
 
 	"tenanted/app/config"
-	"tenanted/migrations"
 	"tenanted/scopes"
 )
 
@@ -80,135 +75,36 @@ func (s *Setup) ensureRole(ctx context.Context, conn *pgx.Conn, name, password, 
 }
 
 func (s *Setup) ensureDefaultDatabase(ctx context.Context) error {
-	var conn *pgx.Conn
-	var err error
-	for _, name := range maintenance {
-		to := s.cfg.OwnerConn()
-		to.Database = name
-		if conn, err = connect(ctx, to); err == nil {
-			break
-		}
-	}
+	server := s.cfg.Servers()[0]
+	conn, err := maintenanceConn(ctx, server)
 	if err != nil {
 		return fmt.Errorf("database %q does not exist, and to create it: %w", s.cfg.Database, err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	return s.createDatabase(ctx, conn, s.cfg.Database)
+	return s.createDatabase(ctx, conn, server, s.cfg.Database)
 }
 
-// ensureDatabases makes the placements' databases where they are missing, and binds them to the deployment. It returns,
-// by database, why one must not be used: nothing was changed there.
-func (s *Setup) ensureDatabases(ctx context.Context, placements []scopes.Placement) (refused map[scopes.Placement]error, err error) {
-	var wanted []scopes.Placement
-	var names []string
-	for _, group := range ByDatabase(s.cfg, placements)[1:] {
-		wanted = append(wanted, group.Database)
-		names = append(names, group.Database.Database)
-	}
-	if len(wanted) == 0 {
-		return nil, nil
-	}
-	conn, err := connect(ctx, s.cfg.OwnerConn())
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	d, err := readDeployment(ctx, conn)
-	if err != nil {
-		return nil, err
-	}
-	rows, _ := conn.Query(ctx, "select datname::text from pg_database where datname = any($1)", names)
-	existing, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, err
-	}
-	refused = map[scopes.Placement]error{}
-	var mutex sync.Mutex
-	var group errgroup.Group
-	group.SetLimit(migrateWorkers)
-	for _, database := range wanted {
-		group.Go(func() error {
-			if err := s.ensureOwn(ctx, conn, &mutex, d, database, slices.Contains(existing, database.Database)); err != nil {
-				mutex.Lock()
-				defer mutex.Unlock()
-				refused[database] = err
-			}
-			return nil
-		})
-	}
-	_ = group.Wait() // the errors are in refused
-	return refused, nil
-}
-
-// ensureOwn makes a tenant's own database if it does not exist, over conn, which mutex guards, and binds it. One that exists
-// is only verified, unless it is empty: a run that was killed may have made it.
-func (s *Setup) ensureOwn(ctx context.Context, conn *pgx.Conn, mutex *sync.Mutex, d deployment, database scopes.Placement, exists bool) error {
-	if d.isCopy() {
-		return d.madeByOriginal(s.cfg, database)
-	}
-	if !exists {
-		mutex.Lock()
-		err := s.createDatabase(ctx, conn, database.Database)
-		mutex.Unlock()
-		if err != nil {
-			return err
+// maintenanceConn returns the owner's connection to a server, for making databases there.
+func maintenanceConn(ctx context.Context, server config.Server) (conn *pgx.Conn, err error) {
+	for _, name := range maintenance {
+		var to *pgx.ConnConfig
+		if to, err = server.Conn(config.AsOwner, name); err != nil {
+			return nil, err
+		}
+		if conn, err = connect(ctx, to); code(err) == "" { // it is there, or the server is away
+			return conn, err
 		}
 	}
-	own, err := Connect(ctx, s.cfg, config.AsOwner, database)
-	if err != nil {
-		return err
-	}
-	defer own.Close(context.WithoutCancel(ctx))
-	if err := d.mayBind(ctx, s.cfg, own, database); err != nil {
-		return err
-	}
-	if result := s.up(ctx, placementTarget(database)); result.Err != nil {
-		return result.Err
-	}
-	return d.bind(ctx, s.cfg, own, database)
-}
-
-// mayBind refuses a database that another deployment has made, or that has tables and is bound to none. One in which only
-// the first step was made, by a run that was killed, is ours to complete.
-func (d deployment) mayBind(ctx context.Context, cfg config.Config, conn *pgx.Conn, database scopes.Placement) error {
-	p, err := readPlacement(ctx, conn)
-	if err != nil {
-		return err
-	}
-	if p.Exists {
-		return d.verify(ctx, cfg, conn, database)
-	}
-	versions, err := migrations.Versions(ctx, conn, database)
-	delete(versions, placementTarget(database))
-	if err == nil && len(versions) > 0 {
-		return misplaced(cfg, database, "is bound to no deployment")
-	}
-	if err != nil {
-		return err
-	}
-	return requireEmpty(ctx, conn, database)
-}
-
-// requireEmpty refuses a database with tables of whoever else, but those of extensions.
-func requireEmpty(ctx context.Context, conn *pgx.Conn, database scopes.Placement) error {
-	var table string
-	err := conn.QueryRow(ctx, `
-		select c.oid::regclass::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
-		where c.relkind in ('r', 'p', 'f', 'v', 'm') and n.nspname not in ('information_schema', $1) and n.nspname !~ '^pg_'
-			and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
-		order by 1 limit 1`, config.ControlSchema).Scan(&table)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return fmt.Errorf("database %q has tables of something else, as %s: give the tenant a database of another name", database, table)
+	return nil, err
 }
 
 // mayMake returns a *SQLError if the owner may not make the placement's schema or its tables, as in a database that belongs to
 // another role. What mends it takes no right from anybody.
 func (s *Setup) mayMake(ctx context.Context, p scopes.Placement) error {
+	server, err := s.cfg.ServerOf(p)
+	if err != nil {
+		return err
+	}
 	conn, err := Connect(ctx, s.cfg, config.AsOwner, p)
 	if err != nil {
 		return err
@@ -229,38 +125,7 @@ func (s *Setup) mayMake(ctx context.Context, p scopes.Placement) error {
 		return err
 	}
 	return &SQLError{
-		Problem: fmt.Sprintf("database %q belongs to another role, and role %q may not make tables there", p.InSchema(""), s.cfg.Owner),
+		Problem: fmt.Sprintf("database %q belongs to another role, and role %q may not make tables there", p.InSchema(""), server.Owner),
 		In:      p.Database, SQL: strings.Join(grants, " "),
 	}
-}
-
-// databaseLock is the advisory lock of a database's creation, in the database that the command is given in.
-func databaseLock(name string) int64 { return migrations.LockKey("database " + name) }
-
-// createDatabase makes a database that the owner owns, over the owner's connection to another one.
-func (s *Setup) createDatabase(ctx context.Context, conn *pgx.Conn, name string) error {
-	// PostgreSQL goes on creating a database when the client is killed. Whoever drops the tenant then waits for that.
-	lock := databaseLock(name)
-	if _, err := conn.Exec(ctx, "select pg_advisory_lock($1)", lock); err != nil {
-		return err
-	}
-	create := "create database " + pgx.Identifier{name}.Sanitize()
-	_, err := conn.Exec(ctx, create)
-	if _, unlocked := conn.Exec(context.WithoutCancel(ctx), "select pg_advisory_unlock($1)", lock); err == nil {
-		err = unlocked
-	}
-	switch code(err) {
-	case "":
-		if err == nil {
-			s.say("created database " + name)
-		}
-	case codeDuplicateDB, codeUniqueViolation:
-		return nil // somebody else just made it
-	case codeNoPermission:
-		return &SQLError{
-			Problem: fmt.Sprintf("database %q does not exist, and role %q may not create it", name, s.cfg.Owner),
-			SQL:     create + " owner " + pgx.Identifier{s.cfg.Owner}.Sanitize(),
-		}
-	}
-	return err
 }

@@ -146,7 +146,7 @@ func (s *Setup) Migrate(ctx context.Context, placements []scopes.Placement, repo
 func (s *Setup) Down(ctx context.Context, placements []scopes.Placement, report func(migrations.Result)) error {
 	sets := slices.Clone(placementSets)
 	slices.Reverse(sets)
-	return s.each(ctx, sets, placements, s.runner().Down, report)
+	return s.each(ctx, sets, placements, s.down, report)
 }
 
 // Analyze gives the planner statistics of the placements' tables, and marks their pages as visible to all, which autovacuum
@@ -208,13 +208,27 @@ func (s *Setup) each(ctx context.Context, sets []migrations.Set, placements []sc
 	return errors.Join(errs...)
 }
 
-func (s *Setup) runner() migrations.Runner {
-	return migrations.Runner{Owner: s.cfg.OwnerConn(), Runtime: s.cfg.User}
+// run has the runner of the target's server do something.
+func (s *Setup) run(ctx context.Context, target migrations.Target,
+	do func(migrations.Runner, context.Context, migrations.Target) migrations.Result) migrations.Result {
+	server, err := s.cfg.ServerOf(target.Placement)
+	if err != nil {
+		return migrations.Result{Target: target, Err: &migrations.Error{Placement: target.Placement, Err: err}}
+	}
+	owner, err := server.Conn(config.AsOwner, target.Database)
+	if err != nil {
+		return migrations.Result{Target: target, Err: err}
+	}
+	return do(migrations.Runner{Owner: owner, Runtime: server.User}, ctx, target)
+}
+
+func (s *Setup) down(ctx context.Context, target migrations.Target) migrations.Result {
+	return s.run(ctx, target, migrations.Runner.Down)
 }
 
 // up brings a target to the newest version. Where the owner may not, the error is a *SQLError.
 func (s *Setup) up(ctx context.Context, target migrations.Target) migrations.Result {
-	result := s.runner().Up(ctx, target)
+	result := s.run(ctx, target, migrations.Runner.Up)
 	if code(result.Err) == codeNoPermission {
 		result.Err = cmp.Or(s.mayMake(ctx, target.Placement), result.Err)
 	}

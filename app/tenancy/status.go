@@ -80,7 +80,7 @@ func statusOf(target migrations.Target, versions map[migrations.Target]migration
 // the same goes for the owner.
 func (s *Setup) versions(ctx context.Context, database scopes.Placement) (map[migrations.Target]migrations.Version, error) {
 	conn, err := connectTo(ctx, s.cfg, config.AsOwner, database)
-	if c := code(err); c == codeNoDatabase || c == codeNoRole && s.cfg.Private() {
+	if c := code(err); c == codeNoDatabase || c == codeNoRole && s.cfg.Private() && database == s.cfg.Default() {
 		return nil, nil
 	}
 	if err != nil {

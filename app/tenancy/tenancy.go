@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"log/slog"
+	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"gorm.io/gorm"
@@ -50,7 +52,7 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (*Tenancy, e
 // registryConfig leaves the owner out where the tenants' tables are not one: there is no view over them. Each connection
 // to a tenant's own database looks first whether that is this deployment's.
 func (t *Tenancy) registryConfig(cfg config.Config) registry.Config {
-	c := registry.Config{Runtime: cfg.Runtime(), MaxConns: cfg.MaxConns, MaxIdleTime: cfg.MaxIdleTime,
+	c := registry.Config{Runtime: cfg.Runtime(), Servers: map[string]registry.Server{}, MaxConns: cfg.MaxConns, MaxIdleTime: cfg.MaxIdleTime,
 		Options: session.Options{StatementTimeout: cfg.StatementTimeout, LockTimeout: cfg.LockTimeout, ApplicationName: "tenanted"}}
 	c.AfterConnect = func(ctx context.Context, conn *pgx.Conn, p scopes.Placement) error {
 		if p.InSchema("") == cfg.Default() {
@@ -61,6 +63,9 @@ func (t *Tenancy) registryConfig(cfg config.Config) registry.Config {
 			return err
 		}
 		return d.verify(ctx, cfg, conn, p)
+	}
+	for _, server := range cfg.Servers()[1:] {
+		c.Servers[server.Name] = registry.Server{Runtime: server.Runtime(), MaxConns: server.MaxConns}
 	}
 	if cfg.ListsAllTenants() {
 		c.Owner = cfg.OwnerConn()
@@ -81,6 +86,43 @@ func (t *Tenancy) Lookup(ctx context.Context, slug string) (scopes.Tenant, error
 
 // NotServed returns, for each tenant that could not be served lately, why.
 func (t *Tenancy) NotServed() map[string]string { return t.readiness.problems() }
+
+// pingTime is how long a server may take to answer that it is there.
+const pingTime = time.Second
+
+// ServersAway returns, by the names of the servers beside the default one, why they do not answer.
+func (t *Tenancy) ServersAway(ctx context.Context) map[string]string {
+	ctx, cancel := context.WithTimeout(ctx, pingTime)
+	defer cancel()
+	away := map[string]string{}
+	var mutex sync.Mutex
+	var servers sync.WaitGroup
+	for _, server := range t.readiness.cfg.Servers()[1:] {
+		servers.Go(func() {
+			if err := pingServer(ctx, server); err != nil {
+				mutex.Lock()
+				defer mutex.Unlock()
+				away[server.Name] = err.Error()
+			}
+		})
+	}
+	servers.Wait()
+	return away
+}
+
+// pingServer logs in as the runtime role, to no tenant's database. That it may not enter that one is an answer.
+func pingServer(ctx context.Context, server config.Server) error {
+	to := server.Runtime()
+	to.Database = maintenance[0]
+	conn, err := connect(ctx, to)
+	if c := code(err); c == codeNoDatabase || c == codeNoPermission {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return conn.Close(context.WithoutCancel(ctx))
+}
 
 // SQL returns the *sql.DB below DB, for statements without GORM. The same rules hold there.
 func (t *Tenancy) SQL() *sql.DB { return t.registry.DB() }

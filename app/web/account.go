@@ -197,6 +197,7 @@ type accountJSON struct {
 	ID       int64       `json:"id"`
 	Slug     string      `json:"slug"`
 	Name     string      `json:"name"`
+	Server   string      `json:"server,omitempty"` // the default one has no name
 	Database string      `json:"database"`
 	Schema   string      `json:"schema"`
 	State    string      `json:"state"`
@@ -216,7 +217,7 @@ type countsJSON struct {
 func accountsJSON(c *gin.Context, rows []accountRow) []accountJSON {
 	out := make([]accountJSON, len(rows))
 	for i, r := range rows {
-		out[i] = accountJSON{ID: int64(models.AccountID(r.Tenant)), Slug: r.Slug, Name: r.Name, Database: r.Database, Schema: r.Schema,
+		out[i] = accountJSON{ID: int64(models.AccountID(r.Tenant)), Slug: r.Slug, Name: r.Name, Server: r.Server, Database: r.Database, Schema: r.Schema,
 			State: r.State, URL: absolute(c, r.URL), Problem: r.Problem}
 		if n := r.Counts; n != nil {
 			out[i].Counts = &countsJSON{n.Users, n.Projects, n.Tasks, n.Subtasks, n.Done}

@@ -32,7 +32,20 @@ func (s *site) ready(c *gin.Context) {
 			return
 		}
 	}
-	c.String(http.StatusOK, "ready\n"+s.notServed())
+	c.String(http.StatusOK, "ready\n"+s.serversAway(c.Request.Context())+s.notServed())
+}
+
+// serversAway has a line for each server that does not answer. The tenants on others are served, so the process is ready.
+func (s *site) serversAway(ctx context.Context) string {
+	if s.Away == nil {
+		return ""
+	}
+	away := s.Away(ctx)
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(away)) {
+		fmt.Fprintf(&b, "server away: %s: %s\n", name, away[name])
+	}
+	return b.String()
 }
 
 // maxNotServed bounds the lines of /readyz.

@@ -60,6 +60,8 @@ type Options struct {
 	Ready func(context.Context) error
 	// NotServed says, by slug, why tenants could not be served lately, for the body of /readyz. Nil: all are.
 	NotServed func() map[string]string
+	// Away says, by name, why servers beside the default one do not answer, for the body of /readyz. Nil: there are none.
+	Away func(context.Context) map[string]string
 
 	// Hosts are the base domains; a tenant is at its slug + "." + one of them. Default: localhost.
 	Hosts []string

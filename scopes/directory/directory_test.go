@@ -98,6 +98,23 @@ func TestQueries(t *testing.T) {
 }
 
 // What is remembered is forgotten after a while, found tenants and names of nobody alike.
+// A tenant on another server has a database there: no default stands in for one.
+func TestServers(t *testing.T) {
+	t.Parallel()
+	db := database(t)
+	on := func(placement string) (scopes.Tenant, error) {
+		return open(t, db, directory.Config{Query: "select 1 as id, $1::text as slug, " + placement}).Lookup(t.Context(), "acme")
+	}
+	found, err := on("'eu' as server, 'x' as database, 'public' as schema")
+	require.NoError(t, err)
+	require.Equal(t, scopes.Placement{Server: "eu", Database: "x", Schema: "public"}, found.Placement)
+	found, err = on("null::text as server")
+	require.NoError(t, err)
+	require.Equal(t, scopes.Placement{Database: db.Name}, found.Placement)
+	_, err = on("'eu' as server, null::text as database")
+	require.ErrorContains(t, err, `it is on server "eu", and in no database there`)
+}
+
 func TestAnswersExpire(t *testing.T) {
 	t.Parallel()
 	db := database(t)

@@ -45,6 +45,7 @@ func newJudge(t testing.TB, target Target, s subject) *judge {
 		role = target.Owner
 	}
 	require.NotNil(t, role, "Target.Judge or Target.Owner is required")
+	require.Empty(t, target.A.Server+target.B.Server, "the suite connects to one server: leave Placement.Server empty")
 	j := &judge{subject: s, target: target, shared: target.A.Placement == target.B.Placement}
 	j.a = j.connect(t, role, target.A.Placement)
 	j.b = j.connect(t, role, target.B.Placement)

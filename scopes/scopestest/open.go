@@ -31,7 +31,7 @@ type Target struct {
 	Owner *pgx.ConnConfig
 	// Judge connects as a role that sees and may do everything. Default: Owner.
 	Judge *pgx.ConnConfig
-	// A attacks, B is attacked. Both have their placement, with the tables in it.
+	// A attacks, B is attacked. Both have their placement, with the tables in it, on the server that the roles connect to.
 	A, B scopes.Tenant
 }
 
