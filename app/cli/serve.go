@@ -53,7 +53,10 @@ func newServe(p *program) *cobra.Command {
 stop it after the requests in flight.
 
 On the private PostgreSQL it makes what is missing: roles, databases, tables, and five demo tenants if there is
-none. On a server of your own it changes nothing, and does not start unless everything is in place.`,
+none. On a server of your own it changes nothing, and does not start unless everything is in place.
+
+Tenants may be on further servers, which the variables SERVER_NAME_HOST and so on configure: see .env.example. One that is
+away keeps only its own tenants from being served.`,
 		Example: `  PROGRAM serve
   PROGRAM serve --addr :8000 --no-demo
   DJANGO_CONFIGURATION=MultipleSchemas PROGRAM serve`,

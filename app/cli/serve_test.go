@@ -108,7 +108,7 @@ func private(t *testing.T, strategy config.Strategy) *fixture {
 	}}
 }
 
-// Nothing is there but PostgreSQL's programs; all three strategies share one private server.
+// Nothing is there but PostgreSQL's programs; all strategies share one private server.
 func TestServeFromNothing(t *testing.T) {
 	t.Parallel()
 	w := private(t, config.SingleSchema)

@@ -179,7 +179,7 @@ func TestWhatIsKnownOfATenant(t *testing.T) {
 		require.Positive(t, shown.Version)
 		require.Equal(t, 1, shown.Rows["accounts"])
 		require.Positive(t, shown.Rows["subtasks"])
-		require.Equal(t, w.strategy != config.SingleSchema, shown.Bytes > 0)
+		require.Equal(t, !w.sharesTables(), shown.Bytes > 0)
 		var actions []string
 		for _, e := range shown.Log {
 			actions = append(actions, e.Action+" "+e.Outcome)
