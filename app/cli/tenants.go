@@ -23,7 +23,7 @@ func newTenants(p *program) *cobra.Command {
 	}
 	cmd.AddCommand(newTenantsList(p), newTenantsShow(p), newTenantsCreate(p), newTenantsRename(p), newTenantsDomains(p),
 		newTenantsSuspend(p), newTenantsResume(p), newTenantsExport(p), newTenantsImport(p), newTenantsClone(p),
-		newTenantsDrop(p), newTenantsExec(p), newTenantsLog(p))
+		newTenantsMove(p), newTenantsDrop(p), newTenantsExec(p), newTenantsLog(p))
 	cmd.AddCommand(&cobra.Command{
 		Use:   "adopt",
 		Short: "Make a copied or restored deployment one of its own",

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tenanted/app/config"
 	"tenanted/app/tenancy"
 	"tenanted/scopes"
 	"tenanted/scopes/archive"
@@ -75,7 +76,7 @@ If it is interrupted, the tenant is left in state "creating" and not served; the
 		Args:              arguments("the file"),
 		ValidArgsFunction: completeFiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := errors.Join(optionalSlug(o.Slug), validName(o.Name), knownFormat(format)); err != nil {
+			if err := errors.Join(optionalSlug(o.Slug), validName(o.Name), knownFormat(format), p.checkChoice(cmp.Or(o.Slug, "x"), o.Where)); err != nil {
 				return err
 			}
 			return p.importFile(cmd.Context(), args[0], o, dryRun, format)
@@ -83,6 +84,7 @@ If it is interrupted, the tenant is left in state "creating" and not served; the
 	}
 	cmd.Flags().StringVar(&o.Slug, "slug", "", "the new tenant's slug (default that in the file)")
 	cmd.Flags().StringVar(&o.Name, "name", "", "what people call the tenant (default that in the file)")
+	addPlacement(cmd, &o.Where)
 	cmd.Flags().BoolVar(&o.NewKeys, "new-keys", false, "give all rows new ids")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "do all of it in a transaction that is rolled back")
 	addFormat(cmd, &format)
@@ -91,6 +93,7 @@ If it is interrupted, the tenant is left in state "creating" and not served; the
 
 func newTenantsClone(p *program) *cobra.Command {
 	var name, format string
+	var where config.Choice
 	cmd := &cobra.Command{
 		Use:   "clone TENANT SLUG",
 		Short: "Make a tenant with a copy of another one's rows",
@@ -99,12 +102,12 @@ in $TMPDIR. The rows keep their ids. If it is interrupted, the new tenant is lef
 		Example: `  PROGRAM tenants clone acme acme-test --name "Acme, for tests"`,
 		Args:    arguments("the tenant", "the new slug"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := errors.Join(validSlug(args[1]), validName(name), knownFormat(format)); err != nil {
+			if err := errors.Join(validSlug(args[1]), validName(name), knownFormat(format), p.checkChoice(args[1], where)); err != nil {
 				return err
 			}
 			return p.withCreator(cmd.Context(), func(c *tenancy.Creator) error {
 				shown := newBar(p.Err, "rows copied", -1)
-				t, err := c.Clone(cmd.Context(), args[0], args[1], name, shown.set)
+				t, err := c.Clone(cmd.Context(), args[0], tenancy.Import{Slug: args[1], Name: name, Where: where, Progress: shown.set})
 				shown.end()
 				if err != nil {
 					return err
@@ -115,6 +118,7 @@ in $TMPDIR. The rows keep their ids. If it is interrupted, the new tenant is lef
 		ValidArgsFunction: p.completeTenant,
 	}
 	cmd.Flags().StringVar(&name, "name", "", "what people call the new tenant (default its slug)")
+	addPlacement(cmd, &where)
 	addFormat(cmd, &format)
 	return cmd
 }

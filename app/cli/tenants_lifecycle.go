@@ -52,10 +52,15 @@ own on another server.`,
 		},
 	}
 	cmd.Flags().StringVar(&name, "name", "", "what people call the tenant (default the slug)")
+	addPlacement(cmd, &where)
+	return cmd
+}
+
+// addPlacement adds the flags that choose a tenant's placement.
+func addPlacement(cmd *cobra.Command, where *config.Choice) {
 	cmd.Flags().StringVar(&where.Database, "database", "", "the name of a database of its own")
 	cmd.Flags().StringVar(&where.Server, "server", "", "the server, of those that SERVER_NAME_HOST configures, for a database of its own")
 	cmd.Flags().StringVar(&where.Schema, "schema", "", "the name of a schema of its own")
-	return cmd
 }
 
 // checkChoice refuses a placement that cannot be, before any server is started for it.

@@ -17,10 +17,10 @@ import (
 )
 
 var commands = []string{"serve", "migrate", "seed", "check", "tenants list", "tenants show", "tenants create", "tenants rename",
-	"tenants exec", "tenants drop", "tenants log", "tenants adopt", "dbshell"}
+	"tenants exec", "tenants drop", "tenants move", "tenants log", "tenants adopt", "dbshell"}
 
 // ofTenant are the arguments without which a command does not look at its flags.
-var ofTenant = map[string][]string{"tenants show": {"acme"}, "tenants drop": {"acme"}, "tenants create": {"acme"}, "tenants rename": {"acme", "bolt"}}
+var ofTenant = map[string][]string{"tenants show": {"acme"}, "tenants drop": {"acme"}, "tenants move": {"acme"}, "tenants create": {"acme"}, "tenants rename": {"acme", "bolt"}}
 
 var flagWithText = regexp.MustCompile(`--([a-z-]+) string`)
 

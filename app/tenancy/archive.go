@@ -204,11 +204,11 @@ func (c *Creator) slugIsNew(ctx context.Context, slug string) error {
 }
 
 // Clone makes a tenant with a copy of another one's rows, of one moment, in a placement and with an id of its own: an export
-// and an import, through a temporary file. Without a name it is called like its slug. The ids of its rows are the same. The errors are those of [Creator.Export]
-// and [Creator.Import].
-func (c *Creator) Clone(ctx context.Context, from, slug, name string, progress func(rows int64)) (t scopes.Tenant, err error) {
-	if err := cmp.Or(mayBeCalled(slug), c.slugIsNew(ctx, slug)); err != nil {
-		return t, fmt.Errorf("clone tenant %q to %q: %w", from, slug, err)
+// and an import, through a temporary file. Without a name it is called like its slug. The ids of its rows are the same, unless new
+// ones are asked for. The errors are those of [Creator.Export] and [Creator.Import].
+func (c *Creator) Clone(ctx context.Context, from string, o Import) (t scopes.Tenant, err error) {
+	if err := cmp.Or(mayBeCalled(o.Slug), c.slugIsNew(ctx, o.Slug)); err != nil {
+		return t, fmt.Errorf("clone tenant %q to %q: %w", from, o.Slug, err)
 	}
 	file, err := os.CreateTemp("", "tenanted-clone-*")
 	if err != nil {
@@ -216,12 +216,13 @@ func (c *Creator) Clone(ctx context.Context, from, slug, name string, progress f
 	}
 	_ = os.Remove(file.Name()) // the kernel keeps it for us, and for nobody after us
 	defer file.Close()
-	if _, err := c.Export(ctx, from, file, progress); err != nil {
+	if _, err := c.Export(ctx, from, file, o.Progress); err != nil {
 		return t, err
 	}
 	a, err := archive.Verify(ctx, file)
 	if err != nil {
 		return t, err
 	}
-	return c.Import(ctx, a, Import{Slug: slug, Name: cmp.Or(name, slug), Progress: progress})
+	o.Name = cmp.Or(o.Name, o.Slug)
+	return c.Import(ctx, a, o)
 }

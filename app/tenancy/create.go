@@ -1,6 +1,7 @@
 package tenancy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -208,13 +209,11 @@ func (c *Creator) enter(ctx context.Context, n NewTenant) (t scopes.Tenant, stat
 // whyNot says why a tenant of whom there is nothing cannot be entered: the placement is somebody's, or the slug is one that
 // another tenant had.
 func (c *Creator) whyNot(ctx context.Context, n NewTenant, p scopes.Placement) error {
-	var taken bool
-	err := c.control.QueryRow(ctx, "select exists (select from control.tenants where ("+placementColumns+") = ($1, $2, $3))",
-		p.Server, p.Database, p.Schema).Scan(&taken)
+	taken, err := c.isTaken(ctx, p, n.ID)
 	switch {
 	case err != nil:
 		return err
-	case taken && !c.setup.cfg.Shared(p):
+	case taken:
 		return fmt.Errorf("placement %s is another tenant's: choose another one", p)
 	}
 	return &ExistsError{Slug: n.Slug}
@@ -225,6 +224,9 @@ func (c *Creator) whyNot(ctx context.Context, n NewTenant, p scopes.Placement) e
 func (c *Creator) enterAt(ctx context.Context, n NewTenant, name string) (e Entry, placement scopes.Placement, err error) {
 	if placement, err = c.setup.cfg.PlacementFor(name, n.Where); err != nil {
 		return e, placement, err
+	}
+	if taken, err := c.isTaken(ctx, placement, n.ID); err != nil || taken {
+		return e, placement, cmp.Or(err, pgx.ErrNoRows)
 	}
 	_, err = c.control.Exec(ctx, `
 		insert into control.tenants (id, slug, name, server, database, schema, state) select $1, $2, $3, nullif($4, ''), $5, $6, $7
@@ -267,13 +269,23 @@ func (c *Creator) connectTo(ctx context.Context, p scopes.Placement) error {
 	if database == c.where {
 		return nil
 	}
-	conn, err := connectTo(ctx, c.setup.cfg, config.AsOwner, database)
+	conn, err := c.connectOwn(ctx, database)
 	if err != nil {
 		return err
 	}
-	if err := c.deployment.verify(ctx, c.setup.cfg, conn, database); err != nil {
-		return errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
-	}
 	c.placed, c.where = conn, database
 	return nil
+}
+
+// connectOwn opens a connection to a placement's database, which must be this deployment's.
+func (c *Creator) connectOwn(ctx context.Context, p scopes.Placement) (*pgx.Conn, error) {
+	database := p.InSchema("")
+	conn, err := connectTo(ctx, c.setup.cfg, config.AsOwner, database)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.deployment.verify(ctx, c.setup.cfg, conn, database); err != nil {
+		return nil, errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
+	}
+	return conn, nil
 }

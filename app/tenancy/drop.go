@@ -1,6 +1,7 @@
 package tenancy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,6 +38,9 @@ func (c *Creator) Drop(ctx context.Context, tenant string, keep func(Entry, Expo
 	}
 	erased := Erasure{Entry: e}
 	err = c.exclusively(ctx, e.Tenant, func(string) error {
+		if moved, err := c.readMove(ctx, &Move{Entry: e}); err != nil || moved {
+			return cmp.Or(err, fmt.Errorf("tenant %q is being moved: complete the move or undo it first", e.Slug))
+		}
 		return c.logged(ctx, "drop", e.Tenant, e.Placement.String(), func() error { return c.drop(ctx, &erased, keep) })
 	})
 	return erased, err
@@ -57,14 +61,14 @@ func (c *Creator) drop(ctx context.Context, erased *Erasure, keep func(Entry, Ex
 }
 
 // exporter returns the export of a tenant over connections of its own, for while the others are in a transaction.
-func (c *Creator) exporter(ctx context.Context, t scopes.Tenant) Exporter {
+func (c *Creator) exporter(ctx context.Context, t scopes.Tenant, progress func(rows int64)) Exporter {
 	return func(w io.Writer) (contents archive.Contents, err error) {
 		other, err := c.setup.NewCreator(ctx)
 		if err != nil {
 			return contents, err
 		}
 		defer other.Close(context.WithoutCancel(ctx))
-		return other.export(ctx, t, w, nil)
+		return other.export(ctx, t, w, progress)
 	}
 }
 
@@ -162,7 +166,7 @@ func (c *Creator) eraseRows(ctx context.Context, tx pgx.Tx, erased *Erasure, kee
 		return err
 	}
 	if keep != nil && erased.State != StateCreating && !erased.empty() {
-		if err := keep(erased.Entry, c.exporter(ctx, erased.Tenant)); err != nil {
+		if err := keep(erased.Entry, c.exporter(ctx, erased.Tenant, nil)); err != nil {
 			return err
 		}
 	}
@@ -206,13 +210,18 @@ func (c *Creator) erasePlacement(ctx context.Context, erased *Erasure) error {
 	return err
 }
 
-// hasDatabase reports whether a tenant has a database that is no other tenant's too.
+// hasDatabase reports whether the entry's placement is the only one in a database that is not the default one.
 func (c *Creator) hasDatabase(ctx context.Context, e Entry) (own bool, err error) {
 	if e.InSchema("") == c.setup.cfg.Default() {
 		return false, nil
 	}
-	const query = "select not exists (select from control.tenants where (" + placementColumns + ") = ($1, $2, schema) and id <> $3)"
-	err = c.control.QueryRow(ctx, query, e.Server, e.Database, e.ID).Scan(&own)
+	err = c.control.QueryRow(ctx, `
+		with used (server, database, schema, id) as (
+			select `+placementColumns+`, id from control.tenants
+			union all select coalesce(from_server, ''), coalesce(from_database, current_database()), from_schema, tenant_id from control.moves
+			union all select coalesce(to_server, ''), coalesce(to_database, current_database()), to_schema, tenant_id from control.moves)
+		select not exists (select from used where server = $1 and database = $2 and (schema, id) <> ($3, $4))`,
+		e.Server, e.Database, e.Schema, e.ID).Scan(&own)
 	return own, err
 }
 
