@@ -10,6 +10,9 @@ const (
 	// CountLimit is how many rows of a list are counted. Pages beyond it have no number, but for the last one: counting
 	// and numbering cost the same for a list of any length.
 	CountLimit = 100_000
+	// SearchLimit is how many rows are counted of a search for subtasks, instead of CountLimit: each match is looked up in
+	// the table, which takes ten times as long as counting along an index.
+	SearchLimit = 10_000
 	// LastPage stands for the last page, whatever its number.
 	LastPage = 0
 	// nearRows is how far from the beginning a page is read before it is known how long the list is.
@@ -21,8 +24,8 @@ type Page struct {
 	Number int   // from 1, or LastPage for the last page of a list with More
 	Pages  int   // the highest number, at least 1
 	Size   int   // rows on a full page
-	Count  int64 // rows in the list, at most CountLimit
-	More   bool  // the list has more than CountLimit rows
+	Count  int64 // rows in the list, as far as they are counted: at most CountLimit, or SearchLimit
+	More   bool  // the list has more rows than Count
 }
 
 // PageError says that a list has no page of a number.
@@ -38,7 +41,12 @@ func (e *PageError) Error() string {
 // NewPage returns where a page stands in a list in which total rows were counted, at most CountLimit and one. The number
 // may be LastPage. It returns a [*PageError] if there is no such page.
 func NewPage(number, size int, total int64) (Page, error) {
-	p := Page{Number: number, Size: size, Count: min(total, CountLimit), More: total > CountLimit}
+	return newPage(number, size, total, CountLimit)
+}
+
+// newPage is NewPage of a list in which at most limit rows and one were counted.
+func newPage(number, size int, total int64, limit int) (Page, error) {
+	p := Page{Number: number, Size: size, Count: min(total, int64(limit)), More: total > int64(limit)}
 	p.Pages = max(1, int((p.Count+int64(size)-1)/int64(size)))
 	if number == LastPage && !p.More {
 		p.Number = p.Pages
@@ -72,7 +80,7 @@ func (p Page) fromStart(query *gorm.DB, order string) *gorm.DB {
 	return query.Order(order).Limit(p.Size).Offset(p.Offset())
 }
 
-// counted returns the query that counts the rows of another, at most CountLimit and one.
-func counted(db, query *gorm.DB) *gorm.DB {
-	return db.Table("(?) AS counted", query.Select("").Limit(CountLimit+1)).Select("count(*)")
+// counted returns the query that counts the rows of another, at most limit and one.
+func counted(db, query *gorm.DB, limit int) *gorm.DB {
+	return db.Table("(?) AS counted", query.Select("").Limit(limit+1)).Select("count(*)")
 }

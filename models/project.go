@@ -92,7 +92,7 @@ func (m ProjectManager) Names(limit int) (projects []Project, more bool, err err
 // there is no such page.
 func (m ProjectManager) Page(order ProjectOrder, number, size int) (rows []ProjectRow, page Page, err error) {
 	var total int64
-	if err := counted(m.db, m.filtered()).Scan(&total).Error; err != nil {
+	if err := counted(m.db, m.filtered(), CountLimit).Scan(&total).Error; err != nil {
 		return nil, page, err
 	}
 	if page, err = NewPage(number, size, total); err != nil {

@@ -174,7 +174,7 @@ func (p pagination) to(page int, there bool) string {
 
 // listJSON is a page of a list for programs.
 type listJSON struct {
-	Count   int64     `json:"count"` // at most models.CountLimit
+	Count   int64     `json:"count"` // at most models.CountLimit, of a search for subtasks models.SearchLimit
 	More    bool      `json:"more"`  // there are more than count
 	Page    int       `json:"page"`  // 0: the last page of a list with more
 	Pages   int       `json:"pages"`
