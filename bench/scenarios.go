@@ -19,7 +19,10 @@ const (
 	floorDatabase = "tenanted_floor" // copies of the rows, by the server alone
 )
 
-var tables = []string{"accounts", "users", "projects", "tasks", "subtasks"}
+// tables are those that are copied, with their columns but for generated ones.
+var tables = []struct{ name, columns string }{
+	{"accounts", "*"}, {"users", "*"}, {"projects", "*"}, {"tasks", "*"}, {"subtasks", "account_id, id, task_id, name, complete, details"},
+}
 
 // seed makes the accounts, and compares that with a server-side COPY of the same rows into the same tables, from
 // files that the server itself has written. Then it adds the big tenant.
@@ -56,7 +59,7 @@ func (b *bench) countRows(ctx context.Context) (rows int64, err error) {
 	defer conn.Close(ctx)
 	for _, table := range tables {
 		var n int64
-		if err := conn.QueryRow(ctx, "select count(*) from "+table).Scan(&n); err != nil {
+		if err := conn.QueryRow(ctx, "select count(*) from "+table.name).Scan(&n); err != nil {
 			return 0, err
 		}
 		rows += n
@@ -70,8 +73,8 @@ func (b *bench) copyRows(ctx context.Context) (time.Duration, error) {
 	file := func(table string) string { return "'" + filepath.Join(b.localDir(), "data", table+".copy") + "'" }
 	var write, read []string
 	for _, table := range tables {
-		write = append(write, fmt.Sprintf("copy (select * from %s order by 1, 2) to %s (format binary)", table, file(table)))
-		read = append(read, fmt.Sprintf("copy %s from %s (format binary)", table, file(table)))
+		write = append(write, fmt.Sprintf("copy (select %s from %s order by 1, 2) to %s (format binary)", table.columns, table.name, file(table.name)))
+		read = append(read, fmt.Sprintf("copy %s from %s (format binary)", table.name, file(table.name)))
 	}
 	if err := b.sql(ctx, mainDatabase, write...); err != nil {
 		return 0, err

@@ -50,12 +50,11 @@ func All() []any {
 
 func label(noun string, id int64) string { return noun + " #" + strconv.FormatInt(id, 10) }
 
-// matchesWords is true of a text that has all words of a search, in whatever case. A word of four letters or more may be
+// matchesWords is true of a tsvector that has all words of a search, in whatever case. A word of four letters or more may be
 // the beginning of one; shorter beginnings would be those of too many words. A search without a word matches nothing.
-// The expression on the left is that of the index subtasks_words.
-func matchesWords(column string) string {
-	return "to_tsvector('simple', " + column + ") @@ " +
-		`regexp_replace(nullif(plainto_tsquery('simple', ?)::text, ''), '([^'' ]{4,}'')', '\1:*', 'g')::tsquery`
+// The query is a subselect, so that PostgreSQL makes it once and not for each row.
+func matchesWords(words string) string {
+	return words + ` @@ (SELECT regexp_replace(nullif(plainto_tsquery('simple', ?)::text, ''), '([^'' ]{4,}'')', '\1:*', 'g')::tsquery)`
 }
 
 // reversed returns the order from the other end.

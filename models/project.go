@@ -104,7 +104,7 @@ func (m ProjectManager) Page(order ProjectOrder, number, size int) (rows []Proje
 func (m ProjectManager) filtered() *gorm.DB {
 	query := m.db.Model(&Project{})
 	if m.search != "" {
-		query = query.Where(matchesWords("projects.name"), m.search)
+		query = query.Where(matchesWords("to_tsvector('simple', projects.name)"), m.search)
 	}
 	return query
 }

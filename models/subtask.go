@@ -122,8 +122,8 @@ func (m SubtaskManager) Page(order SubtaskOrder, number, size int) ([]Subtask, P
 		return m.search(order, near)
 	case number != LastPage && near.Offset() < nearRows:
 		rows, total, err := m.read(order, m.nearKeys(order, near), size)
-		if err != nil || total > 0 {
-			page, _ := newPage(number, size, total, m.limit()) // it has rows
+		if err != nil || total > 0 || number == 1 {
+			page, _ := newPage(number, size, total, m.limit()) // it exists
 			return rows, page, err
 		}
 	}
@@ -142,7 +142,7 @@ func (m SubtaskManager) search(order SubtaskOrder, page Page) ([]Subtask, Page, 
 	if err != nil {
 		return nil, page, err
 	}
-	if total == 0 { // no rows at all, or none there
+	if total == 0 && page.Number > 1 { // no rows at all, or none there
 		page, err = m.Locate(page.Number, page.Size)
 		return nil, page, err
 	}
@@ -217,7 +217,7 @@ func (m SubtaskManager) filtered() *gorm.DB {
 		query = query.Where("subtasks.complete = ?", m.filter.Status == Done)
 	}
 	if m.filter.Search != "" {
-		query = query.Where(matchesWords("subtasks.name"), m.filter.Search)
+		query = query.Where(matchesWords("subtasks.words"), m.filter.Search)
 	}
 	if m.filter.Project != 0 {
 		tasks := m.db.Model(&Task{}).Select("id").Where("project_id = ?", m.filter.Project)
