@@ -5,8 +5,8 @@
 //	go run ./bench -quick                   # everything once, small: does it still run?
 //
 // It builds the program, starts a private PostgreSQL in a directory of its own, and loads both from the same machine.
-// Each figure stands beside its floor, the least that the same work can cost, measured by turns in the same run, so that
-// the ratio holds on other machines and beside other work. A whole run writes the figures to docs/benchmarks.json and,
+// Each figure is compared with its floor, the least that the same work can cost, measured by turns in the same run, so that
+// the ratio holds on other machines and under other load. A whole run writes the figures to docs/benchmarks.json and,
 // by a template, to docs/benchmarks.md; -quick and -only print them. No figure is an error.
 package main
 

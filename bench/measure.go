@@ -84,7 +84,7 @@ func targeter(s subject) vegeta.Targeter {
 	return vegeta.NewStaticTargeter(targets...)
 }
 
-// compare measures the subjects by turns, so that what else the machine does touches all alike, and returns the
+// compare measures the subjects by turns, so that other work of the machine slows all of them equally, and returns the
 // medians in the subjects' order. Before that, each is warmed up.
 func (b *bench) compare(ctx context.Context, clients int, subjects ...subject) ([]Page, error) {
 	rounds := make([][]Page, len(subjects))
@@ -149,7 +149,7 @@ func (b *bench) writing(ctx context.Context, database string) (stop func() (int,
 			_, err := conn.Exec(ctx, `update subtasks set complete = not complete where account_id = $1
 				and id = (select id from subtasks where account_id = $1 order by id offset $2 limit 1)`, 1+rand.IntN(b.sizes.Accounts), rand.IntN(10))
 			if err != nil && ctx.Err() == nil {
-				done <- fmt.Errorf("write beside the load: %w", err)
+				done <- fmt.Errorf("write during the load: %w", err)
 				return
 			}
 			written++

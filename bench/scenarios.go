@@ -94,7 +94,7 @@ func (b *bench) copyRows(ctx context.Context) (time.Duration, error) {
 	return took, b.sql(ctx, "postgres", "drop database "+floorDatabase)
 }
 
-// pages measures a tenant's list of subtasks beside the floor's, and a big tenant's, while rows are written.
+// pages compares a tenant's list of subtasks, and a big tenant's, with the floor's, while rows are written.
 func (b *bench) pages(ctx context.Context, f *Figures) error {
 	app, err := b.serve(ctx, "PGDATABASE="+mainDatabase)
 	if err != nil {

@@ -159,7 +159,7 @@ func (w *fixture) serveFloor(ctx context.Context, database string) (*process, er
 	if err != nil {
 		return nil, err
 	}
-	// PostgreSQL plans the floor's page anew each time, having found its general plan a little dearer: twice the
+	// PostgreSQL plans the floor's page again each time, since its generic plan has a slightly higher cost: twice the
 	// execution's cost. A floor has no such thing.
 	dsn := w.dsn(database) + " pool_max_conns=40 plan_cache_mode=force_generic_plan"
 	cmd := exec.CommandContext(ctx, self, "-floor-addr", addr, "-floor-dsn", dsn)

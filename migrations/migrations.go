@@ -1,14 +1,14 @@
 // Package migrations holds the SQL that makes the tables, and brings placements to its newest version.
 //
-// There are four sets: [Tenant] makes the tables of one placement, [Shared] what only tables that all tenants share
-// have besides, [Control] the directory in the default database, [Placement] what says whose a tenant's own database is. Each set has a version table of its own in each schema,
-// so placements are migrated in parallel and independently of one another.
+// There are four sets: [Tenant] makes the tables of one placement, [Shared] what tables that all tenants share
+// have in addition, [Control] the directory in the default database, [Placement] the record of which tenant a database
+// of its own belongs to. Each set has a version table of its own in each schema, so placements are migrated in parallel and independently of one another.
 //
-// What is guaranteed: whoever migrates a schema holds its advisory lock from before the first statement
-// until the connection ends, so that two who migrate at once do it one after the other and the second
-// finds nothing left to do. Each migration is one transaction with its row in the version table. After
+// What is guaranteed: a migration holds the schema's advisory lock from before the first statement
+// until the connection ends, so that of two at once the second waits and then
+// finds nothing to do. Each migration is one transaction with its row in the version table. After
 // each run the runtime role is granted exactly what it needs (grants/*.sql), in one transaction. A process that is
-// killed leaves a schema between two versions' transactions at worst, and the next run carries on there.
+// killed leaves a schema between two versions' transactions at worst, and the next run continues there.
 //
 // An older program may go on with newer tables if all migrations that it does not know only add, which each file says in a
 // line "-- additive: yes" or "no". The version table's comment holds from which version on a program can: see
@@ -42,10 +42,10 @@ type Set string
 // The sets.
 const (
 	Tenant  Set = "tenant"  // the tables of one placement
-	Shared  Set = "shared"  // what tables shared by all tenants have besides, after Tenant
+	Shared  Set = "shared"  // additions for tables that all tenants share, after Tenant
 	Control Set = "control" // the directory of tenants
 
-	Placement Set = "placement" // whose a tenant's own database is
+	Placement Set = "placement" // which tenant a database of its own belongs to
 )
 
 const versionTableSuffix = "_version"
@@ -72,7 +72,7 @@ type Target struct {
 	scopes.Placement
 }
 
-// String names the placement and, for what shared tables have besides, the set.
+// String names the placement and, for the additions of shared tables, the set.
 func (t Target) String() string {
 	if t.Set == Shared {
 		return t.Placement.String() + " (shared)"

@@ -233,7 +233,7 @@ func TestOneFailureLeavesTheOthersDone(t *testing.T) {
 		"select tablename::text from pg_tables where schemaname = 'bad' and tablename <> 'tenant_version'"), "a failed migration leaves no table")
 }
 
-// Whoever waits for the lock gives up with its context, and does not disturb the one who has it.
+// A runner that waits for the lock gives up when its context ends, and does not disturb the one that has it.
 func TestWaitingForTheLockEndsWithTheContext(t *testing.T) {
 	t.Parallel()
 	db, runner := empty(t)

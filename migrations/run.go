@@ -150,7 +150,7 @@ func RequireDirect(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// lockTimeout is how long a migration waits for a table that somebody else has locked, while it keeps other statements
+// lockTimeout is how long a migration waits for a table that another session has locked, while it keeps other statements
 // waiting behind it.
 const lockTimeout = "10s"
 
@@ -185,7 +185,7 @@ func (r Runner) grant(ctx context.Context, db *sql.DB, t Target) error {
 	return err
 }
 
-// LockKey is the advisory lock of a schema, which whoever migrates it holds from before it exists; the database is part of the
+// LockKey is the advisory lock of a schema, which a migration holds from before the schema exists; the database is part of the
 // lock's identity already.
 func LockKey(name string) int64 {
 	hash := fnv.New64a()

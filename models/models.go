@@ -19,7 +19,7 @@ import (
 	"gorm.io/gorm"
 )
 
-// ErrNotFound says that the tenant has no such row. Another tenant's row is not told from none.
+// ErrNotFound says that the tenant has no such row. Another tenant's row gives the same error.
 var ErrNotFound = gorm.ErrRecordNotFound
 
 // Models gives access to the managers. It may be used by several goroutines at once.

@@ -8,7 +8,7 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// checkCreate gives each new row its tenant, and refuses a row that bears another one.
+// checkCreate gives each new row its tenant, and refuses a row that has another one.
 func checkCreate(db *gorm.DB, s statement) {
 	if s.id.nobody() {
 		s.requireTenant("create", s.Dest)
@@ -35,7 +35,7 @@ func checkCreate(db *gorm.DB, s statement) {
 	s.Omits = slices.DeleteFunc(slices.Clone(s.Omits), func(name string) bool { return s.named(name) != nil })
 }
 
-// ownedMap returns a copy of values that bears the tenant, and refuses another one.
+// ownedMap returns a copy of values with the tenant, and refuses another one.
 func (s statement) ownedMap(values map[string]any) map[string]any {
 	owned := map[string]any{}
 	for key, v := range values {

@@ -46,7 +46,7 @@ func confinedAlone(stmt *gorm.Statement, id tenantID) bool {
 	if err != nil || len(tenantFields(model)) == 0 {
 		return false
 	}
-	for i := range stmt.Joins { // in words, a join may bring anybody's rows
+	for i := range stmt.Joins { // in words, a join may bring rows of any tenant
 		if _, ok := model.Relationships.Relations[stmt.Joins[i].Name]; !ok {
 			return false
 		}

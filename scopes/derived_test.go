@@ -95,7 +95,7 @@ func TestDerivedTablesInDoubt(t *testing.T) {
 	require.Panics(t, func() { a.Table("(?) as p", none.Model(&Board{})).Scan(&[]named{}) })
 }
 
-func TestGenericSubqueryIsToldWhatToWrite(t *testing.T) {
+func TestGenericSubqueryErrorSaysWhatToWrite(t *testing.T) {
 	t.Parallel()
 	db := scopeAlone(t, scopes.Config{Missing: scopes.Error})
 	ctx := scopes.WithTenant(t.Context(), scopes.Tenant{ID: 1})
@@ -119,7 +119,7 @@ func TestPrepareStmtIsRefused(t *testing.T) {
 	require.ErrorContains(t, g.Use(scopes.NewPlugin(scopes.Config{})), "gorm.Config.PrepareStmt can deadlock")
 }
 
-func TestTooManyValuesAreToldWhatToDo(t *testing.T) {
+func TestTooManyValuesErrorSaysWhatToDo(t *testing.T) {
 	t.Parallel()
 	db := scopeAlone(t, scopes.Config{})
 	rows := make([]Card, 15000)

@@ -72,7 +72,7 @@ func (e *ServerUnknownError) Error() string {
 // Unwrap returns ErrUnavailable.
 func (*ServerUnknownError) Unwrap() error { return ErrUnavailable }
 
-// TenantUnknownError says that no tenant bears a slug.
+// TenantUnknownError says that no tenant has a slug.
 type TenantUnknownError struct {
 	Slug string
 }

@@ -17,7 +17,7 @@ import (
 	"tenanted/scopes/session"
 )
 
-// Ticket is somebody's own model: its tenant column is org_id.
+// Ticket is a model of your own: its tenant column is org_id.
 type Ticket struct {
 	OrgID scopes.TenantID `gorm:"primaryKey;autoIncrement:false"`
 	ID    int64           `gorm:"primaryKey"`

@@ -202,7 +202,7 @@ func TestModelMustSayWhetherItIsTenanted(t *testing.T) {
 	require.Len(t, said, 1)
 }
 
-func TestFilterForNobody(t *testing.T) {
+func TestFilterForNoTenant(t *testing.T) {
 	t.Parallel()
 	db := scopeAlone(t, scopes.Config{})
 	for _, id := range []any{0, -1, "", nil, uuid.Nil} {

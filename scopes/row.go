@@ -67,7 +67,7 @@ func (s statement) requireTenant(operation string, v any) {
 	})
 }
 
-// refuseForeign refuses a row that bears another tenant.
+// refuseForeign refuses a row of another tenant.
 func (s statement) refuseForeign(row reflect.Value) {
 	if !s.owns(row) {
 		return

@@ -8,7 +8,7 @@ import (
 	"gorm.io/gorm"
 )
 
-// A statement that panics rolls back the transaction it runs in, whoever began it, and the panic continues. GORM rolls
+// A statement that panics rolls back the transaction it runs in, even if the caller began it, and the panic continues. GORM rolls
 // nothing back: a statement refused inside another one (a child, a subquery, what a hook does) would keep the
 // transaction that GORM began around the write, and its connection, forever. For a transaction that the caller began
 // the rule is the same: half of it must not be committed by a caller who recovers, and a caller who forgot to defer

@@ -173,7 +173,7 @@ func counts(db *gorm.DB, relation string) (any, error) {
 	return n, a.Error
 }
 
-// everything is what is in the tables, but for keys and times that are made anew.
+// everything is what is in the tables, except keys and times, which are generated.
 const everything = `select (select string_agg(concat_ws(' ', org_id, id, name), '; ' order by org_id, id) from boards) || ' | ' ||
 	(select string_agg(concat_ws(' ', org_id, board_id, name, deleted_at is null), '; ' order by id) from cards) || ' | ' ||
 	(select coalesce(string_agg(concat_ws(' ', card_id, tag_account_id, tag_id), '; '), '') from card_tags) || ' | ' ||

@@ -51,7 +51,7 @@ func LoadIn(ctx context.Context, tx pgx.Tx, o Options, number int) (Totals, erro
 // the first account is loaded into tables of a page or two, for which it prefers to scan the table; with that
 // plan, until the next ANALYZE, each row would scan all accounts' rows: 200 accounts took 63 s instead of 3.
 //
-// The commit does not wait for the disk: whoever makes the account known commits after it, and waits.
+// The commit does not wait for the disk: the transaction that registers the account commits after it, and waits.
 const settings = `set local enable_seqscan = off; set local synchronous_commit = off`
 
 // load makes the account in one transaction.

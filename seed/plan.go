@@ -30,7 +30,7 @@ func (t *Totals) Add(u Totals) {
 }
 
 // Plan is the data of one account: its own row, how many rows of each kind it has, and the rows, which are
-// composed anew, and alike, each time they are ranged over.
+// composed again each time they are ranged over, with the same result.
 type Plan struct {
 	Slug, Name string // for the directory
 	Account    models.Account

@@ -136,7 +136,7 @@ func TestSeedersDoNotWaitForEachOthersAccounts(t *testing.T) {
 	require.NoError(t, loading.Commit(t.Context()))
 }
 
-// waits reports whether somebody waits for such a lock in the database.
+// waits reports whether a session waits for such a lock in the database.
 func waits(t *testing.T, conn *pgx.Conn, lock string) (waiting bool) {
 	t.Helper()
 	sql := `select exists (select from pg_locks where not granted and ` + lock + `

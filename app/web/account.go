@@ -155,7 +155,7 @@ func (s *site) count(ctx context.Context, rows []accountRow) {
 	_ = group.Wait() // what failed is in the rows
 }
 
-// countProblem says in a word why a tenant could not be counted. What is nobody's fault but ours is logged.
+// countProblem says in a word why a tenant could not be counted. What is our own fault is logged.
 func (s *site) countProblem(ctx context.Context, tenant scopes.Tenant, err error) string {
 	switch {
 	case errors.Is(err, scopes.ErrUnavailable):

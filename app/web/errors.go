@@ -89,7 +89,7 @@ func describe(err error) problem {
 	return p
 }
 
-// statusClientGone is for the log: nobody is there to read an answer.
+// statusClientGone is for the log: the client has closed the connection.
 const statusClientGone = 499
 
 // fail answers a request with the error's page or problem document, and ends it.
@@ -130,14 +130,14 @@ func (s *site) withCause(c *gin.Context, err error) error {
 	return err
 }
 
-// log tells what a 500 or 503 hides from the client. What the client is told in full, and a panic, which has
+// log writes what a 500 or 503 hides from the client. What the client gets in full, and a panic, which has
 // been logged with its stack, is left out.
 func (s *site) log(c *gin.Context, status int, err error) {
 	if errors.As(err, new(*scopes.TenantMissingError)) {
 		s.metrics.violation()
 	}
-	told := errors.As(err, new(*refusal)) || errors.As(err, new(*scopes.TenantUnavailableError)) || errors.Is(err, tenanthttp.ErrBusy)
-	if status < http.StatusInternalServerError || told || errors.As(err, new(*panicError)) {
+	answered := errors.As(err, new(*refusal)) || errors.As(err, new(*scopes.TenantUnavailableError)) || errors.Is(err, tenanthttp.ErrBusy)
+	if status < http.StatusInternalServerError || answered || errors.As(err, new(*panicError)) {
 		return
 	}
 	s.Logger.ErrorContext(c.Request.Context(), "request failed", "error", err, "status", status,

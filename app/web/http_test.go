@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// same are requests that every configuration answers alike: the table of what the original does, to the
+// same are requests that every configuration answers in the same way: the table of what the original does, to the
 // letter, as "status location".
 var same = map[string]string{
 	"GET tenant-0.localhost:8080 /":                                  "302 /subtasks/",
@@ -45,7 +45,7 @@ var same = map[string]string{
 	"GET tenant-0.localhost:8080 /subtasks/?page=abc":                "404",
 	"GET tenant-0.localhost:8080 /nope/":                             "404",
 	"GET tenant-0.localhost:8080 //evil.com":                         "404",
-	"GET tenant-0.localhost:8080 /tenants/":                          "404", // a tenant is told of no other
+	"GET tenant-0.localhost:8080 /tenants/":                          "404", // a tenant learns of no other
 	"HEAD tenant-0.localhost:8080 /subtasks/":                        "200",
 	"OPTIONS tenant-0.localhost:8080 /subtasks/":                     "200",
 	"POST tenant-0.localhost:8080 /subtasks/":                        "405",
@@ -191,7 +191,7 @@ func TestCrossSiteRequestsAreRefused(t *testing.T) {
 	require.Contains(t, w.page(t, "GET tenant-0.localhost /subtasks/?sort=newest&size=100&status=open"), "Subtask #1<")
 }
 
-// Wherever somebody ends up, there is a way on that is not the page itself.
+// Every page, errors too, has a link that leads to another page.
 func TestPagesLeadOn(t *testing.T) {
 	t.Parallel()
 	w := newFixture(t, single, nil)
@@ -229,7 +229,7 @@ func TestTitlesTellPagesApart(t *testing.T) {
 	}
 }
 
-// On the bare domain of separate databases there is no list over all tenants; a program is told so in its own format.
+// On the bare domain of separate databases there is no list over all tenants; a program gets that answer in its own format.
 func TestProgramsGetProblemDocuments(t *testing.T) {
 	t.Parallel()
 	w := newFixture(t, databases, nil)

@@ -19,7 +19,7 @@ type metrics struct {
 	violations prometheus.Counter
 }
 
-// newMetrics registers the metrics with registry. With nil they count all the same, for nobody.
+// newMetrics registers the metrics with registry. With nil they count too, but are not shown.
 func newMetrics(registry *prometheus.Registry) (*metrics, error) {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{

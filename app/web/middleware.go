@@ -64,7 +64,7 @@ func accessAttrs(c *gin.Context, took time.Duration) []slog.Attr {
 }
 
 // recover turns a panic into a 500 page, and logs it with its stack. A statement without a tenant is
-// such a panic: a mistake of ours, that showed nobody anything.
+// such a panic: a mistake of ours, that showed no data to anyone.
 func (s *site) recover(c *gin.Context) {
 	defer func() {
 		value := recover()
@@ -119,7 +119,7 @@ func (s *site) tenant(c *gin.Context) {
 }
 
 // redirectRenamed leads from a tenant's former slug to the same page at its present one, as long as the directory knows the
-// former one; so nobody may remember where it led.
+// former one; so no cache may keep where it led.
 func (s *site) redirectRenamed(c *gin.Context, renamed *scopes.TenantRenamedError) {
 	host := renamed.Now + strings.TrimPrefix(strings.ToLower(c.Request.Host), renamed.Slug)
 	from := c.Request.URL
@@ -166,7 +166,7 @@ func (s *site) withTimeout(c *gin.Context) (end func()) {
 	c.Request.Body = http.MaxBytesReader(c.Writer, unbound.Body, maxBody)
 	return func() {
 		cancel()
-		c.Request = unbound // whoever answers after a panic has a context that is not ended
+		c.Request = unbound // the answer after a panic needs a context that has not ended
 	}
 }
 

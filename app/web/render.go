@@ -120,7 +120,7 @@ func short(s string, n int) string {
 	return head
 }
 
-// maxCluster is the most bytes that a cluster has on average: a letter may bear any number of marks.
+// maxCluster is the most bytes that a cluster has on average: a letter may have any number of marks.
 const maxCluster = 32
 
 // firstClusters splits s after its first n grapheme clusters.

@@ -58,7 +58,7 @@ func subtaskFilter(v listView) models.SubtaskFilter {
 	return models.SubtaskFilter{Search: v.Search, Status: v.Status, Project: v.Project}
 }
 
-// subtasks shows a page of the list: a tenant's, or everybody's on the bare domain.
+// subtasks shows a page of the list: a tenant's, or on the bare domain that over all tenants.
 func (s *site) subtasks(c *gin.Context) error {
 	all := onBareDomain(c)
 	switch {

@@ -39,7 +39,7 @@ import (
 type Options struct {
 	// Models read and write as the tenant in the context.
 	Models models.Models
-	// Directory knows which tenant bears a slug.
+	// Directory finds a tenant by its slug.
 	Directory tenanthttp.Directory
 	// List returns every tenant in that order; the page /tenants/ shows them. Nil: there is no owner's
 	// connection to list them with, and the page says so.
@@ -50,7 +50,7 @@ type Options struct {
 	// that serve scopes.AllTenants, and WithIDs. Off, the bare domain leads to /tenants/ or, without List, only says
 	// where tenants are.
 	AllTenants bool
-	// OnAllTenants is called before rows of all tenants are read, with the reason. Its error is the request's. Nil: nobody.
+	// OnAllTenants is called before rows of all tenants are read, with the reason. Its error is the request's. Nil: not called.
 	OnAllTenants func(ctx context.Context, reason string) error
 	// SomeApart has that list say that tenants with a schema or database of their own are not in it.
 	SomeApart bool
@@ -75,7 +75,7 @@ type Options struct {
 	// AccessLog gets one line a request. Nil: none.
 	AccessLog *slog.Logger
 	// Metrics, when not nil, gets this package's metrics, and /metrics on the bare domain shows all that
-	// is in it, to whoever asks: a proxy in front should not pass it on.
+	// is in it, to any client: a proxy in front should not pass it on.
 	Metrics *prometheus.Registry
 
 	// MaxRequests bounds the requests under way, waiting ones included; the next is refused with a 503.

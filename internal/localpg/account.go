@@ -46,7 +46,7 @@ func accountFor(dir string) (account, error) {
 	return account{}, foreignDir(dir, owner)
 }
 
-// foreignDir refuses a directory of somebody else: they could read and change
+// foreignDir refuses another account's directory: they could read and change
 // what the server keeps there.
 func foreignDir(dir string, owner uint32) error {
 	return fmt.Errorf("directory %s belongs to account %s: run this program as that account, or set LOCALPG_DIR to another directory", dir, accountName(owner))

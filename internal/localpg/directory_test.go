@@ -35,7 +35,7 @@ func TestDirectoriesWithOddNames(t *testing.T) {
 	}
 }
 
-func TestASocketDirectoryOfSomebodyElseIsRefused(t *testing.T) {
+func TestASocketDirectoryOfAnotherAccountIsRefused(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(openTempDir(t), strings.Repeat("long", 40))
 	own, err := accountFor(dir)

@@ -18,15 +18,15 @@
 //
 // Two files in the directory are locked with flock, which the kernel undoes
 // when a process dies in whatever way. start.lock is held exclusively while
-// somebody looks, initialises, starts or stops. users.lock is held shared by
-// every user; whoever can turn his own into an exclusive one is the last.
+// a process looks, initialises, starts or stops. users.lock is held shared by
+// every user; the one that can turn its own into an exclusive one is the last.
 // The server is a session of its own, so Ctrl-C in a terminal does not reach
 // it, and its postmaster.pid says when it is ready.
 //
 // # How it fails
 //
 // Start returns one line that says what to do, with the end of the server's
-// log if that is the reason. If the last user is killed, nobody stops the
+// log if that is the reason. If the last user is killed, nothing stops the
 // server: it runs on until another user came and went. A server that runs
 // already keeps the settings it was started with.
 package localpg

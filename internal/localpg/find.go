@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 )
 
-// Find returns where the server of o.Dir listens, as Host and Port of a Server, if somebody runs it. It starts and makes
-// nothing, waits for nobody, and does not count as a use: the server may stop at any time.
+// Find returns where the server of o.Dir listens, as Host and Port of a Server, if one is running. It starts and makes
+// nothing, does not wait, and does not count as a use: the server may stop at any time.
 func Find(o Options) (string, int, error) {
 	dir, err := chosenDir(o)
 	if err != nil {

@@ -63,7 +63,7 @@ func (c *cluster) initdb(ctx context.Context, p programs, data, locale string) e
 	command := exec.CommandContext(ctx, p.command("initdb"), args...)
 	c.account.run(command)
 	// If this process is killed, initdb goes on for a while. Until then it
-	// holds our lock, so that nobody starts a second one beside it.
+	// holds our lock, so that no process starts a second one.
 	command.ExtraFiles = []*os.File{c.starting.file}
 	// initdb has children; the negative number means all of them.
 	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }

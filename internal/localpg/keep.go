@@ -17,7 +17,7 @@ const (
 )
 
 // Keep starts the server again whenever it has died, until ctx ends; end it
-// before Close. report is told of each new start, with nil, and of each that
+// before Close. report is called for each new start, with nil, and for each that
 // failed, which is tried again.
 func (s *Server) Keep(ctx context.Context, report func(error)) {
 	for pause := keepInterval; ; {

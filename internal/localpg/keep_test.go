@@ -50,7 +50,7 @@ func TestTwoKeepersStartOneServer(t *testing.T) {
 	require.Equal(t, "1", ask(t, b, `select '1'`))
 }
 
-func TestKeepingMakesNoDataAnew(t *testing.T) {
+func TestKeepDoesNotRecreateData(t *testing.T) {
 	t.Parallel()
 	o := Options{Dir: stopped(t)}
 	server := start(t, o)

@@ -32,8 +32,8 @@ type Options struct {
 	// dies. Without it writing is faster, and a power cut may destroy the data.
 	Durable bool
 
-	// Notify is told, in a line for people, of work that takes longer than a
-	// moment: creating the server. Nil: nobody is.
+	// Notify is called, with a line for people, for work that takes longer than a
+	// moment: creating the server. Nil: not called.
 	Notify func(line string)
 
 	// Settings are further server settings (postgresql.conf names). They win

@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 	if templateDir, err = os.MkdirTemp(ScratchDir(), "localpg-template-"); err != nil {
 		panic(err)
 	}
-	// Before the first test: a child that is forked while the copy is written would hold it open, and nobody could run it.
+	// Before the first test: a child that is forked while the copy is written would hold it open, and it could not be run.
 	if self, err = reachableSelf(templateDir); err != nil {
 		panic(err)
 	}

@@ -119,7 +119,7 @@ func TestTheServerSurvivesKillingItsUser(t *testing.T) {
 	require.False(t, running(pid, dir), "the killed program does not count as a user")
 }
 
-func TestAKilledInitialisationIsBegunAnew(t *testing.T) {
+func TestAKilledInitialisationIsStartedAgain(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(openTempDir(t), "pg")
 	p := runProgram(t, dir, nil)

@@ -1,7 +1,7 @@
 -- The list by name reads whether a subtask is done from the index too, so that a page of the open ones, or of the done ones, does not
 -- look up in the table each row that it leaves out. Updates of "complete" write all of the table's indexes anyway.
 --
--- The new index is made beside the old one: reads go on meanwhile.
+-- The new index is built before the old one is dropped: reads go on meanwhile.
 
 -- additive: yes
 -- +goose Up

@@ -189,7 +189,7 @@ func TestAnAnswerFromBeforeAChangeIsNotRemembered(t *testing.T) {
 }
 
 // A flood of made-up names leaves the tenants in memory.
-func TestNamesOfNobodyPushNoTenantOut(t *testing.T) {
+func TestUnknownNamesEvictNoTenant(t *testing.T) {
 	t.Parallel()
 	d := open(t, database(t), directory.Config{KnownMax: 2, UnknownMax: 3})
 	for i := range 20 {

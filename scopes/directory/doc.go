@@ -9,8 +9,8 @@
 //
 // # Guarantees
 //
-// An answer is at most KnownFor old, "there is no such tenant" at most UnknownFor. Both are forgotten at once when somebody
-// notifies the channel that [Directory.Watch] listens on. What is remembered has a bound, and names of nobody cannot push
+// An answer is at most KnownFor old, "there is no such tenant" at most UnknownFor. Both are forgotten at once when a statement
+// notifies the channel that [Directory.Watch] listens on. What is remembered has a bound, and unknown names cannot push
 // tenants out. A failed lookup is not remembered. A tenant in another state than "active" is never returned.
 //
 // # Failures

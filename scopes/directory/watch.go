@@ -11,7 +11,7 @@ import (
 const reconnectAfter = time.Second
 
 // Watch has the directory listen for changes to tenants, made by whichever process, so that it forgets them at once
-// instead of after some seconds. Whoever changes one notifies the channel, best by a trigger of the table; what the
+// instead of after some seconds. The program that changes one notifies the channel, best by a trigger of the table; what the
 // notification says is ignored. It takes one more connection, until Close. Call it once.
 func (d *Directory) Watch(ctx context.Context) {
 	ctx, d.stop = context.WithCancel(context.WithoutCancel(ctx))

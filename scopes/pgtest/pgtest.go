@@ -43,7 +43,7 @@ const (
 	Runtime   = "test_runtime" // owns nothing, may do what it was granted
 )
 
-// setupTimeout bounds what is done for a test besides the test itself.
+// setupTimeout bounds the setup and cleanup of a test.
 const setupTimeout = 2 * time.Minute
 
 // current is the cluster of this process, set by Main before any test runs, and second the one on another server, if a test

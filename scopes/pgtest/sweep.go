@@ -11,7 +11,7 @@ import (
 // What a process creates begins with its run's prefix.
 func runPrefix(run uint32) string { return fmt.Sprintf("test_%08x_", run) }
 
-// sweep drops what killed processes left, and templates nobody needs any more.
+// sweep drops what killed processes left, and templates that are no longer needed.
 func (c *cluster) sweep(ctx context.Context) error {
 	runs, err := c.names(ctx, `
 		select distinct substr(name, 6, 8) from (
@@ -106,7 +106,7 @@ func (c *cluster) dropAll(ctx context.Context, prefix string) error {
 	return nil
 }
 
-// drop drops a database and whoever is connected to it.
+// drop drops a database and ends the connections to it.
 func (c *cluster) drop(ctx context.Context, name string) error {
 	_, err := c.admin.Exec(ctx, `drop database if exists `+ident(name)+` with (force)`)
 	return err

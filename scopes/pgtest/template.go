@@ -14,7 +14,7 @@ import (
 )
 
 // keptTemplates is how many templates are kept, the newest ones; those that a
-// running test process uses are kept besides.
+// running test process uses are kept too.
 const keptTemplates = 24
 
 // namePattern keeps a template's full name within PostgreSQL's 63 bytes.
@@ -61,7 +61,7 @@ var programHash = sync.OnceValues(func() ([]byte, error) {
 })
 
 func (c *cluster) ensureTemplate(ctx context.Context, key string, fill build) error {
-	// From here on, until this process ends, nobody drops the template.
+	// From here on, until this process ends, no process drops the template.
 	if err := c.hold(ctx, `select pg_advisory_lock_shared($1, hashtext($2))`, useLock, templateName(key)); err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func (c *cluster) build(ctx context.Context, key string, fill build) error {
 	if err := c.fill(ctx, "building_"+key, fill); err != nil {
 		return err
 	}
-	// Nobody can copy a database while somebody is connected to it.
+	// A database cannot be copied while a session is connected to it.
 	if _, err := c.admin.Exec(ctx, `alter database `+unfinished+` allow_connections false`); err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ var _ driver.Connector = (*Connector)(nil)
 // row-level security applies to.
 //
 // Statements are prepared and cached on each connection, for each schema, up to config.StatementCacheCapacity of them. One
-// that the server no longer accepts, since its tables were changed, is prepared anew and executed once more, unless
+// that the server no longer accepts, since its tables were changed, is prepared again and executed once more, unless
 // it stands behind others in a transaction: then its error is returned, once. Behind a pooler that cannot keep prepared
 // statements, set config.DefaultQueryExecMode to pgx.QueryExecModeExec. A config.Tracer is called for each statement, with
 // the statement's context.

@@ -16,7 +16,7 @@
 //
 // [Pool] does the same for programs that use pgx itself, over a pgxpool.Pool.
 //
-// What it cannot do is stop SQL that names another tenant itself, by setting [Setting]: whoever can run
+// What it cannot do is stop SQL that names another tenant itself, by setting [Setting]: a caller who can run
 // arbitrary SQL as the runtime role can do that. See docs/security.md.
 package session
 

@@ -87,7 +87,7 @@ func TestApplicationName(t *testing.T) {
 	})
 }
 
-// tracer remembers what it is told.
+// tracer records its calls.
 type tracer struct{ log []string }
 
 func (tr *tracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {

@@ -133,7 +133,7 @@ func TestChangeMeetsATransaction(t *testing.T) {
 			require.Equal(t, "1", id)
 			require.NoError(t, tx.Commit())
 
-			require.NoError(t, readItems(ctx, pool)) // prepared anew
+			require.NoError(t, readItems(ctx, pool)) // prepared again
 			db.Exec(t, pgtest.Owner, "alter table one.items add later int")
 			second := func(tx *sql.Tx) error {
 				if _, err := tx.ExecContext(ctx, "select 1"); err != nil {

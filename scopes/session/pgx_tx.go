@@ -20,7 +20,7 @@ var _ pgx.Tx = (*pgxTx)(nil)
 
 // held is the connection of a transaction and its savepoints, until the transaction ends.
 type held struct {
-	core    *core // nil once it has ended: the connection is somebody else's then
+	core    *core // nil once it has ended: the connection then serves another caller
 	release func()
 }
 
@@ -127,7 +127,7 @@ func (t *pgxTx) CopyFrom(ctx context.Context, table pgx.Identifier, columns []st
 	return n, c.explain(err)
 }
 
-// SendBatch implements pgx.Tx. The statements are told apart by schema, so that pgx does not take one that it prepared in
+// SendBatch implements pgx.Tx. The statements are distinguished by schema, so that pgx does not take one that it prepared in
 // another schema.
 func (t *pgxTx) SendBatch(ctx context.Context, batch *pgx.Batch) pgx.BatchResults {
 	c, err := t.admit(ctx)

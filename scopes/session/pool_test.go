@@ -134,7 +134,7 @@ func TestPoolTransactions(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, tx.Commit(ctx))
 
-	// What has ended is of no use, above all while the connection serves somebody else.
+	// What has ended is of no use, above all while the connection serves another caller.
 	other, err := pool.Begin(tenant(t.Context(), 2))
 	require.NoError(t, err)
 	for _, q := range []querier{tx, savepoint} {

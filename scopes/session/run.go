@@ -103,7 +103,7 @@ func (c *core) execute(ctx context.Context, settings txSettings, query string, a
 }
 
 // send sends the statement, behind the settings outside a transaction, and reads up to its first row. The server
-// describes the result each time: behind a pooler the statement may have been prepared anew since we asked.
+// describes the result each time: behind a pooler the statement may have been prepared again since we asked.
 func (c *core) send(ctx context.Context, settings txSettings, query string, sd *pgconn.StatementDescription) (*rows, error) {
 	p := c.pg.StartPipeline(ctx)
 	c.sendSettings(p, settings)

@@ -50,7 +50,7 @@ func TestFailedPreparationLeavesTheCacheUsable(t *testing.T) {
 	}
 }
 
-func TestStatementDeallocatedBySomebody(t *testing.T) {
+func TestStatementDeallocatedByOthers(t *testing.T) {
 	t.Parallel()
 	pool := open(t, database(t).Config(pgtest.Runtime))
 	ctx := tenant(t.Context(), 1)

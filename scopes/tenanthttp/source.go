@@ -9,7 +9,7 @@ import (
 
 // Subdomain returns the source that takes the tenant from the host name: slug + "." + one of the base
 // domains, with any port. A base domain itself names no tenant. Every other host is a *HostError; what
-// stands before the base domain and cannot be a slug is returned as it is, for nobody bears it.
+// stands before the base domain and cannot be a slug is returned as it is, since no tenant has it.
 //
 // Errors are those of [ParseBaseDomains].
 func Subdomain(bases ...string) (Source, error) {
@@ -46,7 +46,7 @@ func slugOf(header string, bases []string) (string, error) {
 }
 
 // Header returns the source that takes the slug from a request header. Use it only behind a proxy that
-// sets the header itself, for whoever can set it chooses the tenant. A header sent twice is an error.
+// sets the header itself, since a client that can set it chooses the tenant. A header sent twice is an error.
 func Header(name string) Source {
 	return func(r *http.Request) (string, *http.Request, error) {
 		values := r.Header.Values(name)

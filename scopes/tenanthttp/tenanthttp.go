@@ -6,15 +6,15 @@
 //	http.ListenAndServe(addr, resolve.Wrap(handler))
 //
 // A [Source] says which slug a request names: [Subdomain], [Domain], [Header], [PathPrefix], or a function of your own; [Chain]
-// asks several. [Forwarded] is for proxies that replace the host. A [Directory] says which tenant bears the slug: scopes/directory is one over a table. Beyond this package nothing but the context tells
+// asks several. [Forwarded] is for proxies that replace the host. A [Directory] finds the tenant by its slug: scopes/directory is one over a table. Beyond this package nothing but the context tells
 // who the tenant is.
 //
 // # Guarantees
 //
 // It fails closed. The handler behind the middleware runs with the tenant in its context or not at all,
 // unless [Middleware].Optional lets requests through that name no tenant: those run without one, so that
-// statements on tenanted models are refused. A host that is malformed or foreign, a slug that nobody
-// bears and a directory that does not answer are errors, never a default tenant.
+// statements on tenanted models are refused. A host that is malformed or foreign, a slug that no tenant
+// has and a directory that does not answer are errors, never a default tenant.
 package tenanthttp
 
 import (
@@ -28,9 +28,9 @@ import (
 // ErrNoTenant says that a request names no tenant where one is needed.
 var ErrNoTenant = errors.New("the request names no tenant")
 
-// Directory knows which tenant bears a slug.
+// Directory finds a tenant by its slug.
 type Directory interface {
-	// Lookup returns the tenant. Its errors are *scopes.TenantUnknownError when nobody bears the slug,
+	// Lookup returns the tenant. Its errors are *scopes.TenantUnknownError when no tenant has the slug,
 	// *scopes.TenantRenamedError when the tenant has another one now, *scopes.TenantUnavailableError when the tenant is not served now, or one with scopes.ErrUnavailable
 	// in its chain when the directory itself cannot be reached.
 	Lookup(ctx context.Context, slug string) (scopes.Tenant, error)

@@ -102,7 +102,7 @@ func TestOptionalRunsWithoutTenant(t *testing.T) {
 	require.Equal(t, "/x%2Fy/ nobody", body)
 
 	status, _ = ask(m, func(r *http.Request) { r.Host = "other.example.com" })
-	require.Equal(t, 404, status, "a tenant that nobody bears is no request without a tenant")
+	require.Equal(t, 404, status, "a slug that no tenant has is not a request without a tenant")
 }
 
 func TestOnErrorAnswers(t *testing.T) {
