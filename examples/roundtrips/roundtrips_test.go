@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"math"
+	"os"
 	"strings"
 	"testing"
 
@@ -115,7 +116,7 @@ func TestSessionLevelBehindPgBouncer(t *testing.T) {
 	require.Equal(t, "leaks", text, "Acme's client reads Umbrella's note")
 }
 
-// TestTable prints the README's table: cd examples && go test ./roundtrips -run Table -v.
+// TestTable prints the README's table, and fails where the README has another: cd examples && go test ./roundtrips -run Table -v.
 func TestTable(t *testing.T) {
 	t.Parallel()
 	var table strings.Builder
@@ -125,4 +126,7 @@ func TestTable(t *testing.T) {
 		fmt.Fprintf(&table, "| %s | %d | %d | %s | %s | %s |\n", w.name, w.read, w.readTwice, yes[w.failsClosed], yes[w.pgBouncer], w.jobs)
 	}
 	t.Log("\n" + table.String())
+	readme, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	require.Contains(t, string(readme), table.String())
 }
