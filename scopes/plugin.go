@@ -1,6 +1,7 @@
 package scopes
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -114,7 +115,7 @@ func (p *Plugin) Initialize(db *gorm.DB) error {
 // what a statement on a tenanted model brings along.
 func (p *Plugin) guard(operation string, check func(*gorm.DB, statement)) func(*gorm.DB) {
 	return rollingBack(func(db *gorm.DB) {
-		if err := p.judgeModels(db.Statement); err != nil {
+		if err := cmp.Or(p.judgeModels(db.Statement), refuseWrite(operation, db.Statement.Schema)); err != nil {
 			fail(db, err)
 			return
 		}

@@ -1,6 +1,7 @@
 package audit_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -332,7 +333,7 @@ func withModel(m any) audit.Config { return audit.Config{Models: append(models.A
 // TestDefects plants each defect, looks for it, applies all the SQL that fixes it, and looks again.
 func TestDefects(t *testing.T) {
 	t.Parallel()
-	for _, d := range defects {
+	for _, d := range slices.Concat(defects, sharedDefects) {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
 			w := newFixture(t)
@@ -393,7 +394,7 @@ func (w fixture) applyAll(t *testing.T, r audit.Report) (byHand bool) {
 func TestEveryRuleIsTested(t *testing.T) {
 	t.Parallel()
 	planted := map[string]bool{"schema-missing": true, "session-search-path": true} // TestPlacements
-	for _, d := range defects {
+	for _, d := range slices.Concat(defects, sharedDefects) {
 		for _, id := range append(d.want, d.note...) {
 			planted[id] = true
 		}

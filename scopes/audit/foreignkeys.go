@@ -128,9 +128,9 @@ func judgeRelations(s *state, t *table) []finding {
 		if parent == nil {
 			continue
 		}
-		if rel.withoutForeign {
+		if rel.withoutForeign || parent.isSharedView() {
 			found = append(found, finding{status: Note, message: fmt.Sprintf(
-				"relation %s to %s is polymorphic: no foreign key can hold it", rel.name, parent)})
+				"relation %s to %s is polymorphic, or to a view: no foreign key can hold it", rel.name, parent)})
 			continue
 		}
 		if column := rel.astray(t, parent); column != "" {

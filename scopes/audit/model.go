@@ -22,6 +22,7 @@ type model struct {
 	primary   []string // columns of the primary key
 	tenant    []string // the tenant columns: one in a sound model, none in an untenanted one
 	kind      kind     // of the first of them
+	readOnly  bool     // it embeds scopes.ReadOnly
 	tenantKey bool     // the tenant column is the whole primary key: the table of the tenants themselves
 	relations []relationship
 }
@@ -80,7 +81,7 @@ func collectRelated(into map[string]*schema.Schema, s *schema.Schema) {
 }
 
 func newModel(s *schema.Schema) *model {
-	m := &model{name: s.Name, table: s.Table, primary: s.PrimaryFieldDBNames}
+	m := &model{name: s.Name, table: s.Table, primary: s.PrimaryFieldDBNames, readOnly: scopes.IsReadOnly(s)}
 	if dot := strings.LastIndexByte(s.Table, '.'); dot >= 0 {
 		m.schema, m.table = s.Table[:dot], s.Table[dot+1:]
 	}

@@ -35,19 +35,26 @@ func (p policy) String() string {
 // conditions are the two ways in which PostgreSQL may print the bare equality of a column and the tenant: it
 // quotes a name only where it must.
 func (s *state) conditions(r *relation, column string) [2]string {
-	setting := "NULLIF(current_setting('" + s.cfg.Setting + "'::text, true), ''::text)"
+	c, _ := r.column(column)
+	setting := s.printedSetting(c.Type)
 	plain, quoted := column, ident(column)
-	switch c, _ := r.column(column); kindOf(c.Type) {
-	case kindText:
-		if c.Type != "text" { // PostgreSQL compares varchar as text, and says so
-			plain, quoted = "("+plain+")::text", "("+quoted+")::text"
-		}
-	case kindUUID:
-		setting = "(" + setting + ")::uuid"
-	default:
-		setting = "(" + setting + ")::bigint"
+	if kindOf(c.Type) == kindText && c.Type != "text" { // PostgreSQL compares varchar as text, and says so
+		plain, quoted = "("+plain+")::text", "("+quoted+")::text"
 	}
 	return [2]string{plain + " = " + setting, quoted + " = " + setting}
+}
+
+// printedSetting is the transaction's tenant as PostgreSQL prints it, for a column of some type.
+func (s *state) printedSetting(columnType string) string {
+	setting := "NULLIF(current_setting('" + s.cfg.Setting + "'::text, true), ''::text)"
+	switch kindOf(columnType) {
+	case kindText:
+		return setting
+	case kindUUID:
+		return "(" + setting + ")::uuid"
+	default:
+		return "(" + setting + ")::bigint"
+	}
 }
 
 // isExpected reports whether an expression is the bare equality on the tenant column.

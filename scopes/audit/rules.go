@@ -185,6 +185,13 @@ var catalogue = []Rule{
 		database: judgePrivate,
 	},
 	{
+		ID: "grant-shared", Layer: LayerGrants, Safe: true,
+		Holds:    "the runtime role cannot write what is everybody's, nor the tables of read-only models",
+		Risk:     "one tenant changes what all of them see",
+		reads:    []part{columns, inheritance, foreignKeys, rewrites, grants, definitions},
+		database: judgeWritable,
+	},
+	{
 		ID: "grant-create", Layer: LayerGrants, Safe: true,
 		Holds:    "the runtime role cannot create objects in a schema",
 		Risk:     "injected SQL leaves a table, function or operator behind that later statements of other tenants meet first",
@@ -248,7 +255,7 @@ var catalogue = []Rule{
 	},
 	{
 		ID: "table-kind", Layer: LayerTables, startup: true,
-		Holds: "the tenanted model has a table, not a view or a foreign table",
+		Holds: "the tenanted model has a table, or a view of own and shared rows if it embeds scopes.ReadOnly",
 		Risk:  "row-level security does not exist there: the scope alone keeps tenants apart",
 		table: judgeKind,
 	},
@@ -257,6 +264,13 @@ var catalogue = []Rule{
 		Holds: "the table belongs to the owner of the others",
 		Risk:  "another role may drop its policy, and reads every tenant's rows",
 		table: judgeTableOwner,
+	},
+	{
+		ID: "shared-view", Layer: LayerTables,
+		Holds:    "the views of own and shared rows join the tenant's tables and everybody's, and nothing else",
+		Risk:     "the scope's condition on the view's tenant column does not tell whose a row is",
+		reads:    []part{columns, inheritance, foreignKeys, rewrites, grants, definitions},
+		database: judgeSharedViews,
 	},
 	{
 		ID: "requirement", Layer: LayerTables,

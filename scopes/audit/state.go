@@ -73,6 +73,7 @@ const (
 	publications
 	triggers
 	otherGrants
+	definitions
 	plans
 )
 
@@ -81,7 +82,7 @@ var readers = [...]func(*state, context.Context, pgx.Tx) error{
 	foreignKeys: (*state).readForeignKeys, grants: (*state).readGrants, settings: (*state).readSettings,
 	owned: (*state).readOwned, rewrites: (*state).readRewrites, functions: (*state).readFunctions,
 	publications: (*state).readPublications, triggers: (*state).readTriggers, otherGrants: (*state).readOtherGrants,
-	plans: (*state).readPlans,
+	definitions: (*state).readDefinitions, plans: (*state).readPlans,
 }
 
 // read reads roles and the relations of some schemas, or of all when there are none, and then what the rules need.

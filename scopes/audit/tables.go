@@ -23,6 +23,7 @@ type relation struct {
 	Remote    string
 	Policies  []policy
 
+	definition  string // of a view of own and shared rows
 	columns     []column
 	indexes     []index
 	foreignKeys []foreignKey
@@ -200,7 +201,7 @@ func judgeTables(s *state) []finding {
 }
 
 func judgeKind(s *state, t *table) []finding {
-	if t.holdsRows() {
+	if t.holdsRows() || t.isSharedView() {
 		return nil
 	}
 	return one("is a "+t.kind()+", but model "+t.model.name+" is tenanted",
@@ -229,7 +230,7 @@ func judgeColumns(s *state) []finding {
 				absent = append(absent, name)
 			}
 		}
-		if len(absent) > 0 && r.holdsRows() {
+		if len(absent) > 0 && (r.holdsRows() || m.readOnly) {
 			found = append(found, finding{
 				schema: r.Schema, object: r.object(), fix: "-- run the program's migrations for this placement",
 				message: "lacks " + strings.Join(absent, ", ") + " of model " + m.name,

@@ -31,28 +31,33 @@ type sight struct {
 	db   *gorm.DB
 }
 
+// sights are both tenants' tables.
+type sights struct{ a, b sight }
+
 // judge sees all rows, by connections of its own and without any of the code under test.
 type judge struct {
 	subject
+	sights
 	target Target
-	a, b   sight
 	shared bool // A's and B's rows are in the same tables
 }
 
 func newJudge(t testing.TB, target Target, s subject) *judge {
+	return &judge{subject: s, sights: connectBoth(t, target, s.models()), target: target, shared: target.A.Placement == target.B.Placement}
+}
+
+// connectBoth connects to both tenants' tables.
+func connectBoth(t testing.TB, target Target, models []model) sights {
 	role := target.Judge
 	if role == nil {
 		role = target.Owner
 	}
 	require.NotNil(t, role, "Target.Judge or Target.Owner is required")
 	require.Empty(t, target.A.Server+target.B.Server, "the suite connects to one server: leave Placement.Server empty")
-	j := &judge{subject: s, target: target, shared: target.A.Placement == target.B.Placement}
-	j.a = j.connect(t, role, target.A.Placement)
-	j.b = j.connect(t, role, target.B.Placement)
-	return j
+	return sights{connect(t, role, target.A.Placement, models), connect(t, role, target.B.Placement, models)}
 }
 
-func (j *judge) connect(t testing.TB, role *pgx.ConnConfig, p scopes.Placement) sight {
+func connect(t testing.TB, role *pgx.ConnConfig, p scopes.Placement, models []model) sight {
 	config := role.Copy()
 	place(config, p)
 	conn, err := pgx.ConnectConfig(t.Context(), config)
@@ -63,7 +68,7 @@ func (j *judge) connect(t testing.TB, role *pgx.ConnConfig, p scopes.Placement) 
 		_ = pool.Close()
 	})
 	db := openGORM(t, pool)
-	require.NoError(t, disarmAll(db, j.Subject))
+	require.NoError(t, disarmAll(db, models...))
 	return sight{conn, db}
 }
 
@@ -199,7 +204,7 @@ func (j *judge) harm(ctx context.Context, before state, x *attackRun) (harm stri
 
 // leaks says what the attack left behind on the pool and the server, empty if nothing. The server learns of a
 // cancelled statement and of a closed connection a little later than the client, so it looks for a while.
-func (j *judge) leaks(ctx context.Context, o *opened) (left string, err error) {
+func (j sights) leaks(ctx context.Context, o *opened) (left string, err error) {
 	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if left, err = j.leaksNow(ctx, o); left == "" || err != nil {
 			return left, err
@@ -208,7 +213,7 @@ func (j *judge) leaks(ctx context.Context, o *opened) (left string, err error) {
 	return left, err
 }
 
-func (j *judge) leaksNow(ctx context.Context, o *opened) (string, error) {
+func (j sights) leaksNow(ctx context.Context, o *opened) (string, error) {
 	for _, pool := range o.pools {
 		if n := pool.Stats().InUse; n != 0 {
 			return fmt.Sprintf("%d connections are still in use", n), nil

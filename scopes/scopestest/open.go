@@ -51,7 +51,7 @@ type opened struct {
 const maxConns = 4
 
 // openTarget opens the target as the application would, but for the layers that are off.
-func openTarget(t testing.TB, target Target, s subject, on layers) *opened {
+func openTarget(t testing.TB, target Target, models []model, on layers) *opened {
 	o := &opened{layers: on}
 	role := target.Runtime
 	if !on.rls {
@@ -73,7 +73,7 @@ func openTarget(t testing.TB, target Target, s subject, on layers) *opened {
 		require.NoError(t, o.db.Use(scopes.NewPlugin(scopes.Config{})))
 		return o
 	}
-	require.NoError(t, disarmAll(o.db, s.Subject))
+	require.NoError(t, disarmAll(o.db, models...))
 	return o
 }
 

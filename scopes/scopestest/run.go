@@ -27,7 +27,7 @@ func works(t *testing.T, s Subject, target Target) {
 	t.Helper()
 	subject, err := s.parse()
 	require.NoError(t, err)
-	o := openTarget(t, target, subject, allOn)
+	o := openTarget(t, target, subject.models(), allOn)
 	made, err := newJudge(t, target, subject).reset(t.Context())
 	require.NoError(t, err)
 	for _, own := range made.rows {
@@ -88,7 +88,7 @@ func run(t *testing.T, s Subject, target Target, on layers) (outcomes []Outcome)
 	subject, err := s.parse()
 	require.NoError(t, err)
 	j := newJudge(t, target, subject)
-	o := openTarget(t, target, subject, on)
+	o := openTarget(t, target, subject.models(), on)
 	var before state
 	for fresh, i := false, 0; i < len(Attacks()); i++ {
 		if !fresh {
@@ -102,7 +102,7 @@ func run(t *testing.T, s Subject, target Target, on layers) (outcomes []Outcome)
 		require.NoError(t, err, outcome.Attack.Name)
 		outcomes = append(outcomes, outcome)
 		if outcome.leaked {
-			o = openTarget(t, target, subject, on)
+			o = openTarget(t, target, subject.models(), on)
 		}
 	}
 	return outcomes

@@ -78,7 +78,17 @@ func (s Subject) parse() (subject, error) {
 	return parsed, nil
 }
 
+// parseModel looks through a tenanted model.
 func parseModel(make func(string) any, text string) (model, error) {
+	m, err := parseRow(make, text)
+	if err == nil && m.tenant == nil {
+		err = fmt.Errorf("%s has no tenant column", m.Name)
+	}
+	return m, err
+}
+
+// parseRow looks through any model.
+func parseRow(make func(string) any, text string) (model, error) {
 	s, err := schema.Parse(make(""), &sync.Map{}, schema.NamingStrategy{})
 	if err != nil {
 		return model{}, err
@@ -93,8 +103,6 @@ func parseModel(make func(string) any, text string) (model, error) {
 		}
 	}
 	switch {
-	case m.tenant == nil:
-		return m, fmt.Errorf("%s has no tenant column", s.Name)
 	case m.id == nil || m.id == m.tenant:
 		return m, fmt.Errorf("%s has no id beside the tenant", s.Name)
 	case m.text == nil:
@@ -187,23 +195,17 @@ func (m model) relate(row any, relation string, value any) any {
 	return row
 }
 
-// disarmAll makes db treat the subject's models, and those they are related to, as any others: the scope is off. It
-// must be called before db is used.
-func disarmAll(db *gorm.DB, s Subject) error {
-	subject, err := s.parse()
-	if err != nil {
-		return err
-	}
+// models are those of a subject.
+func (s subject) models() []model { return []model{s.parent, s.child} }
+
+// disarmAll makes db treat models, and those they are related to, as any others: the scope is off, its clauses are taken
+// out of what db knows of them. It must be called before db is used.
+func disarmAll(db *gorm.DB, models ...model) error {
 	if err := db.Use(noScope{}); err != nil {
 		return err
 	}
-	return subject.disarm(db)
-}
-
-// disarm takes the scope's clauses out of the models that db knows, so that GORM treats them as any others.
-func (s subject) disarm(db *gorm.DB) error {
 	seen := map[*schema.Schema]bool{}
-	for _, m := range []model{s.parent, s.child} {
+	for _, m := range models {
 		stmt := &gorm.Statement{DB: db}
 		if err := stmt.Parse(m.one()); err != nil {
 			return err
