@@ -33,6 +33,8 @@ type Config struct {
 	// Private names tables on which the runtime role must have no right, as a directory of all tenants, in the
 	// same way. Default: none.
 	Private []string
+	// Further are the schemas behind the tenant's on the search_path, as session.Options.Schemas. Default: none.
+	Further []string
 	// Require lists keys and triggers that must exist. Default: none.
 	Require []Requirement
 }

@@ -138,6 +138,29 @@ func TestPlacements(t *testing.T) {
 	}
 }
 
+// Further schemas stand behind the tenant's on the search_path.
+func TestFurtherSchemas(t *testing.T) {
+	t.Parallel()
+	w := newFixture(t)
+	w.Exec(t, pgtest.Owner, `create schema reference; create table reference.countries (code text); create schema "tenant-1"`)
+	w.Exec(t, pgtest.Owner, `set search_path = "tenant-1";`+tenantTables(t)+strings.ReplaceAll(grants, "public", `"tenant-1"`)+"reset search_path")
+	both := []string{"public", "tenant-1"}
+
+	report := w.audit(t, audit.Config{Further: []string{"reference"}}, both...)
+	require.True(t, report.InForce(), "%+v", report.Defects())
+	require.NotContains(t, found(report, audit.Note), "session-further")
+
+	w.Exec(t, pgtest.Owner, "create view reference.tasks as select 1 as id")
+	report = w.audit(t, audit.Config{Further: []string{"reference"}}, both...)
+	require.True(t, report.InForce(), "%+v", report.Defects())
+	require.Contains(t, found(report, audit.Note), "session-further")
+
+	report = w.audit(t, audit.Config{Further: []string{"public"}}, both...)
+	require.Equal(t, []string{"session-further"}, found(report, audit.Defect), "another tenant's tables")
+	report = w.audit(t, audit.Config{Further: []string{"public"}, Allow: []string{"tenant-1.*"}}, "public")
+	require.NotContains(t, found(report, audit.Defect), "session-further", "everybody's own")
+}
+
 // TestOwnersConnection: the owner sees all but the plan, which takes the runtime role's place.
 func TestOwnersConnection(t *testing.T) {
 	t.Parallel()

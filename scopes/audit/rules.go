@@ -141,6 +141,12 @@ var catalogue = []Rule{
 		reads:    []part{settings},
 		database: judgeSearchPath,
 	},
+	{
+		ID: "session-further", Layer: LayerSession,
+		Holds:    "no further schema on the search_path has a table that is called like a tenanted model's",
+		Risk:     "a statement of a tenant whose own table is missing, before its migrations or after a restore, lands there instead of failing",
+		database: judgeFurther,
+	},
 
 	{
 		ID: "grant-missing", Layer: LayerGrants,

@@ -132,6 +132,28 @@ func judgeSearchPath(s *state) []finding {
 	})
 }
 
+// judgeFurther lets the one placement of a database be a further schema: it is everybody's own. Where it is one of several,
+// the table is another tenant's, and else one that nobody writes to knowingly.
+func judgeFurther(s *state) []finding {
+	var found []finding
+	for _, r := range s.relations {
+		m := s.models[r.Name]
+		placement := slices.Contains(s.schemas, r.Schema)
+		if m == nil || !m.tenanted() || !slices.Contains(s.cfg.Further, r.Schema) || placement && len(s.schemas) == 1 {
+			continue
+		}
+		f := finding{
+			status: Note, object: r.object(), message: "is called like the table of model " + m.name + ", and its schema is behind each tenant's on the search_path",
+			fix: "-- rename or drop it, or take schema " + r.Schema + " out of the further schemas",
+		}
+		if placement {
+			f.status = Defect
+		}
+		found = append(found, f)
+	}
+	return found
+}
+
 // readOwned reads what the runtime role owns, beside what judgeOwner knows.
 func (s *state) readOwned(ctx context.Context, tx pgx.Tx) error {
 	const query = `
