@@ -32,6 +32,7 @@ type TenantMissingError struct {
 	InValue bool
 }
 
+// Error returns one line, with what to do where that is known.
 func (e *TenantMissingError) Error() string {
 	const fix = "pass db.WithContext(scopes.WithTenant(ctx, tenant))"
 	switch {
@@ -54,6 +55,7 @@ type TenantMismatchError struct {
 	Want  string // the key of the context's tenant
 }
 
+// Error returns one line, with what to do where that is known.
 func (e *TenantMismatchError) Error() string {
 	return fmt.Sprintf("%s of tenant %s used while working for tenant %s: load it again under the right tenant's context",
 		e.Model, e.Value, e.Want)
@@ -74,19 +76,21 @@ func (*ServerUnknownError) Unwrap() error { return ErrUnavailable }
 
 // TenantUnknownError says that no tenant has a slug.
 type TenantUnknownError struct {
-	Slug string
+	Slug string // as it was asked for
 }
 
+// Error returns one line, with what to do where that is known.
 func (e *TenantUnknownError) Error() string {
 	return fmt.Sprintf("no tenant is called %q", e.Slug)
 }
 
 // TenantUnavailableError says that a tenant is there but not served now.
 type TenantUnavailableError struct {
-	Slug  string
+	Slug  string // the tenant's
 	State string // why: "creating", "suspended" or "dropping"
 }
 
+// Error returns one line, with what to do where that is known.
 func (e *TenantUnavailableError) Error() string {
 	return fmt.Sprintf("tenant %q is not served now: it is in state %q", e.Slug, e.State)
 }
@@ -94,9 +98,10 @@ func (e *TenantUnavailableError) Error() string {
 // TenantRenamedError says that a tenant has another slug now.
 type TenantRenamedError struct {
 	Slug string // as it was
-	Now  string
+	Now  string // what it is
 }
 
+// Error returns one line, with what to do where that is known.
 func (e *TenantRenamedError) Error() string {
 	return fmt.Sprintf("tenant %q is called %q now", e.Slug, e.Now)
 }

@@ -30,6 +30,7 @@ import (
 // The view gives everybody's rows the tenant of the transaction, so a tenanted model of it is confined like any other. Its
 // form is in docs/library.md, and scopes/audit checks it. It has no column and no size in memory.
 type ReadOnly struct {
+	// ReadOnlyMark is by what GORM and the plugin see the mark. It is never set.
 	ReadOnlyMark readOnlyMark `gorm:"-" json:"-" xml:"-" yaml:"-"`
 }
 

@@ -15,8 +15,8 @@ type TenantID int64
 // databases of one name on two servers are two databases.
 type Placement struct {
 	Server   string // by the name that the program has for it; empty: the default one
-	Database string
-	Schema   string
+	Database string // the database's name
+	Schema   string // the schema's, unquoted
 }
 
 // InSchema returns the placement of another schema in the same database. Of none (""), it stands for the database.
@@ -43,7 +43,7 @@ type Tenant struct {
 	// ID is a comparable value of any type that a bigint, uuid or text column is stored from: an integer, a string, a
 	// driver.Valuer such as uuid.UUID, a type made of one of these. Its text is what PostgreSQL gets, see [Tenant.Key].
 	ID   any
-	Slug string
+	Slug string // the name in hosts, paths and headers; it may change
 	Name string // for people; it identifies nobody
 	Placement
 }

@@ -22,6 +22,7 @@ import (
 // The column is account_id, and it leads the primary key. A model whose tenant column has another name,
 // or is its own id, declares a field of type [TenantID] itself. For other types than bigint there is [HasTenant].
 type Tenanted struct {
+	// AccountID is the tenant's id. The plugin sets it on new rows.
 	AccountID TenantID `gorm:"primaryKey;autoIncrement:false;not null"`
 }
 
@@ -37,12 +38,14 @@ type Tenanted struct {
 // A model with the tag and without the mark, or the other way round, is an error when it is used. It has no column and no
 // size in memory.
 type HasTenant struct {
+	// TenantMark is by what GORM sees the mark. It is never set.
 	TenantMark tenantMark `gorm:"-" json:"-" xml:"-" yaml:"-"`
 }
 
 // Untenanted says of a model that its rows belong to no tenant, although it has a column that is called like a tenant's:
 // see [Config.Columns]. Embed it.
 type Untenanted struct {
+	// UntenantedMark is by what the plugin sees the mark. It is never set.
 	UntenantedMark untenantedMark `gorm:"-" json:"-" xml:"-" yaml:"-"`
 }
 

@@ -81,11 +81,11 @@ const (
 
 // Check is the judgement of one rule about one object.
 type Check struct {
-	ID        string `json:"id"` // of the [Rule]
-	Layer     Layer  `json:"layer"`
-	Schema    string `json:"schema,omitempty"` // the placement's; empty: the whole database
-	Object    string `json:"object"`           // as "table public.tasks"
-	Status    Status `json:"status"`
+	ID        string `json:"id"`                    // of the [Rule]
+	Layer     Layer  `json:"layer"`                 // of the rule
+	Schema    string `json:"schema,omitempty"`      // the placement's; empty: the whole database
+	Object    string `json:"object"`                // as "table public.tasks"
+	Status    Status `json:"status"`                // how it stands
 	Message   string `json:"message"`               // what was found
 	Risk      string `json:"risk,omitempty"`        // what could happen
 	Fix       string `json:"fix,omitempty"`         // the SQL that fixes it
@@ -95,10 +95,10 @@ type Check struct {
 // Report is what an audit of one database found.
 type Report struct {
 	Server   string   `json:"server,omitempty"` // as scopes.Placement has it; whoever has several servers fills it in
-	Database string   `json:"database"`
-	Runtime  string   `json:"runtime_role"`
-	Schemas  []string `json:"schemas"` // the placements looked at
-	Checks   []Check  `json:"checks"`
+	Database string   `json:"database"`         // its name
+	Runtime  string   `json:"runtime_role"`     // the role that was audited
+	Schemas  []string `json:"schemas"`          // the placements looked at
+	Checks   []Check  `json:"checks"`           // in the order of the rules
 }
 
 // InForce reports whether no check found a defect.
@@ -129,7 +129,7 @@ func (r Report) Err() error {
 
 // DefectError says that isolation is not in force in a database.
 type DefectError struct {
-	Database string
+	Database string  // its name
 	Defects  []Check // at least one
 }
 

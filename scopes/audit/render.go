@@ -108,7 +108,7 @@ func plural(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// Summary counts the checks of reports.
+// Summary counts the Databases and Placements of reports, all their Checks, the Defects among these, and those NotChecked.
 type Summary struct {
 	Result     string `json:"result"` // "in force", "not in force" or, without a defect, "not checked"
 	Databases  int    `json:"databases"`

@@ -20,6 +20,7 @@ type Requirement struct {
 	Trigger string
 }
 
+// String returns what is required, without the table.
 func (r Requirement) String() string {
 	if r.Trigger != "" {
 		return "trigger " + r.Trigger

@@ -20,7 +20,7 @@ const (
 // Rule is one thing that must hold, with what it reads from the catalogs and how it judges that.
 type Rule struct {
 	ID    string // stable, as "policy-drift"
-	Layer Layer
+	Layer Layer  // what it belongs to
 	Holds string // what is true where it holds
 	Risk  string // what could happen where it does not
 	// Safe: the SQL that fixes it may be applied without a person looking at it. It only takes away what no correct

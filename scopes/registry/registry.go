@@ -182,7 +182,7 @@ type ServerStats struct {
 	Databases map[string]DatabaseStats
 }
 
-// DatabaseStats counts the connections to one database.
+// DatabaseStats counts the connections to one database, those InUse and those Idle.
 type DatabaseStats struct{ InUse, Idle int }
 
 // Stats returns the current figures.

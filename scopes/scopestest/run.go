@@ -70,7 +70,7 @@ func failEach(t *testing.T, outcomes []Outcome) {
 
 // Outcome is what came of one attack.
 type Outcome struct {
-	Attack Attack
+	Attack Attack // which one
 	// Harm says how the attack succeeded. Empty: it was stopped.
 	Harm string
 	// End is "panic", "error" or "no rows": how the attacker's code went on.

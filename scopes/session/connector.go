@@ -28,8 +28,8 @@ type Options struct {
 	StatementTimeout, LockTimeout time.Duration
 
 	// Schemas are looked in for what a tenant's own schema does not have: extensions, tables that all tenants read. They must
-	// have no table that the tenants have too, or one that a tenant lacks is taken from there. A tenant without a schema has
-	// the connection's own search_path. Default: none.
+	// have no table that the tenants have too, or one that a tenant lacks is taken from there; tell audit.Config.Further. A
+	// tenant without a schema has the connection's own search_path. Default: none.
 	Schemas []string
 
 	// ApplicationName, with the tenant's id behind it, becomes the application_name that pg_stat_activity and the server's

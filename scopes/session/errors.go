@@ -37,6 +37,7 @@ func Explain(err error) error {
 // whatever the reason, even a database that is not there or lets nobody in.
 type ConnectError struct{ err *pgconn.ConnectError }
 
+// Error returns one line, with what to do where that is known.
 func (e *ConnectError) Error() string {
 	to := e.err.Config
 	return fmt.Sprintf("cannot connect to database %q on %s as role %q: %s", to.Database, address(to), to.User, e.Reason())
@@ -113,6 +114,7 @@ type argumentError struct {
 	err   error
 }
 
+// Error returns one line, with what to do where that is known.
 func (e *argumentError) Error() string { return fmt.Sprintf("arguments of %q: %v", e.query, e.err) }
 func (e *argumentError) Unwrap() error { return e.err }
 

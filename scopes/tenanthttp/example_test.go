@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"time"
 
 	"tenanted/scopes"
 	"tenanted/scopes/tenanthttp"
@@ -47,4 +48,37 @@ func ExampleSource() {
 	site.ServeHTTP(w, r)
 	fmt.Println(w.Body)
 	// Output: /orders 7
+}
+
+// One tenant with many requests leaves room for the others. The limiter stands between the middleware, which finds the
+// tenant, and the application.
+func ExampleLimiter() {
+	limiter := tenanthttp.NewLimiter(tenanthttp.Limits{Total: 100, PerTenant: 1, MaxWait: 10 * time.Millisecond})
+	arrived, finish := make(chan bool), make(chan bool)
+	application := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/report" {
+			arrived <- true
+			<-finish // takes its time
+		}
+	})
+	site := limiter.Wrap(application, nil)
+	get := func(id int, path string) int {
+		w, r := httptest.NewRecorder(), httptest.NewRequest("GET", path, nil)
+		site.ServeHTTP(w, r.WithContext(scopes.WithTenant(r.Context(), scopes.Tenant{ID: id}))) // Middleware's part
+		return w.Code
+	}
+
+	report := make(chan int)
+	go func() { report <- get(1, "/report") }()
+	<-arrived
+	fmt.Println("tenant 1, beside its report:", get(1, "/orders"))
+	fmt.Println("tenant 2:", get(2, "/orders"))
+	finish <- true
+	fmt.Println("the report:", <-report)
+	fmt.Println("tenant 1, afterwards:", get(1, "/orders"))
+	// Output:
+	// tenant 1, beside its report: 503
+	// tenant 2: 200
+	// the report: 200
+	// tenant 1, afterwards: 200
 }

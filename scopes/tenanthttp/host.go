@@ -21,6 +21,7 @@ type HostError struct {
 	Reason string   // what is wrong with it
 }
 
+// Error returns one line, with what to do where that is known.
 func (e *HostError) Error() string {
 	if len(e.Served) == 0 {
 		return fmt.Sprintf("host %q %s", e.Host, e.Reason)

@@ -42,8 +42,8 @@ type Source func(r *http.Request) (slug string, rest *http.Request, err error)
 
 // Middleware puts the tenant into the context of requests.
 type Middleware struct {
-	Source    Source
-	Directory Directory
+	Source    Source    // says which slug a request names
+	Directory Directory // says whose that is
 	// Optional lets requests that name no tenant pass, without a tenant. By default they are refused
 	// with ErrNoTenant.
 	Optional bool
