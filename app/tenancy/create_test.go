@@ -20,7 +20,7 @@ import (
 	"tenanted/scopes/pgtest"
 )
 
-func newCreator(t *testing.T, cfg config.Config) *tenancy.Creator {
+func newCreator(t testing.TB, cfg config.Config) *tenancy.Creator {
 	t.Helper()
 	creator, err := newSetup(t, cfg, nil).NewCreator(t.Context())
 	require.NoError(t, err)

@@ -28,13 +28,13 @@ func eachStrategy(t *testing.T, test func(t *testing.T, db *pgtest.DB, cfg confi
 }
 
 // bare returns an empty database and the settings for it, with room for three tenants in MultipleDb.
-func bare(t *testing.T, strategy config.Strategy, more ...string) (*pgtest.DB, config.Config) {
+func bare(t testing.TB, strategy config.Strategy, more ...string) (*pgtest.DB, config.Config) {
 	t.Helper()
 	db := pgtest.Database(t, "empty", func(context.Context, *pgx.Conn) error { return nil })
 	return db, settings(t, db, strategy, more...)
 }
 
-func settings(t *testing.T, db *pgtest.DB, strategy config.Strategy, more ...string) config.Config {
+func settings(t testing.TB, db *pgtest.DB, strategy config.Strategy, more ...string) config.Config {
 	t.Helper()
 	server := db.Config(pgtest.Runtime)
 	cfg, err := config.Load(append([]string{
@@ -45,7 +45,7 @@ func settings(t *testing.T, db *pgtest.DB, strategy config.Strategy, more ...str
 	return cfg
 }
 
-func newSetup(t *testing.T, cfg config.Config, said *[]string) *tenancy.Setup {
+func newSetup(t testing.TB, cfg config.Config, said *[]string) *tenancy.Setup {
 	t.Helper()
 	setup, err := tenancy.NewSetup(cfg, nil, func(line string) {
 		if said != nil {
@@ -81,7 +81,7 @@ func planned(cfg config.Config, number int) tenancy.NewTenant {
 }
 
 // withTenants sets cfg up and creates that many tenants.
-func withTenants(t *testing.T, cfg config.Config, count int) {
+func withTenants(t testing.TB, cfg config.Config, count int) {
 	t.Helper()
 	setup := newSetup(t, cfg, nil)
 	require.NoError(t, setup.Run(t.Context()))
