@@ -196,11 +196,23 @@ func LockKey(name string) int64 {
 // Apply runs a set's migrations in the caller's transaction, without a version table and without grants: for what is
 // rolled back.
 func Apply(ctx context.Context, tx pgx.Tx, set Set) error {
+	return ApplyRange(ctx, tx, set, 0, set.Newest())
+}
+
+// ApplyRange is [Apply] for the migrations after one version, up to and with another.
+func ApplyRange(ctx context.Context, tx pgx.Tx, set Set, after, to int64) error {
 	names, err := fs.Glob(files, string(set)+"/*.sql")
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
+		version, err := goose.NumericComponent(name)
+		if err != nil {
+			return err
+		}
+		if version <= after || version > to {
+			continue
+		}
 		text, err := files.ReadFile(name)
 		if err != nil {
 			return err

@@ -181,7 +181,8 @@ func TestImportOfAnotherSchemaVersion(t *testing.T) {
 	w.ok(t, "migrate")
 	w.ok(t, "seed", "--accounts", "1")
 	w.ok(t, "tenants", "export", "tenant-0", "-o", "good")
-	for version, want := range map[string]string{"0": "import it with the version of the program that wrote it", "99": "with a newer version of the program"} {
+	for _, version := range []string{"0", "99"} {
+		want := "the archive is of version " + version + " of the tables, and this program knows versions 1 to "
 		w.rewrite(t, "good", version, fmt.Sprintf(`"schema_version": %d`, migrations.Tenant.Newest()), `"schema_version": `+version)
 		for _, more := range []string{"", "--dry-run"} {
 			w.fails(t, 1, want, append([]string{"tenants", "import", version, "--slug", "x"}, strings.Fields(more)...)...)

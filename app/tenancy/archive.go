@@ -21,18 +21,6 @@ import (
 // archived are the models whose rows are in an archive.
 var archived = sync.OnceValues(func() (*archive.Models, error) { return archive.Parse(archive.Config{Models: models.All()}) })
 
-// SchemaError says that an archive is of tables that this program does not have.
-type SchemaError struct {
-	Has, Knows int64
-}
-
-func (e *SchemaError) Error() string {
-	if e.Has > e.Knows {
-		return fmt.Sprintf("the archive is of version %d of the tables, and this program has version %d: import it with a newer version of the program", e.Has, e.Knows)
-	}
-	return fmt.Sprintf("the archive is of version %d of the tables, and this program has version %d: import it with the version of the program that wrote it, then migrate and export again", e.Has, e.Knows)
-}
-
 // Export writes an archive of the tenant, by its slug or id, to w, and returns what is in it: one snapshot of all of its
 // rows, while it is served or not. A tenant that is not complete has none, and tables that are not current are refused. It calls progress,
 // which may be nil, with the rows so far. The errors are those of [Creator.Find] and of archive.Export.
@@ -105,11 +93,19 @@ type Import struct {
 // [Creator.CreateByName] does, with the archive's rows. These are written in one transaction, and read back. When it fails, the tenant stays in
 // state "creating", and the same import completes it; what an earlier one left there is replaced.
 //
-// Errors are a *SchemaError for an archive of other tables, an *ExistsError for a slug that is taken, and those of
+// An archive of older tables is brought up first, in a schema that is rolled back.
+//
+// Errors are a *SchemaError for an archive of newer tables, an *ExistsError for a slug that is taken, and those of
 // archive.Import.
-func (c *Creator) Import(ctx context.Context, a *archive.Archive, o Import) (scopes.Tenant, error) {
+func (c *Creator) Import(ctx context.Context, a *archive.Archive, o Import) (t scopes.Tenant, err error) {
 	slug := cmp.Or(o.Slug, a.Manifest.Tenant.Slug)
-	t, err := c.doImport(ctx, a, o, slug)
+	err = cmp.Or(mayBeCalled(slug), c.slugIsNew(ctx, slug))
+	if err == nil {
+		err = c.withCurrent(ctx, a, func(a *archive.Archive) (err error) {
+			t, err = c.doImport(ctx, a, o, slug)
+			return err
+		})
+	}
 	if err != nil {
 		return scopes.Tenant{}, fmt.Errorf("import tenant %q: %w", slug, err)
 	}
@@ -117,9 +113,6 @@ func (c *Creator) Import(ctx context.Context, a *archive.Archive, o Import) (sco
 }
 
 func (c *Creator) doImport(ctx context.Context, a *archive.Archive, o Import, slug string) (t scopes.Tenant, err error) {
-	if err := knownTables(a); err != nil {
-		return t, err
-	}
 	if t, err = c.reserve(ctx, NewTenant{Slug: slug, Name: cmp.Or(o.Name, a.Manifest.Tenant.Name, slug), Where: o.Where}); err != nil {
 		return t, err
 	}
@@ -148,13 +141,6 @@ func describeArchive(a *archive.Archive) string {
 	return fmt.Sprintf("of %s, exported at %s", a.Manifest.Tenant.Slug, a.Manifest.ExportedAt.Format("2006-01-02 15:04:05 MST"))
 }
 
-func knownTables(a *archive.Archive) error {
-	if has, knows := a.Manifest.SchemaVersion, migrations.Tenant.Newest(); has != knows {
-		return &SchemaError{has, knows}
-	}
-	return nil
-}
-
 // replace writes the archive's rows in the place of those that the tenant has. It is for tenants that are not served yet: what they
 // have was left by a command that was interrupted.
 func replace(ctx context.Context, tx pgx.Tx, a *archive.Archive, t scopes.Tenant, o Import, dry bool) error {
@@ -173,21 +159,23 @@ const dryRunID scopes.TenantID = 1 << 62
 
 // TryImport does what [Creator.Import] does, in a transaction that is rolled back, and leaves nothing behind. It returns the
 // tenant as it would be, without its id.
-func (c *Creator) TryImport(ctx context.Context, a *archive.Archive, o Import) (scopes.Tenant, error) {
+func (c *Creator) TryImport(ctx context.Context, a *archive.Archive, o Import) (t scopes.Tenant, err error) {
 	slug := cmp.Or(o.Slug, a.Manifest.Tenant.Slug)
 	n := NewTenant{ID: dryRunID, Slug: slug, Name: cmp.Or(o.Name, a.Manifest.Tenant.Name, slug), Where: o.Where}
-	err := cmp.Or(knownTables(a), mayBeCalled(slug))
+	err = cmp.Or(mayBeCalled(slug), c.slugIsNew(ctx, slug))
 	if err == nil {
-		err = c.slugIsNew(ctx, slug)
+		err = c.withCurrent(ctx, a, func(a *archive.Archive) (err error) {
+			t, err = c.DryRun(ctx, n, func(tx pgx.Tx) error {
+				return replace(ctx, tx, a, scopes.Tenant{ID: n.ID, Slug: slug}, o, true)
+			})
+			return err
+		})
 	}
 	if err != nil {
 		return scopes.Tenant{}, fmt.Errorf("import tenant %q: %w", slug, err)
 	}
-	t, err := c.DryRun(ctx, n, func(tx pgx.Tx) error {
-		return replace(ctx, tx, a, scopes.Tenant{ID: n.ID, Slug: slug}, o, true)
-	})
 	t.ID = nil
-	return t, err
+	return t, nil
 }
 
 // slugIsNew returns an *ExistsError if a tenant has the slug, unless it is one that an import would complete.
@@ -210,19 +198,31 @@ func (c *Creator) Clone(ctx context.Context, from string, o Import) (t scopes.Te
 	if err := cmp.Or(mayBeCalled(o.Slug), c.slugIsNew(ctx, o.Slug)); err != nil {
 		return t, fmt.Errorf("clone tenant %q to %q: %w", from, o.Slug, err)
 	}
-	file, err := os.CreateTemp("", "tenanted-clone-*")
+	err = throughFile(ctx, func(w io.Writer) error {
+		_, err := c.Export(ctx, from, w, o.Progress)
+		return err
+	}, func(a *archive.Archive) (err error) {
+		o.Name = cmp.Or(o.Name, o.Slug)
+		t, err = c.Import(ctx, a, o)
+		return err
+	})
+	return t, err
+}
+
+// throughFile has write make an archive, and read get it.
+func throughFile(ctx context.Context, write func(io.Writer) error, read func(*archive.Archive) error) error {
+	file, err := os.CreateTemp("", "tenanted-archive-*")
 	if err != nil {
-		return t, err
+		return err
 	}
 	_ = os.Remove(file.Name()) // the kernel keeps it for us, and for nobody after us
 	defer file.Close()
-	if _, err := c.Export(ctx, from, file, o.Progress); err != nil {
-		return t, err
+	if err := write(file); err != nil {
+		return err
 	}
 	a, err := archive.Verify(ctx, file)
 	if err != nil {
-		return t, err
+		return err
 	}
-	o.Name = cmp.Or(o.Name, o.Slug)
-	return c.Import(ctx, a, o)
+	return read(a)
 }

@@ -72,6 +72,7 @@ type Creator struct {
 	logging    sync.Mutex
 	placed     *pgx.Conn        // to the last tenant's database; the same as control where that is the default one
 	where      scopes.Placement // that database
+	versions   tenantTables     // empty: this program's
 }
 
 // NewCreator returns a creator. The databases must be set up. Close it after use.

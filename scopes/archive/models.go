@@ -104,6 +104,17 @@ func Parse(cfg Config) (*Models, error) {
 	return m, nil
 }
 
+// ModelsOf returns models for the tables that an archive is of, as its manifest describes them: to import it into tables of
+// its own time, and bring it up to newer ones there. Of cfg, Models is not used. What refers to what is known from the tables'
+// foreign keys alone.
+func ModelsOf(cfg Config, manifest Manifest) *Models {
+	m := &Models{config: cfg.WithDefaults()}
+	for _, t := range manifest.Tables {
+		m.tables = append(m.tables, &modelTable{model: "of the archive", name: t.Name, tenant: t.Tenant, columns: t.columnNames()})
+	}
+	return m
+}
+
 // collectRelated adds all that can be reached from a model.
 func collectRelated(into map[string]*schema.Schema, s *schema.Schema) {
 	for _, rel := range s.Relationships.Relations {
