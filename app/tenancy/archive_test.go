@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -110,6 +113,61 @@ func TestAnOlderArchiveIsBroughtUp(t *testing.T) {
 			} else {
 				require.ErrorContains(t, err, "subtasks", "the tables are others than those versions say")
 			}
+		}
+	})
+}
+
+// Tenants are written to while another one is exported and imported beside them: no write fails, waits long or is lost.
+func TestOthersAreWrittenToWhileATenantIsImported(t *testing.T) {
+	t.Parallel()
+	eachStrategy(t, func(t *testing.T, db *pgtest.DB, cfg config.Config) {
+		withTenants(t, cfg, 3)
+		entries, err := openDirectory(t, cfg).List(t.Context(), tenancy.ByID, 0)
+		require.NoError(t, err)
+		stop := make(chan struct{})
+		var writers sync.WaitGroup
+		counts := make([]int, 3)
+		for i, e := range entries {
+			to := db.Config(pgtest.Owner)
+			to.Database = e.Database
+			conn, err := pgx.ConnectConfig(t.Context(), to)
+			require.NoError(t, err)
+			defer conn.Close(context.Background())
+			_, err = conn.Exec(t.Context(), "select set_config('search_path', $1, false), set_config('lock_timeout', '5s', false)", pgx.Identifier{e.Schema}.Sanitize())
+			require.NoError(t, err)
+			writers.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					if _, err := conn.Exec(t.Context(), "insert into projects (account_id, id, name) values ($1, nextval('projects_id_seq') + 100, 'new')", i+1); err != nil {
+						t.Error(err)
+						return
+					}
+					counts[i]++
+				}
+			})
+		}
+		creator := newCreator(t, cfg)
+		for i := range 4 {
+			var file bytes.Buffer
+			contents, err := creator.Export(t.Context(), numbered(i%3).Slug, &file, nil)
+			require.NoError(t, err)
+			a, err := archive.Verify(t.Context(), bytes.NewReader(file.Bytes()))
+			require.NoError(t, err)
+			require.Equal(t, contents, a.Contents)
+			_, err = creator.Import(t.Context(), a, tenancy.Import{Slug: fmt.Sprintf("copy-%d", i), NewKeys: i%2 == 1})
+			require.NoError(t, err)
+		}
+		close(stop)
+		writers.Wait()
+		for i := range entries {
+			contents, err := creator.Export(t.Context(), numbered(i).Slug, io.Discard, nil)
+			require.NoError(t, err)
+			require.EqualValues(t, counts[i]+2, contents.Rows(), "an account, a project, and what was acknowledged")
+			require.NotZero(t, counts[i])
 		}
 	})
 }
