@@ -67,6 +67,7 @@ type ServerUnknownError struct {
 	Server string // as in the placement
 }
 
+// Error implements error.
 func (e *ServerUnknownError) Error() string {
 	return fmt.Sprintf("server %q is not configured", e.Server)
 }

@@ -22,8 +22,8 @@ import (
 var archived = sync.OnceValues(func() (*archive.Models, error) { return archive.Parse(archive.Config{Models: models.All()}) })
 
 // Export writes an archive of the tenant, by its slug or id, to w, and returns what is in it: one snapshot of all of its
-// rows, while it is served or not. A tenant that is not complete has none, and tables that are not current are refused. It calls progress,
-// which may be nil, with the rows so far. The errors are those of [Creator.Find] and of archive.Export.
+// rows, while it is served or not. A tenant that is not complete has none, and tables that are not current are refused. It
+// calls progress, which may be nil, with the rows so far. The errors are those of [Creator.Find] and of archive.Export.
 func (c *Creator) Export(ctx context.Context, tenant string, w io.Writer, progress func(rows int64)) (archive.Contents, error) {
 	e, err := c.Find(ctx, tenant)
 	if err == nil && e.State == StateCreating {
@@ -90,9 +90,8 @@ type Import struct {
 }
 
 // Import makes a tenant of an archive, in the placement that the configuration gives it, with the next free id: as
-// [Creator.CreateByName] does, with the archive's rows. These are written in one transaction, and read back. When it fails, the tenant stays in
-// state "creating", and the same import completes it; what an earlier one left there is replaced.
-//
+// [Creator.CreateByName] does, with the archive's rows. These are written in one transaction, and read back. When it fails,
+// the tenant stays in state "creating", and the same import completes it; what an earlier one left there is replaced.
 // An archive of older tables is brought up first, in a schema that is rolled back.
 //
 // Errors are a *SchemaError for an archive of newer tables, an *ExistsError for a slug that is taken, and those of

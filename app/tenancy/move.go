@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"io"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -188,28 +188,19 @@ func (c *Creator) copyAndSwitch(ctx context.Context, m *Move, progress func(int6
 
 // copyRows copies the rows through a temporary file to the second place, where they are read back and verified.
 func (c *Creator) copyRows(ctx context.Context, m *Move, progress func(int64)) error {
-	file, err := os.CreateTemp("", "tenanted-move-*")
-	if err != nil {
+	from, to := m.Tenant, m.Tenant
+	from.Placement, to.Placement = m.From, m.To
+	return throughFile(ctx, func(w io.Writer) error {
+		_, err := c.exporter(ctx, from, progress)(w)
 		return err
-	}
-	_ = os.Remove(file.Name()) // the kernel keeps it for us, and for nobody after us
-	defer file.Close()
-	at := m.Tenant
-	at.Placement = m.From
-	if _, err := c.exporter(ctx, at, progress)(file); err != nil {
-		return err
-	}
-	a, err := archive.Verify(ctx, file)
-	if err != nil {
-		return err
-	}
-	m.Rows = a.Rows()
-	at.Placement = m.To
-	return c.fill(ctx, m.To, func(ctx context.Context, in Placed) error {
-		if err := in.Begin(ctx, func(tx pgx.Tx) error { return replace(ctx, tx, a, at, Import{Progress: progress}, false) }); err != nil {
-			return err
-		}
-		return c.analyze(ctx, m.To)
+	}, func(a *archive.Archive) error {
+		m.Rows = a.Rows()
+		return c.fill(ctx, m.To, func(ctx context.Context, in Placed) error {
+			if err := in.Begin(ctx, func(tx pgx.Tx) error { return replace(ctx, tx, a, to, Import{Progress: progress}, false) }); err != nil {
+				return err
+			}
+			return c.analyze(ctx, m.To)
+		})
 	})
 }
 

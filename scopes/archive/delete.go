@@ -12,8 +12,8 @@ import (
 
 // TableRows is a number of rows of a table.
 type TableRows struct {
-	Name string
-	Rows int64
+	Name string // the table's
+	Rows int64  // how many
 }
 
 // Delete removes the tenant's rows of all models, children before parents, in the tables that names mean in the transaction, and

@@ -29,7 +29,8 @@ type ImportOptions struct {
 // in the transaction. It verifies what it wrote by reading it back. It works in a savepoint: after an error nothing is
 // written, and the transaction can go on. The settings that it makes hold to the transaction's end.
 //
-// Two imports for one tenant wait for one another. Other transactions must not write rows of the tenant meanwhile; those of other tenants may.
+// Two imports for one tenant wait for one another. Nobody else may write rows of the tenant meanwhile; those of other tenants
+// are written as ever.
 //
 // Errors are a [*MismatchError] for tables or columns that are not those of the archive, a [*NotEmptyError] for a tenant that
 // has rows, a [*KeyError], a [*VerifyError], a [*DamagedError] if the file was changed since Verify, and those of the

@@ -30,19 +30,19 @@ const (
 
 // Manifest says what an archive holds. It is its first entry.
 type Manifest struct {
-	Format        string    `json:"format"` // "tenant-archive"
-	FormatVersion int       `json:"format_version"`
+	Format        string    `json:"format"`         // "tenant-archive"
+	FormatVersion int       `json:"format_version"` // see [FormatVersion]
 	SchemaVersion int64     `json:"schema_version"` // the program's own, see [ExportOptions]
-	ExportedAt    time.Time `json:"exported_at"`
-	Tenant        Who       `json:"tenant"`
-	Tables        []Table   `json:"tables"` // in the order in which their rows follow
+	ExportedAt    time.Time `json:"exported_at"`    // UTC, whole seconds
+	Tenant        Who       `json:"tenant"`         // whose rows these are
+	Tables        []Table   `json:"tables"`         // in the order in which their rows follow
 }
 
 // Who is the tenant whose rows were exported.
 type Who struct {
-	ID   string `json:"id"` // its text
-	Slug string `json:"slug"`
-	Name string `json:"name"`
+	ID   string `json:"id"`   // its text
+	Slug string `json:"slug"` // perhaps empty
+	Name string `json:"name"` // for people, perhaps empty
 }
 
 // Table is a table in an archive.
@@ -56,7 +56,7 @@ type Table struct {
 
 // Column is a column in an archive.
 type Column struct {
-	Name string `json:"name"`
+	Name string `json:"name"` // the column's, unquoted
 	Type string `json:"type"` // as PostgreSQL writes it, as "timestamp with time zone"
 }
 
@@ -68,16 +68,16 @@ type Checksums struct {
 
 // TableSum is what a table's files must add up to.
 type TableSum struct {
-	Name   string `json:"name"`
-	Rows   int64  `json:"rows"`
-	Parts  int    `json:"parts"`
+	Name   string `json:"name"`   // the table's
+	Rows   int64  `json:"rows"`   // how many
+	Parts  int    `json:"parts"`  // its files, at least 1
 	SHA256 string `json:"sha256"` // of its parts, one after the other, each without its first line
 }
 
 // Contents are what an archive holds.
 type Contents struct {
-	Manifest  Manifest
-	Checksums Checksums
+	Manifest  Manifest  // the first entry
+	Checksums Checksums // the last one
 }
 
 // Rows returns how many rows there are in all tables.

@@ -122,23 +122,23 @@ func (f *Fleet) Newest() int64 { return f.versions[len(f.versions)-1] }
 // Result is what became of one placement. On success To is the newest version.
 type Result struct {
 	scopes.Placement
-	From, To int64
+	From, To int64         // versions
 	Took     time.Duration // waiting for locks included
 	Tries    int           // 0: nothing had to be done, or it was not begun
 	Locks    []TableLock   // of [Fleet.DryRun]
-	Err      error
+	Err      error         // nil: it is at the newest version
 }
 
 // TableLock is a lock on a table that was there before, for as long as the placement took.
 type TableLock struct {
-	Table string
+	Table string // without its schema
 	Mode  string // the strongest one, as PostgreSQL's pg_locks has it
 }
 
 // Progress is how far the work is.
 type Progress struct {
-	Done, Failed, Total int
-	Elapsed             time.Duration
+	Done, Failed, Total int           // placements; those that failed are done too
+	Elapsed             time.Duration // since the beginning
 	Left                time.Duration // estimated from those that were migrated; 0: not known
 }
 
@@ -148,9 +148,10 @@ var ErrNotBegun = errors.New("not begun")
 // Error says that some placements of a fleet are not at the newest version.
 type Error struct {
 	Failed []Result // in the order of the placements; those that were not begun too
-	Total  int
+	Total  int      // all placements
 }
 
+// Error implements error.
 func (e *Error) Error() string {
 	first := e.Failed[0]
 	return fmt.Sprintf("%d of %d placements are not migrated, first %s: %v", len(e.Failed), e.Total, first.Placement, first.Err)

@@ -16,11 +16,12 @@ import (
 // Lock is a placement's lock that somebody else holds.
 type Lock struct {
 	scopes.Placement
-	By    string // who, as Config.By of the holder
-	PID   int32  // its server process
-	Since time.Time
+	By    string    // who, as Config.By of the holder
+	PID   int32     // its server process
+	Since time.Time // when its last statement began
 }
 
+// String implements fmt.Stringer.
 func (l Lock) String() string {
 	return fmt.Sprintf("%s is being migrated by %s (process %d) since %s", l.Placement, l.By, l.PID, l.Since.UTC().Format(time.RFC3339))
 }

@@ -115,8 +115,11 @@ func (f *Fleet) connConfig(p scopes.Placement) (*pgx.ConnConfig, error) {
 }
 
 // PoolerError says that a connection leads to a pooler.
-type PoolerError struct{ Host string }
+type PoolerError struct {
+	Host string // and port
+}
 
+// Error implements error.
 func (e *PoolerError) Error() string {
 	return fmt.Sprintf("%s is a connection pooler: settings and locks of a session do not survive there; connect to the PostgreSQL server itself", e.Host)
 }
