@@ -6,6 +6,7 @@ import (
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
+	"gorm.io/gorm/schema"
 )
 
 // checkCreate gives each new row its tenant, and refuses a row that has another one.
@@ -33,6 +34,37 @@ func checkCreate(db *gorm.DB, s statement) {
 		s.Selects = s.withNames(s.Selects)
 	}
 	s.Omits = slices.DeleteFunc(slices.Clone(s.Omits), func(name string) bool { return s.named(name) != nil })
+}
+
+// leaveTenant leaves the tenant column of new rows that have no tenant to the database, and reads what that made of it.
+func leaveTenant(db *gorm.DB) {
+	s := db.Statement
+	if s.Schema == nil {
+		return
+	}
+	for _, f := range tenantFields(s.Schema) {
+		rows, unset := 0, 0
+		eachRow(s.ReflectValue, func(row reflect.Value) {
+			if rows++; row.Type() == s.Schema.ModelType && isUnset(f, row) {
+				unset++
+			}
+		})
+		switch {
+		case unset == 0:
+		case unset < rows: // in one statement a column is there for all rows, or for none
+			fail(db, &TenantMissingError{Model: s.Schema.Name, Operation: "create", InValue: true})
+		default:
+			s.Omits = append(slices.Clip(s.Omits), f.Name)
+			s.AddClauseIfNotExists(returning(append(slices.Clip(s.Schema.FieldsWithDefaultDBValue), f)))
+		}
+	}
+}
+
+func returning(fields []*schema.Field) (r clause.Returning) {
+	for _, f := range fields {
+		r.Columns = append(r.Columns, clause.Column{Name: f.DBName})
+	}
+	return r
 }
 
 // ownedMap returns a copy of values with the tenant, and refuses another one.

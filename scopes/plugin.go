@@ -21,7 +21,8 @@ const (
 	// Error makes the statement fail with a [*TenantMissingError].
 	Error
 	// Warn logs the [*TenantMissingError], with the line that the statement comes from, and lets the statement go,
-	// unconfined: for a program that takes tenants up step by step, and only then.
+	// unconfined: for a program that takes tenants up step by step, and only then. A row that is created with no tenant gets
+	// the column's default, and not a zero value.
 	Warn
 )
 
@@ -122,6 +123,9 @@ func (p *Plugin) guard(operation string, check func(*gorm.DB, statement)) func(*
 		if _, ok := lookup(db.Statement.Context); !ok {
 			if needsTenant(db.Statement) {
 				p.missing(db, operation)
+			}
+			if operation == "create" && db.Error == nil {
+				leaveTenant(db)
 			}
 			return
 		}

@@ -15,7 +15,7 @@ type Org struct {
 
 type User struct {
 	scopes.HasTenant
-	OrgID    uuid.UUID `gorm:"primaryKey;tenant;default:null"`
+	OrgID    uuid.UUID `gorm:"primaryKey;tenant"`
 	ID       int64     `gorm:"primaryKey;autoIncrement"`
 	Email    string
 	Name     string
@@ -25,7 +25,7 @@ type User struct {
 
 type Project struct {
 	scopes.HasTenant
-	OrgID     uuid.UUID `gorm:"primaryKey;tenant;default:null"`
+	OrgID     uuid.UUID `gorm:"primaryKey;tenant"`
 	ID        int64     `gorm:"primaryKey;autoIncrement"`
 	OwnerID   int64
 	Name      string
@@ -36,7 +36,7 @@ type Project struct {
 
 type Document struct {
 	scopes.HasTenant
-	OrgID     uuid.UUID `gorm:"primaryKey;tenant;default:null"`
+	OrgID     uuid.UUID `gorm:"primaryKey;tenant"`
 	ID        uuid.UUID `gorm:"primaryKey;default:gen_random_uuid()"`
 	ProjectID int64
 	Title     string
