@@ -87,6 +87,42 @@ func visible(t *testing.T, conn *pgx.Conn, tenant string) (count int) {
 	return count
 }
 
+// A policy is replaced statement by statement, as by psql, while the program runs: its rows are there all the time.
+func TestAPolicyIsReplacedWithoutAGap(t *testing.T) {
+	t.Parallel()
+	w := newFixture(t)
+	w.Exec(t, pgtest.Owner, `insert into accounts (id) values (1);
+		alter policy tenant on accounts with check (true); create policy tenant_isolation on accounts for insert with check (true)`)
+	app := w.Connect(t, w.runtime)
+	for _, c := range w.audit(t, audit.Config{}).Defects() {
+		require.Equal(t, "policy-drift", c.ID)
+		for statement := range strings.SplitSeq(c.Fix, "\n") {
+			w.Exec(t, pgtest.Owner, strings.TrimSuffix(statement, ";"))
+			require.Equal(t, 1, visible(t, app, "1"), statement)
+		}
+	}
+	require.True(t, w.audit(t, audit.Config{}).InForce())
+	var names string
+	require.NoError(t, w.admin.QueryRow(t.Context(), "select string_agg(polname, ' ') from pg_policy where polrelid = 'accounts'::regclass").Scan(&names))
+	require.Equal(t, "tenant", names)
+}
+
+// Row-level security that was never on is turned on by a person, who knows what the program does; what somebody turned off is not.
+func TestFixDoesNotBeginWithRowLevelSecurity(t *testing.T) {
+	t.Parallel()
+	w := newFixture(t)
+	w.Exec(t, pgtest.Owner, "alter table tasks disable row level security")
+	require.True(t, w.audit(t, audit.Config{}).Defects()[0].SafeToFix)
+
+	w.Exec(t, pgtest.Owner, `alter table accounts disable row level security; alter table users disable row level security;
+		alter table projects disable row level security; alter table subtasks disable row level security`)
+	report := w.audit(t, audit.Config{})
+	require.Len(t, report.Defects(), 5)
+	applied, err := audit.Fix(t.Context(), w.Connect(t, pgtest.Owner), report)
+	require.NoError(t, err)
+	require.Empty(t, applied)
+}
+
 func TestFixIsAllOrNothing(t *testing.T) {
 	t.Parallel()
 	w := newFixture(t)
@@ -300,7 +336,16 @@ func TestText(t *testing.T) {
 	require.Regexp(t, w.Name+`\.public +row-level security +NO +\d+ checks, 1 defect\n`, text.String())
 	require.Regexp(t, w.Name+`\.public +keys +yes +\d+ checks`, text.String())
 	require.Contains(t, text.String(), "DEFECT policy-drift: table public.tasks\n")
-	require.Contains(t, text.String(), "  fix    drop policy if exists \"tenant\" on \"public\".\"tasks\";\n         create policy")
+	require.Contains(t, text.String(), "  fix    create policy \"tenant_isolation\" on \"public\".\"tasks\" using")
+	require.Contains(t, text.String(), ";\n         drop policy if exists \"tenant\" on \"public\".\"tasks\";\n         alter policy")
+}
+
+// What is not asked for is no reason to doubt the rest.
+func TestInForceWithoutRequirements(t *testing.T) {
+	t.Parallel()
+	w := newFixture(t)
+	report := w.audit(t, audit.Config{})
+	require.Equal(t, "in force", audit.Summarize(report).Result, "%+v", report.NotChecked())
 }
 
 func TestJSON(t *testing.T) {

@@ -96,17 +96,32 @@ func (s *state) permissive(r *relation, column string) (applying []policy, right
 
 func enable(r *relation) string { return "alter table " + r.sql() + " enable row level security;" }
 
-// createPolicy is the SQL of the expected policy, under a name that is free once those in drop are gone.
-func (s *state) createPolicy(r *relation, column string, is kind, drop ...policy) string {
-	name := "tenant"
-	taken := func(p policy) bool {
-		dropped := slices.ContainsFunc(drop, func(d policy) bool { return d.Name == p.Name })
-		return p.Name == name && !dropped
-	}
-	for slices.ContainsFunc(r.Policies, taken) {
+const policyName = "tenant"
+
+// createPolicy is the SQL of the expected policy, under a name that is free.
+func (s *state) createPolicy(r *relation, column string, is kind) string {
+	return fmt.Sprintf("create policy %s on %s using (%s = %s);", ident(freePolicy(r.Policies)), r.sql(), ident(column), s.current(is))
+}
+
+func freePolicy(taken []policy) string {
+	name := policyName
+	for slices.ContainsFunc(taken, func(p policy) bool { return p.Name == name }) {
 		name += "_isolation"
 	}
-	return fmt.Sprintf("create policy %s on %s using (%s = %s);", ident(name), r.sql(), ident(column), s.current(is))
+	return name
+}
+
+// replacePolicies is the SQL that puts the expected policy in the place of others. It comes before they go: in between, where
+// none was, no row would be seen.
+func (s *state) replacePolicies(r *relation, column string, is kind, others []policy) string {
+	kept := slices.DeleteFunc(slices.Clone(r.Policies), func(p policy) bool {
+		return slices.ContainsFunc(others, func(o policy) bool { return o.Name == p.Name })
+	})
+	rename := ""
+	if now, later := freePolicy(r.Policies), freePolicy(kept); now != later {
+		rename = fmt.Sprintf("alter policy %s on %s rename to %s;", ident(now), r.sql(), ident(later))
+	}
+	return lines(s.createPolicy(r, column, is), dropPolicies(r, others), rename)
 }
 
 // current is the SQL of the session's tenant, null if there is none.
@@ -123,11 +138,19 @@ func dropPolicies(r *relation, list []policy) string {
 	return strings.Join(sql, "\n")
 }
 
-func judgeRLS(_ *state, t *table) []finding {
+// judgeRLS leaves it to a person to turn row-level security on for the first time. Only they know whether the program carries
+// its tenant: to one that does not, the table would be empty.
+func judgeRLS(s *state, t *table) []finding {
 	if t.RLS {
 		return nil
 	}
-	return one("row-level security is off", enable(t.relation))
+	if slices.ContainsFunc(s.tables, func(o *table) bool { return o.Schema == t.Schema && o.RLS }) {
+		return one("row-level security is off", enable(t.relation))
+	}
+	return []finding{{
+		message: "row-level security is off, as on all tables here: turn it on once the program carries its tenant with every statement, it sees no row otherwise",
+		fix:     enable(t.relation), unsafe: true,
+	}}
 }
 
 func judgePolicyMissing(s *state, t *table) []finding {
@@ -152,7 +175,7 @@ func judgePolicyDrift(s *state, t *table) []finding {
 	}
 	return []finding{{
 		message: "instead of the tenant's there is " + strings.Join(texts, ", and "), unsafe: unsafe,
-		fix: dropPolicies(t.relation, applying) + "\n" + s.createPolicy(t.relation, t.tenant, t.tenantKind(), applying...),
+		fix: s.replacePolicies(t.relation, t.tenant, t.tenantKind(), applying),
 	}}
 }
 
@@ -239,13 +262,13 @@ func judgePartitions(s *state, t *table) []finding {
 		if r.RLS && len(applying) == right && right <= 1 || !s.runtimeMay(r, append(rowRights, "TRUNCATE")...) {
 			continue
 		}
-		fix := []string{enable(r), dropPolicies(r, applying), s.createPolicy(r, t.tenant, t.tenantKind(), applying...)}
+		fix := lines(s.replacePolicies(r, t.tenant, t.tenantKind(), applying), enable(r))
 		if r.Kind == "f" {
-			fix = []string{"revoke all on " + r.sql() + " from " + ident(s.cfg.Runtime) + ";"}
+			fix = "revoke all on " + r.sql() + " from " + ident(s.cfg.Runtime) + ";"
 		}
 		found = append(found, finding{
 			object: r.object(), message: "is a part of " + t.String() + " with no such policy of its own, and the runtime role has rights on it",
-			fix: strings.Join(slices.DeleteFunc(fix, func(line string) bool { return line == "" }), "\n"),
+			fix: fix,
 		})
 	}
 	return found

@@ -226,7 +226,8 @@ func judgeColumns(s *state) []finding {
 		}
 		var absent []string
 		for _, name := range m.columns {
-			if _, ok := r.column(name); !ok {
+			tenants := r.holdsRows() && slices.Contains(m.tenant, name) // that is judgeTenantType's
+			if _, ok := r.column(name); !ok && !tenants {
 				absent = append(absent, name)
 			}
 		}
