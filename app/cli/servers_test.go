@@ -70,43 +70,38 @@ func (o *otherServer) variables(name string) []string {
 // A tenant on another server is as any other for every command, until that server is away: then it alone is not served.
 func TestATenantOnAnotherServer(t *testing.T) {
 	t.Parallel()
-	for _, strategy := range []config.Strategy{config.Mixed, config.MultipleDb} {
-		t.Run(string(strategy), func(t *testing.T) {
-			t.Parallel()
-			eu := startOther(t)
-			w := newFixture(t, strategy, eu.variables("EU")...)
-			w.ok(t, "migrate")
-			w.ok(t, "seed", "--accounts", "2")
-			place := "eu/" + w.db.Name + "_acme"
-			require.Contains(t, w.ok(t, "tenants", "create", "acme", "--server", "eu"), "in "+place+".public\n")
-			w.ok(t, "tenants", "create", "bolt", "--server", "eu", "--database", w.db.Name) // as the default one is called
-			require.Regexp(t, `acme +acme +`+place+`\.public +active`, w.ok(t, "tenants", "list"))
-			require.Contains(t, w.ok(t, "tenants", "list", "--format", "json"), `"server": "eu"`)
-			require.Regexp(t, place+` +public +tenant .* current`, w.ok(t, "migrate", "--status"))
-			require.Contains(t, w.ok(t, "migrate", "--database", place), place+".public: version")
-			require.Empty(t, w.check(t, 0).ids(audit.Defect))
-			require.Contains(t, w.ok(t, "check"), place+".public")
-			const who = "select current_database() || ' ' || id || ' ' || current_user from accounts"
-			require.Equal(t, w.db.Name+" 1000002 "+pgtest.Runtime+"\n", w.ok(t, "dbshell", "--tenant", "bolt", "--", "-XAtc", who))
-			require.Equal(t, w.db.Name+"_acme 1000001 "+pgtest.Owner+"\n", w.ok(t, "dbshell", "--tenant", "acme", "--owner", "--", "-XAtc", who))
+	eu := startOther(t)
+	w := newFixture(t, config.Mixed, eu.variables("EU")...)
+	w.ok(t, "migrate")
+	w.ok(t, "seed", "--accounts", "2")
+	place := "eu/" + w.db.Name + "_acme"
+	require.Contains(t, w.ok(t, "tenants", "create", "acme", "--server", "eu"), "in "+place+".public\n")
+	w.ok(t, "tenants", "create", "bolt", "--server", "eu", "--database", w.db.Name) // as the default one is called
+	require.Regexp(t, `acme +acme +`+place+`\.public +active`, w.ok(t, "tenants", "list"))
+	require.Contains(t, w.ok(t, "tenants", "list", "--format", "json"), `"server": "eu"`)
+	require.Regexp(t, place+` +public +tenant .* current`, w.ok(t, "migrate", "--status"))
+	require.Contains(t, w.ok(t, "migrate", "--database", place), place+".public: version")
+	require.Empty(t, w.check(t, 0).ids(audit.Defect))
+	require.Contains(t, w.ok(t, "check"), place+".public")
+	const who = "select current_database() || ' ' || id || ' ' || current_user from accounts"
+	require.Equal(t, w.db.Name+" 1000002 "+pgtest.Runtime+"\n", w.ok(t, "dbshell", "--tenant", "bolt", "--", "-XAtc", who))
+	require.Equal(t, w.db.Name+"_acme 1000001 "+pgtest.Owner+"\n", w.ok(t, "dbshell", "--tenant", "acme", "--owner", "--", "-XAtc", who))
 
-			s := w.serve(t, "--metrics")
-			s.becomes(t, "acme", 200)
-			s.becomes(t, "bolt", 200)
-			s.becomes(t, "tenant-1", 200)
-			_, figures := s.get(t, "localhost", "/metrics")
-			require.Contains(t, figures, fmt.Sprintf(`tenanted_db_connections{database="%s_acme",server="eu",state="idle"} 1`, w.db.Name))
+	s := w.serve(t, "--metrics")
+	s.becomes(t, "acme", 200)
+	s.becomes(t, "bolt", 200)
+	s.becomes(t, "tenant-1", 200)
+	_, figures := s.get(t, "localhost", "/metrics")
+	require.Contains(t, figures, fmt.Sprintf(`tenanted_db_connections{database="%s_acme",server="eu",state="idle"} 1`, w.db.Name))
 
-			eu.stop(t)
-			s.becomes(t, "acme", 503)
-			s.becomes(t, "tenant-1", 200)
-			w.whileAway(t, place)
-			eu.start(t)
-			s.becomes(t, "acme", 200)
-			require.Zero(t, s.end(t))
-			w.check(t, 0)
-		})
-	}
+	eu.stop(t)
+	s.becomes(t, "acme", 503)
+	s.becomes(t, "tenant-1", 200)
+	w.whileAway(t, place)
+	eu.start(t)
+	s.becomes(t, "acme", 200)
+	require.Zero(t, s.end(t))
+	w.check(t, 0)
 }
 
 // whileAway looks at what the commands do while the server of a tenant acme is away.
@@ -157,30 +152,28 @@ func TestAServerThatIsNotConfigured(t *testing.T) {
 	require.Equal(t, []string{"eu"}, there.completions(t, "tenants", "create", "--server", ""))
 }
 
-// A server that takes connections and never answers holds up nobody but its own tenants.
+// A server that takes connections and never answers holds up nobody but its own tenants, of whom there are more than the
+// placements that are looked at simultaneously.
 func TestAServerThatHangs(t *testing.T) {
 	t.Parallel()
-	eu := startOther(t)
-	w := newFixture(t, config.MultipleDb)
-	there := w.with(eu.variables("EU")...)
-	there.ok(t, "migrate")
-	for i := range 12 { // more than readiness looks at simultaneously
-		there.ok(t, "tenants", "create", fmt.Sprintf("eu%d", i), "--server", "eu")
-	}
-	there.ok(t, "tenants", "create", "near")
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer silent.Close()
 	host, port, _ := strings.Cut(silent.Addr().String(), ":")
-	s := w.with("SERVER_EU_HOST="+host, "SERVER_EU_PORT="+port).serve(t)
+	w := newFixture(t, config.MultipleDb, "SERVER_EU_HOST="+host, "SERVER_EU_PORT="+port)
+	w.ok(t, "migrate")
+	w.ok(t, "tenants", "create", "near")
+	w.db.Exec(t, pgtest.Owner, `insert into control.tenants (id, slug, name, server, database, schema, state)
+		select n, 'eu' || n, '', 'eu', 'eu' || n, 'public', 'active' from generate_series(1, 12) n`)
+	s := w.serve(t)
 	answers := make(chan int, 12)
 	for i := range 12 {
 		go func() {
-			status, _ := s.get(t, fmt.Sprintf("eu%d.localhost", i), "/subtasks/")
+			status, _ := s.get(t, fmt.Sprintf("eu%d.localhost", i+1), "/subtasks/")
 			answers <- status
 		}()
 	}
-	for range 20 {
+	for range 3 {
 		status, _ := s.get(t, "near.localhost", "/subtasks/")
 		require.Equal(t, 200, status)
 	}
@@ -188,6 +181,8 @@ func TestAServerThatHangs(t *testing.T) {
 	for range 12 {
 		require.Equal(t, 503, <-answers)
 	}
+	_, ready := s.get(t, "localhost", "/readyz")
+	require.Contains(t, ready, "ready\nserver away: eu: ")
 	require.Zero(t, s.end(t))
 }
 

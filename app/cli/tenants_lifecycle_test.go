@@ -86,7 +86,7 @@ func TestTenantsThatCannotBeCreatedOrChanged(t *testing.T) {
 // Ids are given once, and of several who create one tenant one does.
 func TestManyTenantsAreCreatedAtOnce(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, w *fixture) {
+	eachUnmixed(t, func(t *testing.T, w *fixture) {
 		w.ok(t, "migrate")
 		var group sync.WaitGroup
 		for i := range 8 {
@@ -106,7 +106,7 @@ func TestManyTenantsAreCreatedAtOnce(t *testing.T) {
 // A create that is killed leaves nothing, or a tenant that is not served and that the same command completes.
 func TestAKilledCreateIsCompleted(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, w *fixture) {
+	eachUnmixed(t, func(t *testing.T, w *fixture) {
 		w.ok(t, "migrate")
 		w.ok(t, "tenants", "create", "first") // so that there is something to check
 		completed := 0

@@ -29,7 +29,7 @@ func (s *server) location(t *testing.T, method, host, path string) string {
 
 func TestATenantIsRenamedWhileServing(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, w *fixture) {
+	eachUnmixed(t, func(t *testing.T, w *fixture) {
 		w.ok(t, "migrate")
 		w.ok(t, "tenants", "create", "acme")
 		s := w.serve(t)
@@ -87,7 +87,7 @@ func TestMistakesInRenaming(t *testing.T) {
 
 func TestATenantHasHostNamesOfItsOwn(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, w *fixture) {
+	eachUnmixed(t, func(t *testing.T, w *fixture) {
 		w.ok(t, "migrate")
 		w.ok(t, "tenants", "create", "acme", "--name", "Acme Inc.")
 		w.ok(t, "tenants", "create", "bolt")

@@ -73,7 +73,7 @@ func TestTenantsListForPrograms(t *testing.T) {
 
 func TestDBShellForTenantsThatAreNotServed(t *testing.T) {
 	t.Parallel()
-	eachStrategy(t, func(t *testing.T, w *fixture) {
+	eachUnmixed(t, func(t *testing.T, w *fixture) {
 		w.ok(t, "migrate")
 		w.ok(t, "seed", "--accounts", "2")
 		const sql = "select current_setting('app.tenant_id') || ' ' || current_schema()"
