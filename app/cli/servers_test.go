@@ -183,6 +183,9 @@ func TestAServerThatHangs(t *testing.T) {
 	}
 	_, ready := s.get(t, "localhost", "/readyz")
 	require.Contains(t, ready, "ready\nserver away: eu: ")
+	_, list := s.get(t, "localhost", "/tenants.json?size=100")
+	require.Equal(t, 12, strings.Count(list, `"problem":`))
+	require.Equal(t, 1, strings.Count(list, `"users": 0`), "they do not keep the others from being counted")
 	require.Zero(t, s.end(t))
 }
 

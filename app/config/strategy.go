@@ -53,7 +53,7 @@ func (c Config) Shared(p scopes.Placement) bool {
 	return ok && p == shared
 }
 
-// TenantLimit returns how many tenants there may be; limited is false where there is no bound.
+// TenantLimit returns how many tenants the seed may make; limited is false where there is no bound. It is the seed's limit only.
 func (c Config) TenantLimit() (limit int, limited bool) {
 	return c.MultiDBCount, c.Strategy == MultipleDb
 }

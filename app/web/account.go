@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -17,7 +18,7 @@ import (
 )
 
 const (
-	// countWorkers and countTimeout bound how hard and how long the tenants' page asks the databases.
+	// countWorkers and countTimeout bound how hard, for each server, and how long the tenants' page asks the databases.
 	countWorkers = 8
 	countTimeout = 3 * time.Second
 	// maxCountedForOrder is the most tenants that can be ordered by numbers, since all of them have to be
@@ -130,18 +131,31 @@ func findAccounts(entries []TenantEntry, text string) []accountRow {
 }
 
 // count asks for each tenant's counts, as that tenant: nothing here sees across tenants. One whose
-// database is away or slow says so in its row, and the page comes all the same.
+// database is away or slow says so in its row, and the page comes all the same; each server has its own turn.
 func (s *site) count(ctx context.Context, rows []accountRow) {
 	ctx, cancel := context.WithTimeout(ctx, countTimeout)
 	defer cancel()
-	var group errgroup.Group
-	group.SetLimit(countWorkers)
+	on := map[string][]*accountRow{}
 	for i := range rows {
 		row := &rows[i]
 		if row.State != "active" {
 			row.Problem = row.State
 			continue
 		}
+		on[row.Server] = append(on[row.Server], row)
+	}
+	var servers sync.WaitGroup
+	for _, rows := range on {
+		servers.Go(func() { s.countOn(ctx, rows) })
+	}
+	servers.Wait()
+}
+
+// countOn counts for the tenants of one server.
+func (s *site) countOn(ctx context.Context, rows []*accountRow) {
+	var group errgroup.Group
+	group.SetLimit(countWorkers)
+	for _, row := range rows {
 		group.Go(func() error {
 			found, err := s.Models.Accounts(scopes.WithTenant(ctx, row.Tenant)).Counts()
 			if err != nil {

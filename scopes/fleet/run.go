@@ -72,7 +72,7 @@ func (r *run) eachGroup(groups [][]scopes.Placement, look func([]scopes.Placemen
 func byDatabase(placements []scopes.Placement) (groups [][]scopes.Placement) {
 	at := map[scopes.Placement]int{}
 	for _, p := range placements {
-		database := databaseOf(p)
+		database := p.InSchema("")
 		i, known := at[database]
 		if !known {
 			i = len(groups)
@@ -82,12 +82,6 @@ func byDatabase(placements []scopes.Placement) (groups [][]scopes.Placement) {
 		groups[i] = append(groups[i], p)
 	}
 	return groups
-}
-
-// databaseOf returns the placement without its schema.
-func databaseOf(p scopes.Placement) scopes.Placement {
-	p.Schema = ""
-	return p
 }
 
 // look returns the placements of one database that have something to do. Where it cannot look, its error is theirs.
@@ -120,7 +114,7 @@ func (r *run) work(ctx context.Context, next <-chan scopes.Placement) {
 			r.done(Result{Placement: p, Err: fmt.Errorf("%w: %w", ErrNotBegun, context.Cause(ctx))})
 			continue
 		}
-		if w == nil || w.database != databaseOf(p) {
+		if w == nil || w.database != p.InSchema("") {
 			w.close()
 			w = newWorker(r.fleet, p, r.waiting)
 		}

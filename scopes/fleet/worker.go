@@ -29,7 +29,7 @@ type worker struct {
 }
 
 func newWorker(f *Fleet, p scopes.Placement, waiting func(Lock)) *worker {
-	return &worker{fleet: f, database: databaseOf(p), waiting: waiting}
+	return &worker{fleet: f, database: p.InSchema(""), waiting: waiting}
 }
 
 const cleanupTime = 5 * time.Second

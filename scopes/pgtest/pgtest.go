@@ -2,7 +2,7 @@
 // milliseconds, from one private server that all test processes share. It needs
 // PostgreSQL's programs on the machine, and no server: it starts its own.
 //
-// A test package calls [Main] from its TestMain, and its tests call [Database]. A
+// A test package calls [Main] from its TestMain, and its tests call [Database], or [Elsewhere] for one on another server. A
 // database is a clone of a template, which is built once for all processes of
 // the same test program and kept between its runs. A program that was built
 // anew, or in another checkout, makes its own.
