@@ -88,7 +88,9 @@ func TestPlacesThatATenantCannotHave(t *testing.T) {
 		return err
 	})
 	w.fails(t, 1, "has tables of something else, as theirs", create("c", "--database", other.Name)...)
-	w.db.Exec(t, pgtest.Owner, "delete from control.tenants where slug = 'c'; update control.tenants set state = 'creating'") // as if it had been killed
+	require.Contains(t, w.ok(t, "tenants", "drop", "c", "--yes"), "dropped tenant c ")
+	other.Exec(t, pgtest.Owner, "insert into theirs values (1)")
+	w.db.Exec(t, pgtest.Owner, "update control.tenants set state = 'creating'") // as if it had been killed
 	w.fails(t, 1, fmt.Sprintf("it is being created in %s.x, and not in %[1]s.y", w.db.Name), create("a", "--schema", "y")...)
 	require.Contains(t, w.ok(t, create("a")...), "created tenant 1000001 (a) in "+w.db.Name+".x\n")
 }

@@ -100,6 +100,9 @@ func TestATenantOnAnotherServer(t *testing.T) {
 	w.whileAway(t, place)
 	eu.start(t)
 	s.becomes(t, "acme", 200)
+	require.Contains(t, w.ok(t, "tenants", "drop", "bolt", "--yes", "--no-export"), "removed: database eu/"+w.db.Name+"\n")
+	s.becomes(t, "bolt", 404)
+	s.becomes(t, "acme", 200)
 	require.Zero(t, s.end(t))
 	w.check(t, 0)
 }

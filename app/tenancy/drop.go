@@ -83,6 +83,8 @@ func (c *Creator) erase(ctx context.Context, erased *Erasure, keep func(Entry, E
 		return nil
 	case c.neverUsed(ctx, erased.Placement, err):
 		return c.erasePlacement(ctx, erased)
+	case erased.State == StateCreating && c.foreign(ctx, erased.Placement, err):
+		return nil // the creation was refused for that, and has changed nothing there
 	case err != nil:
 		return err
 	}
@@ -143,6 +145,20 @@ func (c *Creator) neverUsed(ctx context.Context, database scopes.Placement, refu
 	defer conn.Close(context.WithoutCancel(ctx))
 	p, err := readPlacement(ctx, conn)
 	return err == nil && !p.Exists && c.deployment.mayBind(ctx, c.setup.cfg, conn, database.InSchema("")) == nil
+}
+
+// foreign reports whether a database was refused since it is not this deployment's, and no copy of one that is.
+func (c *Creator) foreign(ctx context.Context, database scopes.Placement, refused error) bool {
+	if _, ok := errors.AsType[*PlacementError](refused); !ok || c.deployment.isCopy() {
+		return false
+	}
+	conn, err := Connect(ctx, c.setup.cfg, config.AsOwner, database)
+	if err != nil {
+		return false
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	p, err := readPlacement(ctx, conn)
+	return err == nil && p.Deployment != c.deployment.ID
 }
 
 // hasTables reports whether the tenant's tables are in a schema: all, or none.
