@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,7 +17,6 @@ import (
 
 	"tenanted/app/config"
 	"tenanted/app/tenancy"
-	"tenanted/models"
 	"tenanted/scopes"
 	"tenanted/scopes/archive"
 )
@@ -65,6 +66,7 @@ type archiveBench struct {
 	path    string
 	round   int
 	rows    int64
+	tables  []archive.Table
 	plain   map[string]*bytes.Buffer // what copyOut wrote, by table
 }
 
@@ -97,7 +99,7 @@ func (w *archiveBench) export(ctx context.Context) error {
 	}
 	defer file.Close()
 	contents, err := w.creator.Export(ctx, numbered(0).Slug, file, nil)
-	w.rows = contents.Rows()
+	w.rows, w.tables = contents.Rows(), contents.Manifest.Tables
 	return err
 }
 
@@ -126,9 +128,9 @@ func (w *archiveBench) byHand(ctx context.Context, n tenancy.NewTenant, work fun
 func (w *archiveBench) copyOut(ctx context.Context) error {
 	w.plain = map[string]*bytes.Buffer{}
 	return w.byHand(ctx, numbered(0), func(tx pgx.Tx) error {
-		for _, table := range models.Tables() {
+		for _, table := range w.tables {
 			w.plain[table.Name] = &bytes.Buffer{}
-			sql := fmt.Sprintf("copy (select * from %s where %s = 1) to stdout", table.Name, table.Tenant)
+			sql := fmt.Sprintf("copy (select %s from %s where %s = 1) to stdout", columnsOf(table), table.Name, table.Tenant[0])
 			if _, err := tx.Conn().PgConn().CopyTo(ctx, w.plain[table.Name], sql); err != nil {
 				return err
 			}
@@ -137,13 +139,22 @@ func (w *archiveBench) copyOut(ctx context.Context) error {
 	})
 }
 
+// columnsOf returns a table's columns, the tenant's first.
+func columnsOf(t archive.Table) string {
+	names := slices.Clone(t.Tenant)
+	for _, c := range t.Columns {
+		names = append(names, c.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
 func (w *archiveBench) copyIn(ctx context.Context) error {
 	n := tenancy.NewTenant{ID: scopes.TenantID(1000 + w.round), Slug: fmt.Sprintf("copied-%d", w.round)}
 	return w.byHand(ctx, n, func(tx pgx.Tx) error {
-		for _, table := range models.Tables() {
+		for _, table := range w.tables {
 			// The tenant comes first in each line.
 			rows := bytes.ReplaceAll(append([]byte("\n"), w.plain[table.Name].Bytes()...), []byte("\n1\t"), fmt.Appendf(nil, "\n%d\t", n.ID))
-			if _, err := tx.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(rows[1:]), "copy "+table.Name+" from stdin"); err != nil {
+			if _, err := tx.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(rows[1:]), fmt.Sprintf("copy %s (%s) from stdin", table.Name, columnsOf(table))); err != nil {
 				return err
 			}
 		}
