@@ -84,7 +84,7 @@ func (w *archiveBench) fill(ctx context.Context) error {
 			_, err := tx.Exec(ctx, fmt.Sprintf(`
 				insert into tasks (account_id, id, project_id, name) select 1, n, 1, 'Task ' || n from generate_series(1, %[1]d / 100) n;
 				insert into subtasks (account_id, id, task_id, name, complete, details)
-					select 1, n, n %% (%[1]d / 100) + 1, format('w%%s x%%s y%%s', n * 7919 %% 997, n * 104729 %% 997, n * 31 %% 997), n %% 3 = 0, repeat('Some details of it. ', n %% 5) from generate_series(1, %[1]d) n;
+					select 1, n, n %% (%[1]d / 100) + 1, format('w%%s x%%s y%%s', n * 7919::bigint %% 997, n * 104729::bigint %% 997, n * 31::bigint %% 997), n %% 3 = 0, repeat('Some details of it. ', n %% 5) from generate_series(1, %[1]d) n;
 				analyze`, *archiveRows), pgx.QueryExecModeSimpleProtocol)
 			return err
 		})
