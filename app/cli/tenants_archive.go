@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -184,7 +183,7 @@ func writeWhole(path string, force bool, write func(io.Writer) error) (err error
 		return err
 	}
 	defer file.Close()
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := lockFile(file); err != nil {
 		return fmt.Errorf("another process is writing %s: wait until it is done, or choose another name", partial)
 	}
 	if !isAt(file, partial) { // the one who had the lock has just renamed it
@@ -214,15 +213,6 @@ func isAt(file *os.File, path string) bool {
 	this, err := file.Stat()
 	there, errThere := os.Lstat(path)
 	return err == nil && errThere == nil && os.SameFile(this, there)
-}
-
-// syncDir has a rename survive a power cut.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 func (p *program) importFile(ctx context.Context, name string, o tenancy.Import, dryRun bool, format string) error {
