@@ -31,6 +31,7 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"tenanted/scopes"
+	"tenanted/scopes/fleet"
 )
 
 //go:embed tenant/*.sql shared/*.sql control/*.sql placement/*.sql grants/*.sql
@@ -86,6 +87,7 @@ type Result struct {
 	Target
 	From, To int64
 	Duration time.Duration
+	Locks    []fleet.TableLock // of a dry run
 	Err      error
 }
 

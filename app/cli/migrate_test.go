@@ -1,14 +1,17 @@
 package cli_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"tenanted/app/config"
 	"tenanted/migrations"
+	"tenanted/scopes/audit"
 	"tenanted/scopes/pgtest"
 )
 
@@ -100,4 +103,70 @@ func TestServeRefusesARoleThatIsNotBound(t *testing.T) {
 		strong.fails(t, 1, fix, "serve", "--addr", "localhost:0")
 		require.Equal(t, 1, strong.run(t, "check").code)
 	}
+}
+
+// A dry run says what would be done, and does nothing. A canary that fails keeps the others as they are.
+func TestMigrateInSteps(t *testing.T) {
+	t.Parallel()
+	w := newFixture(t, config.MultipleSchemas)
+	w.ok(t, "migrate")
+	w.ok(t, "seed", "--accounts", "3")
+	newest := migrations.Tenant.Newest()
+	up := func(schema string) string {
+		return fmt.Sprintf("%s.%s: version %d would be %d, in ", w.db.Name, schema, newest-1, newest)
+	}
+	w.ok(t, "migrate", "--down", "--all")
+	for range 2 {
+		out := w.ok(t, "migrate", "--dry-run")
+		for _, slug := range []string{"tenant-0", "tenant-1", "tenant-2"} {
+			require.Contains(t, out, up(slug))
+		}
+		require.Contains(t, out, "subtasks (AccessExclusiveLock)")
+	}
+	require.Equal(t, 3, strings.Count(w.ok(t, "migrate", "--status"), "outdated"))
+
+	w.db.Exec(t, pgtest.Owner, `alter table "tenant-1".subtasks rename to other`)
+	r := w.run(t, "migrate", "--dry-run")
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.out, up("tenant-0"))
+	require.Contains(t, r.out, ".tenant-1: failed")
+	require.Contains(t, r.err, `relation "subtasks" does not exist`)
+
+	r = w.run(t, "migrate", "--canary", "tenant-1")
+	require.Equal(t, 1, r.code)
+	require.Equal(t, 2, strings.Count(r.out, ": not begun"))
+	require.Equal(t, 3, strings.Count(w.ok(t, "migrate", "--status"), "outdated"))
+
+	r = w.run(t, "migrate", "--jobs", "1")
+	require.Equal(t, 1, r.code)
+	require.Equal(t, 1, strings.Count(w.ok(t, "migrate", "--status"), "outdated"), "one failure stops nobody else")
+	require.Equal(t, 1, w.count(t, "select count(*) from control.migration_log where schema = 'tenant-1' and error like '%does not exist%' and operator like '%@%'")-1)
+	require.Equal(t, 1, w.count(t, fmt.Sprintf("select count(*) from control.migration_log where schema = 'tenant-2' and from_version = %d and to_version = %d and ended_at is not null", newest-1, newest)))
+
+	w.db.Exec(t, pgtest.Owner, `alter table "tenant-1".other rename to subtasks`)
+	require.Contains(t, w.ok(t, "migrate", "--canary", "1"), fmt.Sprintf(".tenant-1: version %d, was %d", newest, newest-1))
+	require.Empty(t, w.check(t, 0).ids(audit.Defect))
+	for want, args := range map[string]string{
+		"--jobs 0 is below one": "--jobs 0", "--lock-timeout 0s must be": "--lock-timeout 0s", "go with neither": "--dry-run --status", "--canary -1": "--canary -1",
+	} {
+		w.fails(t, 2, want, append([]string{"migrate"}, strings.Fields(args)...)...)
+	}
+	w.fails(t, 1, `--canary: no tenant is called "nobody"`, "migrate", "--canary", "nobody")
+}
+
+// A tenant whose rows somebody has locked does not make the others wait, and is tried again.
+func TestALockedTenantIsMigratedLater(t *testing.T) {
+	t.Parallel()
+	w := newFixture(t, config.MultipleSchemas)
+	w.ok(t, "migrate")
+	w.ok(t, "seed", "--accounts", "2")
+	w.ok(t, "migrate", "--down", "--all")
+	tx, err := w.db.Connect(t, pgtest.Owner).Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), `select from "tenant-0".subtasks`)
+	require.NoError(t, err)
+	time.AfterFunc(700*time.Millisecond, func() { _ = tx.Rollback(context.Background()) })
+	w.ok(t, "migrate", "--lock-timeout", "200ms")
+	require.Less(t, 1, w.count(t, "select tries from control.migration_log where schema = 'tenant-0' order by id desc limit 1"))
+	require.Equal(t, 1, w.count(t, "select tries from control.migration_log where schema = 'tenant-1' order by id desc limit 1"))
 }

@@ -246,7 +246,7 @@ func (c *Creator) ensurePlacement(ctx context.Context, placement scopes.Placemen
 	if c.setup.cfg.Shared(placement) {
 		return nil
 	}
-	return c.setup.Migrate(ctx, []scopes.Placement{placement}, func(migrations.Result) {})
+	return c.setup.Migrate(ctx, []scopes.Placement{placement}, Migrate{})
 }
 
 // fill calls fill in the placement.

@@ -14,7 +14,6 @@ import (
 
 	"tenanted/app/config"
 	"tenanted/app/tenancy"
-	"tenanted/migrations"
 	"tenanted/models"
 	"tenanted/scopes"
 	"tenanted/scopes/pgtest"
@@ -104,7 +103,7 @@ func TestCreateAgainLeavesStateAndPlacementAlone(t *testing.T) {
 	db.Exec(t, pgtest.Owner, "update control.tenants set state = 'suspended' where id = 1")
 	db.Exec(t, pgtest.Owner, `create schema elsewhere; update control.tenants set schema = 'elsewhere' where id = 1`) // moved
 	to := scopes.Placement{Database: cfg.Database, Schema: "elsewhere"}
-	require.NoError(t, newSetup(t, cfg, nil).Migrate(t.Context(), []scopes.Placement{to}, func(migrations.Result) {}))
+	require.NoError(t, newSetup(t, cfg, nil).Migrate(t.Context(), []scopes.Placement{to}, tenancy.Migrate{}))
 	tenant, err := newCreator(t, cfg).Create(t.Context(), numbered(0), account(numbered(0)))
 	require.NoError(t, err)
 	require.Equal(t, "elsewhere", tenant.Schema)

@@ -13,7 +13,6 @@ import (
 
 	"tenanted/app/config"
 	"tenanted/app/tenancy"
-	"tenanted/migrations"
 	"tenanted/models"
 	"tenanted/scopes"
 	"tenanted/scopes/pgtest"
@@ -130,7 +129,7 @@ func TestAdoptTakesCopiesAndNoOriginal(t *testing.T) {
 	require.Equal(t, "Company 0", name)
 	_, err = projectOf(t, staging, "tenant-1")
 	require.ErrorContains(t, err, "suspended")
-	require.NoError(t, newSetup(t, staging, nil).Migrate(t.Context(), []scopes.Placement{{Database: copied + "_tenant-0", Schema: "public"}}, func(migrations.Result) {}))
+	require.NoError(t, newSetup(t, staging, nil).Migrate(t.Context(), []scopes.Placement{{Database: copied + "_tenant-0", Schema: "public"}}, tenancy.Migrate{}))
 	for n := range 3 {
 		name, err = projectOf(t, cfg, numbered(n).Slug)
 		require.NoError(t, err)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -16,6 +15,7 @@ import (
 	"tenanted/migrations"
 	"tenanted/models"
 	"tenanted/scopes"
+	"tenanted/scopes/fleet"
 )
 
 // migrateWorkers is how many placements are migrated simultaneously.
@@ -49,7 +49,7 @@ func (s *Setup) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.Migrate(ctx, placements, func(r migrations.Result) { s.sayMigrated(r) })
+	return s.Migrate(ctx, placements, Migrate{Report: func(r migrations.Result, _ fleet.Progress) { s.sayMigrated(r) }})
 }
 
 // Base makes the roles, the default database and the directory in it. It refuses a database that was set up for
@@ -120,26 +120,6 @@ func (s *Setup) Placements(ctx context.Context) ([]scopes.Placement, error) {
 		all = append([]scopes.Placement{shared}, all...)
 	}
 	return all, nil
-}
-
-// Migrate makes the placements' databases and schemas where they are missing, and brings them to the newest version,
-// several at a time. It calls report for each, one call at a time. A placement that fails, or whose database belongs to
-// another deployment, does not keep the others from being done; all errors are returned, joined.
-func (s *Setup) Migrate(ctx context.Context, placements []scopes.Placement, report func(migrations.Result)) error {
-	refused, err := s.ensureDatabases(ctx, placements)
-	if err != nil {
-		return err
-	}
-	var mine []scopes.Placement
-	for _, p := range placements {
-		if err := refused[p.InSchema("")]; err != nil {
-			report(migrations.Result{Target: migrations.Target{Set: migrations.Tenant, Placement: p}, Err: err})
-			continue
-		}
-		mine = append(mine, p)
-	}
-	errs := append(slices.Collect(maps.Values(refused)), s.each(ctx, placementSets, mine, s.up, report))
-	return errors.Join(errs...)
 }
 
 // Down undoes the newest migration of each set of each placement, with the data that is in the tables it drops.

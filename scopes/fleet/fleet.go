@@ -32,6 +32,9 @@ type Config struct {
 	After  func(ctx context.Context, conn *pgx.Conn, p scopes.Placement) error
 	Always bool
 
+	// LockKey is the advisory lock of a placement, in its database. Default: one made of the table's and the schema's names.
+	LockKey func(scopes.Placement) int64
+
 	// Jobs is how many placements are migrated at once, and the bound on connections. Default: 4.
 	Jobs int
 

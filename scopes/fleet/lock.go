@@ -34,6 +34,9 @@ func applicationName(by string) string { return namePrefix + by }
 
 // lockKey is the advisory lock of a placement; the database is part of the lock's identity already.
 func (f *Fleet) lockKey(p scopes.Placement) int64 {
+	if f.config.LockKey != nil {
+		return f.config.LockKey(p)
+	}
 	hash := fnv.New64a()
 	_, _ = hash.Write([]byte("fleet " + f.config.Table + " " + p.Schema)) // never fails
 	return int64(hash.Sum64())
