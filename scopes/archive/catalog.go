@@ -93,6 +93,8 @@ func (d *database) readTables(ctx context.Context, tx pgx.Tx) error {
 		t.kind, t.bound = kind, bound
 		return nil
 	})
+	// A view of own and everybody's rows has none itself: the tenant's are in a table of their own.
+	d.tables = slices.DeleteFunc(d.tables, func(t *table) bool { return t.kind == "v" && t.readOnly })
 	return err
 }
 
@@ -167,7 +169,9 @@ func (d *database) readForeignKeys(ctx context.Context, tx pgx.Tx, ignore []stri
 	for _, t := range d.tables {
 		t.references = nil
 		for _, r := range t.modelTable.references {
-			t.refer(d.table(ident(r.parent)), r)
+			if parent := d.table(ident(r.parent)); parent != nil {
+				t.refer(parent, r)
+			}
 		}
 	}
 	rows, _ := tx.Query(ctx, named+`

@@ -52,6 +52,7 @@ type modelTable struct {
 	tenant      []string
 	columns     []string // without the tenant's, in the model's order
 	references  []reference
+	readOnly    bool   // it embeds scopes.ReadOnly
 	polymorphic string // a relation that PostgreSQL has no foreign key for; empty: none
 }
 
@@ -128,7 +129,7 @@ func collectRelated(into map[string]*schema.Schema, s *schema.Schema) {
 }
 
 func newModelTable(s *schema.Schema) *modelTable {
-	t := &modelTable{model: s.Name, name: s.Table}
+	t := &modelTable{model: s.Name, name: s.Table, readOnly: scopes.IsReadOnly(s)}
 	for _, field := range scopes.TenantFields(s) {
 		t.tenant = append(t.tenant, field.DBName)
 	}
