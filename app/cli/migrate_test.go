@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -165,8 +166,13 @@ func TestALockedTenantIsMigratedLater(t *testing.T) {
 	require.NoError(t, err)
 	_, err = tx.Exec(t.Context(), `select from "tenant-0".subtasks`)
 	require.NoError(t, err)
-	time.AfterFunc(700*time.Millisecond, func() { _ = tx.Rollback(context.Background()) })
+	var holder sync.WaitGroup
+	holder.Go(func() {
+		time.Sleep(700 * time.Millisecond)
+		_ = tx.Rollback(context.Background())
+	})
 	w.ok(t, "migrate", "--lock-timeout", "200ms")
+	holder.Wait()
 	require.Less(t, 1, w.count(t, "select tries from control.migration_log where schema = 'tenant-0' order by id desc limit 1"))
 	require.Equal(t, 1, w.count(t, "select tries from control.migration_log where schema = 'tenant-1' order by id desc limit 1"))
 }

@@ -249,12 +249,14 @@ func TestALockedTableIsTriedAgain(t *testing.T) {
 	require.ErrorContains(t, err, "lock timeout")
 	require.Equal(t, 2, results[0].Tries)
 	require.EqualValues(t, 1, results[0].To)
-	go func() {
+	var holder sync.WaitGroup
+	holder.Go(func() {
 		time.Sleep(300 * time.Millisecond)
 		_ = tx.Rollback(context.Background())
-	}()
+	})
 	c.Retries = 50
 	results, err = up(t, c, placements)
+	holder.Wait()
 	require.NoError(t, err)
 	require.Greater(t, results[0].Tries, 1)
 }
