@@ -22,6 +22,7 @@ var rules = []struct {
 	{below: "tenanted/app/cli", project: []string{"tenanted/app", "tenanted/seed", "tenanted/migrations", "tenanted/internal/localpg", "tenanted/models", "tenanted/scopes"}},
 	{below: "tenanted/app/config", project: []string{"tenanted/scopes"}},
 	{below: "tenanted/app/tenancy", project: []string{"tenanted/app/config", "tenanted/migrations", "tenanted/models", "tenanted/scopes"}},
+	{below: "tenanted/app/talk", project: []string{"tenanted/migrations", "tenanted/models", "tenanted/scopes"}},
 	{below: "tenanted/app/web", project: []string{"tenanted/app/web", "tenanted/models", "tenanted/scopes"}, never: []string{"github.com/jackc/pgx", "gorm.io", "database/sql"}},
 	{below: "tenanted/seed", project: []string{"tenanted/models", "tenanted/scopes"}},
 	{below: "tenanted/migrations", project: []string{"tenanted/models", "tenanted/scopes"}},
