@@ -16,7 +16,7 @@ import (
 	"tenanted/scopes/pgtest"
 )
 
-var commands = []string{"serve", "migrate", "seed", "check", "tenants list", "tenants show", "tenants create", "tenants rename",
+var commands = []string{"serve", "present", "migrate", "seed", "check", "tenants list", "tenants show", "tenants create", "tenants rename",
 	"tenants exec", "tenants drop", "tenants move", "tenants log", "tenants adopt", "dbshell"}
 
 // ofTenant are the arguments without which a command does not look at its flags.

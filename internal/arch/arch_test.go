@@ -23,6 +23,7 @@ var rules = []struct {
 	{below: "tenanted/app/config", project: []string{"tenanted/scopes"}},
 	{below: "tenanted/app/tenancy", project: []string{"tenanted/app/config", "tenanted/migrations", "tenanted/models", "tenanted/scopes"}},
 	{below: "tenanted/app/talk", project: []string{"tenanted/migrations", "tenanted/models", "tenanted/scopes"}},
+	{below: "tenanted/app/present", project: []string{"tenanted/app/talk", "tenanted/docs"}, never: []string{"github.com/jackc/pgx", "gorm.io", "database/sql"}},
 	{below: "tenanted/app/web", project: []string{"tenanted/app/web", "tenanted/models", "tenanted/scopes"}, never: []string{"github.com/jackc/pgx", "gorm.io", "database/sql"}},
 	{below: "tenanted/seed", project: []string{"tenanted/models", "tenanted/scopes"}},
 	{below: "tenanted/migrations", project: []string{"tenanted/models", "tenanted/scopes"}},
@@ -32,6 +33,7 @@ var rules = []struct {
 	{below: "tenanted/internal/localpg", project: []string{"tenanted/internal/localpg"}},
 	{below: "tenanted/scopes/pgtest", project: []string{"tenanted/internal/localpg"}},
 	{below: "tenanted/internal/arch", project: nil},
+	{below: "tenanted/docs", project: nil},
 }
 
 func TestImportArrows(t *testing.T) {
