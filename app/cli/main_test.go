@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"regexp"
 	"strings"
@@ -193,9 +194,24 @@ func (w *fixture) doesNotServe(t *testing.T, slug, problem string) {
 // get returns the status and the body of a page at a host.
 func (s *server) get(t *testing.T, host, path string) (int, string) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.addr+path, nil)
+	return s.do(t, http.MethodGet, host, path, nil)
+}
+
+// send is get for a program that asks for JSON, with a form if there is one.
+func (s *server) send(t *testing.T, method, host, path string, form url.Values) (int, string) {
+	t.Helper()
+	return s.do(t, method, host, path, form, "Accept: application/json", "Content-Type: application/x-www-form-urlencoded")
+}
+
+func (s *server) do(t *testing.T, method, host, path string, form url.Values, headers ...string) (int, string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, "http://"+s.addr+path, strings.NewReader(form.Encode()))
 	require.NoError(t, err)
 	request.Host = host
+	for _, header := range headers {
+		name, value, _ := strings.Cut(header, ": ")
+		request.Header.Set(name, value)
+	}
 	response, err := http.DefaultTransport.RoundTrip(request) // follows no redirect
 	require.NoError(t, err)
 	defer response.Body.Close()

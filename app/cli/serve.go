@@ -35,6 +35,7 @@ const (
 type serveOptions struct {
 	addr      string
 	noDemo    bool
+	explain   bool
 	metrics   bool
 	accessLog string
 	pprof     string
@@ -70,6 +71,7 @@ away keeps only its own tenants from being served.`,
 	}
 	cmd.Flags().StringVar(&o.addr, "addr", "localhost:8080", "the address to listen on, as host:port")
 	cmd.Flags().BoolVar(&o.noDemo, "no-demo", false, "make no demo tenants on the private PostgreSQL")
+	cmd.Flags().BoolVar(&o.explain, "explain", false, "show each tenant at /isolation/ how it is kept apart, and from the header a way to the others; the demo does")
 	cmd.Flags().BoolVar(&o.metrics, "metrics", false, "show metrics for Prometheus at /metrics of the bare domain")
 	cmd.Flags().StringVar(&o.accessLog, "access-log", "text", "a line for each request, and the format of the whole log: off, text or json")
 	cmd.Flags().StringVar(&o.pprof, "pprof", "", "also serve Go's profiles, at this address; let only yourself reach it (localhost:6060)")
@@ -94,7 +96,8 @@ func (p *program) serve(ctx context.Context, s *server, o serveOptions) error {
 	log := p.logger(o.accessLog)
 	slog.SetDefault(log) // which scopes.AllTenants logs its reasons by
 	defer s.keep(ctx, log)()
-	app, err := tenancy.Open(ctx, s.cfg, log)
+	o.explain = o.explain || s.local != nil && !o.noDemo
+	app, err := o.open(ctx, s.cfg, log)
 	if err != nil {
 		return err
 	}
@@ -110,6 +113,14 @@ func (p *program) serve(ctx context.Context, s *server, o serveOptions) error {
 		p.say("stopped")
 	}
 	return errors.Join(err, app.Close())
+}
+
+// open opens the tenancy, with its statements traced if they are to be explained.
+func (o serveOptions) open(ctx context.Context, cfg config.Config, log *slog.Logger) (*tenancy.Tenancy, error) {
+	if o.explain {
+		return tenancy.OpenTraced(ctx, cfg, log, tracer{})
+	}
+	return tenancy.Open(ctx, cfg, log)
 }
 
 // tuneGC lets the heap grow to three times what is alive, instead of twice, before it is collected. Little is alive
@@ -171,6 +182,13 @@ func site(app *tenancy.Tenancy, cfg config.Config, o serveOptions, log *slog.Log
 	}
 	if o.metrics {
 		options.Metrics = metricsOf(app)
+	}
+	if o.explain {
+		explain, err := newExplainer(cfg, app)
+		if err != nil {
+			return nil, err
+		}
+		options.Explain = explain
 	}
 	return web.New(options)
 }

@@ -3,6 +3,7 @@ package cli_test
 import (
 	"net"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -108,6 +109,12 @@ func private(t *testing.T, strategy config.Strategy) *fixture {
 	}}
 }
 
+// mainOf returns a page without its header, which in the demo names the other tenants.
+func mainOf(page string) string {
+	_, main, _ := strings.Cut(page, "<main")
+	return main
+}
+
 // Nothing is there but PostgreSQL's programs; all strategies share one private server.
 func TestServeFromNothing(t *testing.T) {
 	t.Parallel()
@@ -126,7 +133,7 @@ func TestServeFromNothing(t *testing.T) {
 		require.Contains(t, s.out.String(), "http://tenant-2."+s.addr+"/")
 		status, page := s.get(t, "tenant-0.localhost:8080", "/subtasks/")
 		require.Equal(t, 200, status)
-		pages[page] = true
+		pages[mainOf(page)] = true
 		if strategy != config.MultipleDb { // in a second terminal
 			w.ok(t, "seed", "--accounts", "6")
 			status, _ = s.get(t, "tenant-5.localhost", "/subtasks/")
@@ -140,7 +147,7 @@ func TestServeFromNothing(t *testing.T) {
 		require.NotContains(t, again.out.String(), "making")
 		status, page = again.get(t, "tenant-0.localhost:8080", "/subtasks/")
 		require.Equal(t, 200, status)
-		pages[page] = true
+		pages[mainOf(page)] = true
 		require.Equal(t, 0, again.end(t), again.errs.String())
 
 		// As if the first start had been killed while it made the demo tenants.
@@ -150,5 +157,6 @@ func TestServeFromNothing(t *testing.T) {
 		require.Equal(t, 0, resumed.end(t), resumed.errs.String())
 		require.NotContains(t, w.ok(t, "tenants", "list"), "creating")
 	}
-	require.Len(t, pages, 1, "tenant-0's page is the same bytes in every strategy")
+	require.NotContains(t, pages, "")
+	require.Len(t, pages, 1, "tenant-0's page has the same bytes in every strategy")
 }

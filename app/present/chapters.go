@@ -134,7 +134,7 @@ func Chapters() []Chapter {
 			},
 			Notes: []string{"Each of these was proposed to us by somebody serious. Keep it short."}},
 		{Name: "choose", Title: "Which one?", Seconds: 180, matrix: true,
-			Points: []string{"Shared tables unless you know why not. The placement of a tenant is a row in a directory, so a fleet can become mixed later, with the same code."},
+			Points: []string{"Shared tables unless you know why not. The placement of a tenant is a row in a directory: `Mixed` has any of the three for each tenant, with the same code, and `tenants move` leads from one to another."},
 			Notes:  []string{"Read down one column, not along all rows. Then ask who has which reason for another one."}},
 		{Name: "figures", Title: "Measured", Seconds: 120, figures: true,
 			Points: []string{"Two cores shared by load, program and PostgreSQL: compare the figures with each other. `go run ./bench` measures them on your machine."},

@@ -1,6 +1,7 @@
 package talk
 
 import (
+	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -74,3 +75,29 @@ func (s Statement) confined() bool {
 }
 
 func quoteLiteral(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+
+// NewStatement returns a statement as a pgx tracer sees it.
+func NewStatement(sql string, args []any) Statement {
+	s := Statement{SQL: sql}
+	for _, arg := range args {
+		s.Args = append(s.Args, argument(arg))
+	}
+	return s
+}
+
+// argument writes a value as SQL would.
+func argument(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "NULL"
+	case bool, int, int16, int32, int64, float64:
+		return fmt.Sprint(v)
+	default:
+		return quoteLiteral(fmt.Sprint(v))
+	}
+}
+
+// IsJoin reports whether a piece compares two columns, as a join by the tenant's column does.
+func (p Piece) IsJoin() bool { return joinPart.MatchString(p.Text) }
+
+var joinPart = regexp.MustCompile(`= .*account_id"?$`)

@@ -31,12 +31,22 @@ type Tenancy struct {
 // Open returns the way to cfg's tenants. Slow and failed statements go to log. It waits for no connection: see [Ready].
 // Close it after use.
 func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (*Tenancy, error) {
+	return OpenTraced(ctx, cfg, log, nil)
+}
+
+// OpenTraced is [Open], and has a tracer told of each statement, with its values. A nil tracer is none.
+func OpenTraced(ctx context.Context, cfg config.Config, log *slog.Logger, tracer pgx.QueryTracer) (*Tenancy, error) {
 	directory, err := OpenDirectory(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
 	t := &Tenancy{Directory: directory, readiness: newReadiness(cfg)}
-	pools, err := registry.Open(t.registryConfig(cfg))
+	pooled := t.registryConfig(cfg)
+	pooled.Runtime.Tracer = tracer
+	for _, server := range pooled.Servers {
+		server.Runtime.Tracer = tracer
+	}
+	pools, err := registry.Open(pooled)
 	if err != nil {
 		return nil, errors.Join(err, directory.Close())
 	}

@@ -33,8 +33,9 @@ type answer struct {
 // pageData is what the layout sees.
 type pageData struct {
 	Title  string
-	Tenant string // its slug; empty on the bare domain
-	Home   string // where the brand leads
+	Tenant string    // its slug; empty on the bare domain
+	Others []navItem // tenants to go to
+	Home   string    // where the brand leads
 	Nav    []navItem
 	Flash  *flash
 }
@@ -100,7 +101,7 @@ func write(c *gin.Context, status int, contentType string, body []byte) {
 // encode renders the answer into b, in the form that the client prefers.
 func (s *site) encode(c *gin.Context, a answer, b *bytes.Buffer) (contentType string, err error) {
 	if a.page != nil && !wantsJSON(c.Request) {
-		data := pageData{Title: a.title, Tenant: slug(c), Home: s.home(c), Nav: s.nav(c), Flash: a.flash}
+		data := pageData{Title: a.title, Tenant: slug(c), Home: s.home(c), Others: s.others(c), Nav: s.nav(c), Flash: a.flash}
 		return "text/html; charset=utf-8", layout(data, a.page).Render(c.Request.Context(), b)
 	}
 	e := json.NewEncoder(b)
@@ -184,6 +185,9 @@ func (s *site) nav(c *gin.Context) []navItem {
 	case !onBareDomain(c):
 		add("Subtasks", "/subtasks/")
 		add("Projects", "/projects/")
+		if s.Explain != nil {
+			add("Why is this isolated?", isolationPath)
+		}
 		if base := s.base(c); s.List != nil && base != "" {
 			add("All tenants", base+"tenants/")
 		}

@@ -63,6 +63,10 @@ type Options struct {
 	// Away says, by name, why servers beside the default one do not answer, for the body of /readyz. Nil: there are none.
 	Away func(context.Context) map[string]string
 
+	// Explain adds the page /isolation/ to each tenant, and to the header a way to the other tenants, if List knows them: for
+	// demonstrations. Nil: there is no such page.
+	Explain Explainer
+
 	// Hosts are the base domains; a tenant is at its slug + "." + one of them. Default: localhost.
 	Hosts []string
 
@@ -148,6 +152,7 @@ type site struct {
 	crossOrigin *http.CrossOriginProtection
 	limiter     *tenanthttp.Limiter
 	metrics     *metrics
+	switcher    switcher
 }
 
 // source finds the tenant by a host name of its own, or by its slug below a base domain.
@@ -209,7 +214,7 @@ func (s *site) router() *gin.Engine {
 
 	get(r.Group("", s.tenant), "/metrics", s.handle(s.showMetrics))
 
-	inside := []gin.HandlerFunc{s.limit, s.tenant, s.sameOrigin, s.acquireSlot}
+	inside := []gin.HandlerFunc{s.limit, s.tenant, s.sameOrigin, s.acquireSlot, s.recordPage}
 	r.NoRoute(append(inside, s.handle(s.notFound))...)
 	r.NoMethod(append(inside, s.handle(s.methodNotAllowed))...)
 	s.pages(r.Group("", inside...))
@@ -231,6 +236,11 @@ func (s *site) pages(r *gin.RouterGroup) {
 	get(r, "/tenants", s.handle(addSlash))
 	get(r, "/tenants/", s.handle(s.accounts))
 	get(r, "/tenants.json", s.handle(s.accounts))
+	if s.Explain != nil {
+		get(r, "/isolation", s.handle(addSlash))
+		get(r, isolationPath, s.handle(s.isolation))
+		post(r, isolationPath+"attack", s.handle(s.tryAttack))
+	}
 }
 
 // get registers a handler for GET and HEAD, and lets OPTIONS say so.

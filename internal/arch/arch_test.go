@@ -33,6 +33,7 @@ var rules = []struct {
 	{below: "tenanted/internal/localpg", project: []string{"tenanted/internal/localpg"}},
 	{below: "tenanted/scopes/pgtest", project: []string{"tenanted/internal/localpg"}},
 	{below: "tenanted/internal/arch", project: nil},
+	{below: "tenanted/internal/browsertest", project: nil},
 	{below: "tenanted/docs", project: nil},
 }
 
