@@ -21,6 +21,7 @@ import (
 	"tenanted/app/cli"
 	"tenanted/app/config"
 	"tenanted/internal/localpg"
+	"tenanted/scopes/pgtest"
 )
 
 var talkAddress = regexp.MustCompile(`the talk is at (http://localhost:\d+)/`)
@@ -58,6 +59,8 @@ func TestPresentOnAServerOfOnesOwn(t *testing.T) {
 	w.fails(t, 2, "--experiments-database", "present", "--addr", "localhost:0")
 	w.fails(t, 2, "at most 50", "present", "--experiments-database", strings.Repeat("x", 51))
 	w.with("PGOWNER=").fails(t, 2, "PGOWNER: is not set", "present", "--experiments-database", w.db.Name+"_talk")
+	poor := pgtest.Role(t, "")
+	w.with("PGOWNER="+poor).fails(t, 1, `role "`+poor+`" may not create databases: as a superuser, alter role`, "present", "--addr", "localhost:0", "--experiments-database", w.db.Name+"_poor")
 	w.fails(t, 1, "was not made for experiments", "present", "--addr", "localhost:0", "--experiments-database", w.db.Name)
 
 	at, end := w.presented(t, "--experiments-database", w.db.Name+"_talk")
@@ -76,10 +79,13 @@ func TestPresentFromNothing(t *testing.T) {
 	t.Parallel()
 	w := private(t, config.SingleSchema)
 	at, end := w.presented(t)
-	for _, experiment := range []string{"superuser", "pg-dump", "count-all"} {
+	for _, experiment := range []string{"superuser", "pg-dump", "count-all", "locks"} {
 		status, result := press(t, at, experiment)
 		require.Equal(t, 200, status, result)
 		require.NotContains(t, result, "does not hold")
+		if experiment == "locks" {
+			require.Contains(t, result, "200 schemas in one transaction")
+		}
 	}
 	for _, name := range w.databases(t) {
 		require.True(t, strings.HasPrefix(name, "tenanted_talk"), name)

@@ -1,8 +1,12 @@
 package present
 
 import (
+	"encoding/base64"
 	"flag"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	cdppage "github.com/chromedp/cdproto/page"
@@ -15,6 +19,8 @@ import (
 )
 
 var update = flag.Bool("update", false, "write the documents that are made from the slides")
+
+var paperFlag = flag.String("paper", "", "directory for the slides as PDF")
 
 // current is the id of the slide that is shown.
 const current = `Reveal.getCurrentSlide().id`
@@ -136,7 +142,30 @@ func TestPage(t *testing.T) {
 			}
 		}
 	}
-	paper, err := chromedp.Call(b.Ctx, cdppage.PrintToPDF, cdppage.PrintToPDFParams{PreferCSSPageSize: new(true)})
-	require.NoError(t, err)
-	require.Greater(t, len(paper.Data), 50_000)
+}
+
+// TestPaper prints the slides, from the page and from where one is shown at a time: each is on a sheet of its own.
+func TestPaper(t *testing.T) {
+	t.Parallel()
+	b := browsertest.NewTab(t, browsertest.Start(t))
+	site := newSite(t)
+	for _, path := range []string{"/?plain", "/"} {
+		b.Look(1440, 900, "light")
+		b.Open(site.URL + path)
+		if path == "/" {
+			b.Do(chromedp.Poll[chromedp.Void](`window.Reveal && Reveal.isReady() || null`))
+		}
+		paper, err := chromedp.Call(b.Ctx, cdppage.PrintToPDF, cdppage.PrintToPDFParams{PreferCSSPageSize: new(true)})
+		require.NoError(t, err)
+		content, err := base64.StdEncoding.DecodeString(string(paper.Data))
+		if err != nil {
+			content = []byte(paper.Data)
+		}
+		sheets := strings.Count(string(content), "/Type /Page\n")
+		require.GreaterOrEqual(t, sheets, len(Chapters())+len(talk.Experiments()), path)
+		require.LessOrEqual(t, sheets, len(Chapters())+len(talk.Experiments())+15, "%s: hardly any takes two", path)
+		if *paperFlag != "" {
+			require.NoError(t, os.WriteFile(filepath.Join(*paperFlag, "talk"+strings.Trim(path, "/?")+".pdf"), content, 0o644))
+		}
+	}
 }

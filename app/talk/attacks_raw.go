@@ -37,7 +37,7 @@ func becomeAnother(tx *gorm.DB, b string) (raw, scoped int64, err error) {
 
 var setConfig = attack{
 	name: "set-config", title: "Say that you are Bolt", code: []any{becomeAnother}, raw: true,
-	claim: "Row-level security believes the setting: whoever can run SQL of his own can be any tenant. The layers are against mistakes, and no leave to build SQL from input.",
+	claim: "Row-level security believes the setting: whoever can run SQL of their own can be any tenant. The layers are against mistakes, and no leave to build SQL from input.",
 	stops: always(Nothing),
 	make: func(ctx context.Context, w world) (outcome, error) {
 		var raw, scoped int64

@@ -14,7 +14,7 @@ func attacks() []attack {
 // lessons are those without switches.
 func lessons() []Experiment {
 	return []Experiment{
-		joinsCount, tenantColumn, moveTenant, mandatory,
+		layersAlone, joinsCount, tenantColumn, moveTenant, mandatory,
 		threePolicies, enableAndForce, superuserSeesAll, backups, views, checkFinds,
 		leakingPool, roundTrips, rolePerTenant,
 		countAll, twoDatabases, ownPlace, nextDoor, fleetResumes, manySchemas,

@@ -40,7 +40,7 @@ func TestClaims(t *testing.T) {
 	lab := newLab(t)
 	for _, e := range Experiments() {
 		ways := []Layers{AllLayers()}
-		if e.Switches {
+		if e.Switches && !testing.Short() {
 			ways = every()
 		}
 		t.Run(e.Name, func(t *testing.T) {
