@@ -94,16 +94,20 @@ func verdict(r run) (text string, stopped bool) {
 	return "The claim holds", true
 }
 
-// took writes how long a run took, and how often it waited for the server.
-func took(r run) string {
+// took writes how long a run took, how often it waited for the server and, where layers could be off, which were on.
+func took(r run, switched bool) string {
 	text := fmt.Sprintf("%.1f ms", float64(r.Took.Microseconds())/1000)
 	switch r.Trips {
 	case 0:
-		return text
 	case 1:
-		return text + ", one wait for the server"
+		text += ", one wait for the server"
+	default:
+		text += fmt.Sprintf(", %d waits for the server", r.Trips)
 	}
-	return fmt.Sprintf("%s, %d waits for the server", text, r.Trips)
+	if switched {
+		text += "; on: " + r.Layers.String()
+	}
+	return text
 }
 
 // maxSent is how many statements a slide shows.
