@@ -117,7 +117,7 @@ func Chapters() []Chapter {
 			Notes: []string{"Run “One policy, written three ways” and read the plans aloud: Index Cond, Filter, Filter.",
 				"The check command looks for what is missing, and serve does not start without it."}},
 		{Name: "pooling", Title: "The setting, and who is next", Seconds: 180, picture: picPool,
-			Experiments: []string{"session-setting", "round-trips", "role-per-tenant"},
+			Experiments: []string{"session-setting", "pgbouncer", "round-trips", "role-per-tenant"},
 			Points: []string{
 				"Connections are pooled, by `database/sql` as by PgBouncer. What is set for the session waits there for the next request.",
 				"So the tenant is set for the transaction, together with the statement: one message, one wait.",

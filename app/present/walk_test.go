@@ -47,7 +47,8 @@ func TestWalk(t *testing.T) {
 		if e, ok := talk.Find(name); ok {
 			require.Equal(t, "", browsertest.Evaluate[string](b, "Reveal.getCurrentSlide().querySelector('.result').textContent"))
 			text := browsertest.Evaluate[string](b, runHere)
-			require.NotContains(t, text, "could not run", name)
+			missing := strings.Contains(text, "is not installed") && os.Getenv("CI") != "true"
+			require.True(t, missing || !strings.Contains(text, "could not run"), "%s: %s", name, text)
 			require.NotContains(t, text, "does not hold", name)
 			require.NotEmpty(t, text, name)
 			if e.Switches {

@@ -134,7 +134,7 @@ func (l *Lab) program(name string) (string, error) {
 	}
 	path, err := exec.LookPath(name)
 	if err != nil {
-		return "", fmt.Errorf("%s is not installed: it comes with PostgreSQL's client programs (Debian: apt install postgresql-client)", name)
+		return "", &MissingError{name, "postgresql-client"}
 	}
 	return path, nil
 }

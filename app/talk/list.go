@@ -16,7 +16,7 @@ func lessons() []Experiment {
 	return []Experiment{
 		layersAlone, joinsCount, tenantColumn, moveTenant, mandatory,
 		threePolicies, enableAndForce, superuserSeesAll, backups, views, checkFinds,
-		leakingPool, roundTrips, rolePerTenant,
+		leakingPool, behindPooler, roundTrips, rolePerTenant,
 		countAll, twoDatabases, ownPlace, nextDoor, fleetResumes, manySchemas,
 	}
 }

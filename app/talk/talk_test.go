@@ -2,6 +2,8 @@ package talk
 
 import (
 	"context"
+	"errors"
+	"os"
 	"strings"
 	"testing"
 
@@ -50,6 +52,9 @@ func TestClaims(t *testing.T) {
 			require.True(t, strings.HasPrefix(e.Code(), "// "), "the code has a comment for the slide: %s", e.Code())
 			for _, on := range ways {
 				result, err := lab.Run(t.Context(), e, on)
+				if missing, ok := errors.AsType[*MissingError](err); ok && os.Getenv("CI") != "true" {
+					t.Skip(missing)
+				}
 				require.NoError(t, err, on)
 				require.Empty(t, result.Untrue, "%s: %+v", on, result)
 				require.NotEmpty(t, result.Answers, on)

@@ -60,9 +60,14 @@ func (t *trial) registry(role *pgx.ConnConfig) (*sql.DB, error) {
 
 // plain opens pgx's own driver, which tells the server no tenant.
 func (t *trial) plain(role *pgx.ConnConfig, schema string) *sql.DB {
-	config := t.recorder.Watch(role)
+	config := role.Copy()
 	config.RuntimeParams["search_path"] = pgx.Identifier{schema}.Sanitize()
-	db := stdlib.OpenDB(*config)
+	return t.driver(config)
+}
+
+// driver opens pgx's own driver.
+func (t *trial) driver(role *pgx.ConnConfig) *sql.DB {
+	db := stdlib.OpenDB(*t.recorder.Watch(role))
 	db.SetMaxOpenConns(2)
 	t.cleanup(func() { _ = db.Close() })
 	return db
