@@ -120,7 +120,7 @@ func TestIsolationInTheBrowser(t *testing.T) {
 	at := func(slug, path string) string { return "http://" + slug + ".localhost:" + port + path }
 	b := browsertest.NewTab(t, chromium)
 	b.Look(1200, 900, "light")
-	b.Open(at("tenant-1", "/subtasks/"))
+	b.Load(at("tenant-1", "/subtasks/"))
 	b.Click(`nav a[href="/isolation/"]`)
 	require.Equal(t, "How tenant-1 is kept apart", b.Text("h1"))
 	b.Click(`button[value="raw"]`)

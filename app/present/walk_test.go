@@ -37,7 +37,7 @@ func TestWalk(t *testing.T) {
 	t.Parallel()
 	b := browsertest.NewTab(t, browsertest.Start(t))
 	b.Look(1440, 900, "light")
-	b.Open(newSite(t).URL + "/")
+	b.Load(newSite(t).URL + "/")
 	b.Do(chromedp.Poll[chromedp.Void](`window.Reveal && Reveal.isReady() || null`))
 	seen := map[string]bool{}
 	for range len(Chapters()) + len(talk.Experiments()) {
@@ -69,7 +69,7 @@ func TestKeys(t *testing.T) {
 	b := browsertest.NewTab(t, browsertest.Start(t))
 	site := newSite(t)
 	b.Look(1440, 900, "dark")
-	b.Open(site.URL + "/#rls")
+	b.Load(site.URL + "/#rls")
 	b.Do(chromedp.Poll[chromedp.Void](`window.Reveal && Reveal.isReady() || null`))
 	require.Equal(t, "rls", browsertest.Evaluate[string](b, current))
 	b.Picture("deck-dark")
@@ -95,7 +95,7 @@ func TestWithoutScripts(t *testing.T) {
 	b := browsertest.NewTab(t, browsertest.Start(t))
 	b.WithoutScripts()
 	b.Look(1200, 900, "light")
-	b.Open(newSite(t).URL + "/")
+	b.Load(newSite(t).URL + "/")
 	slides := browsertest.Evaluate[int](b, "[...document.querySelectorAll('.chapter, .experiment')].filter(e => e.getBoundingClientRect().height > 50).length")
 	require.Equal(t, len(Chapters())+len(talk.Experiments()), slides, "every slide is there to read")
 	send := func(form string) string {
@@ -116,7 +116,7 @@ func TestResultInTheDark(t *testing.T) {
 	t.Parallel()
 	b := browsertest.NewTab(t, browsertest.Start(t))
 	b.Look(1440, 900, "dark")
-	b.Open(newSite(t).URL + "/#set-config")
+	b.Load(newSite(t).URL + "/#set-config")
 	b.Do(chromedp.Poll[chromedp.Void](`window.Reveal && Reveal.isReady() || null`))
 	require.Contains(t, browsertest.Evaluate[string](b, runHere), "Nothing stopped it")
 	b.RequireAccessible("result in the dark", "#set-config")
@@ -134,7 +134,7 @@ func TestPage(t *testing.T) {
 		for _, scheme := range []string{"light", "dark"} {
 			name := fmt.Sprintf("page-%d-%s", width, scheme)
 			b.Look(width, 844, scheme)
-			b.Open(site.URL + map[bool]string{true: "/?plain", false: "/"}[width == 1200])
+			b.Load(site.URL + map[bool]string{true: "/?plain", false: "/"}[width == 1200])
 			require.False(t, browsertest.Evaluate[bool](b, "document.documentElement.classList.contains('deck')"), name)
 			b.RequireFits(name)
 			b.Picture(name)
@@ -152,7 +152,7 @@ func TestPaper(t *testing.T) {
 	site := newSite(t)
 	for _, path := range []string{"/?plain", "/"} {
 		b.Look(1440, 900, "light")
-		b.Open(site.URL + path)
+		b.Load(site.URL + path)
 		if path == "/" {
 			b.Do(chromedp.Poll[chromedp.Void](`window.Reveal && Reveal.isReady() || null`))
 		}

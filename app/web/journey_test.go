@@ -7,24 +7,26 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
+
+	"tenanted/internal/browsertest"
 )
 
 // TestJourney is a person's way through the site in a real browser, in each configuration, with
 // JavaScript switched off.
 func TestJourney(t *testing.T) {
 	t.Parallel()
-	chromium := browser(t)
+	chromium := browsertest.Start(t)
 	for _, configuration := range configurations {
 		t.Run(configuration, func(t *testing.T) {
 			t.Parallel()
 			w := newFixture(t, configuration, nil)
 			address := w.serve(t)
-			b := newTab(t, chromium)
-			b.withoutScripts()
-			b.look(1200, "light")
+			b := browsertest.NewTab(t, chromium)
+			b.WithoutScripts()
+			b.Look(1200, 900, "light")
 			lookAround(b, address)
 			searchAndMark(b, address)
-			seeOtherTenant(t, newTabBeside(b), address)
+			seeOtherTenant(t, b.Beside(), address)
 			onAPhone(b, address)
 		})
 	}
@@ -33,82 +35,82 @@ func TestJourney(t *testing.T) {
 type addresses = func(host, path string) string
 
 // lookAround opens the list and turns pages, forward and back.
-func lookAround(b *tab, address addresses) {
-	require.Equal(b.t, 200, b.open(address("tenant-0.localhost", "/")))
-	require.Equal(b.t, "/subtasks/", b.at())
-	require.Equal(b.t, 10, b.count("tbody tr"))
-	b.click(`a[rel="next"]`)
-	require.Equal(b.t, "/subtasks/2/", b.at())
-	require.Contains(b.t, b.text(".pages p"), "Page 2 of 11")
-	b.click(`a[aria-label="Page 11"]`)
-	require.Equal(b.t, 5, b.count("tbody tr"))
-	b.do(chromedp.NavigateBack())
-	require.Equal(b.t, "/subtasks/2/", b.at())
-	require.Equal(b.t, "2", strings.TrimSpace(b.text(".pages [aria-current]")))
+func lookAround(b *browsertest.Tab, address addresses) {
+	require.Equal(b.T, 200, b.Open(address("tenant-0.localhost", "/")))
+	require.Equal(b.T, "/subtasks/", b.At())
+	require.Equal(b.T, 10, b.Count("tbody tr"))
+	b.Click(`a[rel="next"]`)
+	require.Equal(b.T, "/subtasks/2/", b.At())
+	require.Contains(b.T, b.Text(".pages p"), "Page 2 of 11")
+	b.Click(`a[aria-label="Page 11"]`)
+	require.Equal(b.T, 5, b.Count("tbody tr"))
+	b.Do(chromedp.NavigateBack())
+	require.Equal(b.T, "/subtasks/2/", b.At())
+	require.Equal(b.T, "2", strings.TrimSpace(b.Text(".pages [aria-current]")))
 }
 
 // searchAndMark narrows the list, opens a long text, marks a row done, and undoes it.
-func searchAndMark(b *tab, address addresses) {
-	b.open(address("tenant-0.localhost", "/subtasks/"))
-	b.press(`input[name="q"]`, "CHAPTER 1")
-	b.press(`select[name="status"]`, kb.ArrowDown) // open
-	b.press(`select[name="project"]`, kb.End)      // the third
-	b.click(".filters button")
-	require.Equal(b.t, "/subtasks/?q=CHAPTER+1&status=open&project=3&sort=name&size=10", b.at())
-	rows := b.count("tbody tr")
-	require.Positive(b.t, rows)
-	require.Equal(b.t, rows, strings.Count(b.text("tbody"), "Project #3"))
+func searchAndMark(b *browsertest.Tab, address addresses) {
+	b.Open(address("tenant-0.localhost", "/subtasks/"))
+	b.Press(`input[name="q"]`, "CHAPTER 1")
+	b.Press(`select[name="status"]`, kb.ArrowDown) // open
+	b.Press(`select[name="project"]`, kb.End)      // the third
+	b.Click(".filters button")
+	require.Equal(b.T, "/subtasks/?q=CHAPTER+1&status=open&project=3&sort=name&size=10", b.At())
+	rows := b.Count("tbody tr")
+	require.Positive(b.T, rows)
+	require.Equal(b.T, rows, strings.Count(b.Text("tbody"), "Project #3"))
 
-	require.Equal(b.t, 0, b.count("details[open]"))
-	b.do(chromedp.Click(chromedp.CSS("details summary")), chromedp.WaitVisible(chromedp.CSS("details[open]")))
+	require.Equal(b.T, 0, b.Count("details[open]"))
+	b.Do(chromedp.Click(chromedp.CSS("details summary")), chromedp.WaitVisible(chromedp.CSS("details[open]")))
 
-	name, total := strings.TrimSpace(b.text("tbody th")), b.text(".pages small")
-	b.click("tbody button")
-	require.Equal(b.t, "row-1", evaluate[string](b, "document.activeElement.id"), "the keyboard is where it was")
-	require.Contains(b.t, b.at(), "q=CHAPTER+1", "back to the same view")
-	require.Contains(b.t, b.text(".flash p"), "“"+name+"”")
-	require.Contains(b.t, b.text(".flash"), "is done.")
-	b.picture("marked-done")
-	require.NotEqual(b.t, total, b.text(".pages small"), "a done row is not among the open ones")
-	b.click(".flash button")
-	require.Contains(b.t, b.text(".flash"), "is open again.")
-	require.Equal(b.t, total, b.text(".pages small"))
-	b.do(chromedp.Reload())
-	require.Equal(b.t, 0, b.count(".flash"), "the message shows once")
+	name, total := strings.TrimSpace(b.Text("tbody th")), b.Text(".pages small")
+	b.Click("tbody button")
+	require.Equal(b.T, "row-1", browsertest.Evaluate[string](b, "document.activeElement.id"), "the keyboard is where it was")
+	require.Contains(b.T, b.At(), "q=CHAPTER+1", "back to the same view")
+	require.Contains(b.T, b.Text(".flash p"), "“"+name+"”")
+	require.Contains(b.T, b.Text(".flash"), "is done.")
+	b.Picture("marked-done")
+	require.NotEqual(b.T, total, b.Text(".pages small"), "a done row is not among the open ones")
+	b.Click(".flash button")
+	require.Contains(b.T, b.Text(".flash"), "is open again.")
+	require.Equal(b.T, total, b.Text(".pages small"))
+	b.Do(chromedp.Reload())
+	require.Equal(b.T, 0, b.Count(".flash"), "the message shows once")
 }
 
 // seeOtherTenant opens another tenant's address in a second tab of the same browser, after a change in the
 // first.
-func seeOtherTenant(t *testing.T, other *tab, address addresses) {
-	require.Equal(t, 200, other.open(address("tenant-1.localhost", "/subtasks/?size=100")))
-	require.Equal(t, 0, other.count(".flash"))
-	require.Equal(t, 35, other.count("tbody tr"))
-	text := other.text("body")
+func seeOtherTenant(t *testing.T, other *browsertest.Tab, address addresses) {
+	require.Equal(t, 200, other.Open(address("tenant-1.localhost", "/subtasks/?size=100")))
+	require.Equal(t, 0, other.Count(".flash"))
+	require.Equal(t, 35, other.Count("tbody tr"))
+	text := other.Text("body")
 	require.Contains(t, text, "Account #2")
 	for _, foreign := range []string{"Account #1", "tenant-0", "Project #2", "Company <0>"} {
 		require.NotContains(t, text, foreign)
 	}
-	require.Equal(t, 404, other.open(address("tenant-1.localhost", "/subtasks/?project=3")))
-	require.Equal(t, 404, other.open(address("tenant-7.localhost", "/")))
-	require.Contains(t, other.text("main"), "No account has the address “tenant-7”.")
+	require.Equal(t, 404, other.Open(address("tenant-1.localhost", "/subtasks/?project=3")))
+	require.Equal(t, 404, other.Open(address("tenant-7.localhost", "/")))
+	require.Contains(t, other.Text("main"), "No account has the address “tenant-7”.")
 }
 
 // onAPhone goes from the tenants into one of them, on a narrow dark screen, and by keyboard.
-func onAPhone(b *tab, address addresses) {
-	b.look(390, "dark")
-	b.open(address("localhost", "/tenants/"))
-	b.requireNoSidewaysScroll("tenants")
-	b.click("tbody a")
-	require.Equal(b.t, "/subtasks/", b.at())
-	b.requireNoSidewaysScroll("subtasks")
-	b.click(`nav a[href="/projects/"]`)
-	require.Equal(b.t, 3, b.count("tbody .bar"))
-	b.requireNoSidewaysScroll("projects")
-	b.click("tbody a")
-	require.Equal(b.t, "/subtasks/?project=1", b.at())
+func onAPhone(b *browsertest.Tab, address addresses) {
+	b.Look(390, 900, "dark")
+	b.Open(address("localhost", "/tenants/"))
+	b.RequireFits("tenants")
+	b.Click("tbody a")
+	require.Equal(b.T, "/subtasks/", b.At())
+	b.RequireFits("subtasks")
+	b.Click(`nav a[href="/projects/"]`)
+	require.Equal(b.T, 3, b.Count("tbody .bar"))
+	b.RequireFits("projects")
+	b.Click("tbody a")
+	require.Equal(b.T, "/subtasks/?project=1", b.At())
 
-	b.do(chromedp.KeyEvent(kb.Tab))
-	require.Equal(b.t, "Skip to the content", evaluate[string](b, "document.activeElement.textContent"))
-	b.do(chromedp.KeyEvent(kb.Enter))
-	require.Equal(b.t, "main", evaluate[string](b, "location.hash.slice(1)"))
+	b.Do(chromedp.KeyEvent(kb.Tab))
+	require.Equal(b.T, "Skip to the content", browsertest.Evaluate[string](b, "document.activeElement.textContent"))
+	b.Do(chromedp.KeyEvent(kb.Enter))
+	require.Equal(b.T, "main", browsertest.Evaluate[string](b, "location.hash.slice(1)"))
 }

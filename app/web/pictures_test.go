@@ -6,13 +6,15 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"tenanted/internal/browsertest"
 )
 
 // TestPictures looks at every kind of page, wide and narrow, light and dark: axe finds nothing on it, and
 // it fits the window. Screenshots are for people.
 func TestPictures(t *testing.T) {
 	t.Parallel()
-	chromium := browser(t)
+	chromium := browsertest.Start(t)
 	address := siteToPicture(t)
 	for _, page := range []struct {
 		name, host, path string
@@ -27,15 +29,15 @@ func TestPictures(t *testing.T) {
 	} {
 		t.Run(page.name, func(t *testing.T) {
 			t.Parallel()
-			tab := newTab(t, chromium)
+			tab := browsertest.NewTab(t, chromium)
 			for _, width := range []int64{1200, 390} {
 				for _, scheme := range []string{"light", "dark"} {
 					name := fmt.Sprintf("%s-%d-%s", page.name, width, scheme)
-					tab.look(width, scheme)
-					require.Equal(t, page.status, tab.open(address(page.host, page.path)), name)
-					tab.requireNoSidewaysScroll(name)
-					tab.picture(name)
-					tab.requireAccessible(name)
+					tab.Look(width, 900, scheme)
+					require.Equal(t, page.status, tab.Open(address(page.host, page.path)), name)
+					tab.RequireFits(name)
+					tab.Picture(name)
+					tab.RequireAccessible(name, "html")
 				}
 			}
 		})

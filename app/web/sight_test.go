@@ -11,6 +11,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
 
+	"tenanted/internal/browsertest"
 	"tenanted/scopes/pgtest"
 )
 
@@ -71,14 +72,14 @@ var ways = []struct {
 	{name: "forced-colors", width: 1200, font: 16, forcedColors: true},
 }
 
-func (b *tab) lookBy(width, font int64, media string, forcedColors bool) {
-	b.t.Helper()
-	b.look(width, "light")
-	_, err := chromedp.Call(b.ctx, page.SetFontSizes, page.SetFontSizesParams{FontSizes: &page.FontSizes{Standard: font}})
-	require.NoError(b.t, err)
+func lookBy(b *browsertest.Tab, width, font int64, media string, forcedColors bool) {
+	b.T.Helper()
+	b.Look(width, 900, "light")
+	_, err := chromedp.Call(b.Ctx, page.SetFontSizes, page.SetFontSizesParams{FontSizes: &page.FontSizes{Standard: font}})
+	require.NoError(b.T, err)
 	features := []*emulation.MediaFeature{{Name: "forced-colors", Value: map[bool]string{true: "active", false: "none"}[forcedColors]}}
-	_, err = chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: media, Features: features})
-	require.NoError(b.t, err)
+	_, err = chromedp.Call(b.Ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: media, Features: features})
+	require.NoError(b.T, err)
 }
 
 // outside lists the elements with text of their own that reach out of the window, or of the cell or card they are in.
@@ -102,20 +103,20 @@ const outside = `(() => {
 // TestAnyTextFits looks at the hardest texts in every way: nothing leaves its cell, and no text is opened by itself.
 func TestAnyTextFits(t *testing.T) {
 	t.Parallel()
-	chromium := browser(t)
+	chromium := browsertest.Start(t)
 	address := newHardFixture(t).serve(t)
 	for _, p := range hardPages {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
-			b := newTab(t, chromium)
+			b := browsertest.NewTab(t, chromium)
 			for _, way := range ways {
 				name := "hard-" + p.name + "-" + way.name
-				b.lookBy(way.width, way.font, way.media, way.forcedColors)
-				b.open(address(p.host, p.path))
-				b.picture(name)
-				b.requireNoSidewaysScroll(name)
-				require.Empty(t, evaluate[[]string](b, outside), name)
-				require.Less(t, evaluate[int](b, "Math.max(0, ...[...document.querySelectorAll('tbody td, tbody th')].map(e => e.scrollHeight))"), 1500, name)
+				lookBy(b, way.width, way.font, way.media, way.forcedColors)
+				b.Open(address(p.host, p.path))
+				b.Picture(name)
+				b.RequireFits(name)
+				require.Empty(t, browsertest.Evaluate[[]string](b, outside), name)
+				require.Less(t, browsertest.Evaluate[int](b, "Math.max(0, ...[...document.querySelectorAll('tbody td, tbody th')].map(e => e.scrollHeight))"), 1500, name)
 			}
 		})
 	}
@@ -147,13 +148,13 @@ func TestMessageNamesWhatWasChanged(t *testing.T) {
 // TestPrintShowsTheTable hides what paper has no use for.
 func TestPrintShowsTheTable(t *testing.T) {
 	t.Parallel()
-	b := newTab(t, browser(t))
+	b := browsertest.NewTab(t, browsertest.Start(t))
 	address := newFixture(t, single, nil).serve(t)
-	b.lookBy(794, 16, "print", false)
-	b.open(address("tenant-0.localhost", "/subtasks/"))
-	require.Equal(t, "table-row", evaluate[string](b, "getComputedStyle(document.querySelector('tbody tr')).display"), "no cards")
-	require.Equal(t, 0, evaluate[int](b, "[...document.querySelectorAll('button, select, input, .pages a')].filter(e => e.offsetParent).length"))
-	require.Equal(t, 10, evaluate[int](b, "[...document.querySelectorAll('tbody tr')].filter(e => e.offsetParent).length"))
+	lookBy(b, 794, 16, "print", false)
+	b.Open(address("tenant-0.localhost", "/subtasks/"))
+	require.Equal(t, "table-row", browsertest.Evaluate[string](b, "getComputedStyle(document.querySelector('tbody tr')).display"), "no cards")
+	require.Equal(t, 0, browsertest.Evaluate[int](b, "[...document.querySelectorAll('button, select, input, .pages a')].filter(e => e.offsetParent).length"))
+	require.Equal(t, 10, browsertest.Evaluate[int](b, "[...document.querySelectorAll('tbody tr')].filter(e => e.offsetParent).length"))
 }
 
 // contrast defines functions for the contrast of two colours, by WCAG, and of the colour behind an element.
@@ -184,26 +185,26 @@ const faintFields = `(() => {` + contrast + `
 // TestFocusIsSeen goes through a page by keyboard: each stop has a ring that is seen, in forced colours too.
 func TestFocusIsSeen(t *testing.T) {
 	t.Parallel()
-	chromium := browser(t)
+	chromium := browsertest.Start(t)
 	address := newFixture(t, single, nil).serve(t)
 	for _, look := range []struct{ scheme, forced string }{{"light", "none"}, {"dark", "none"}, {"light", "active"}, {"dark", "active"}} {
 		t.Run(look.scheme+" "+look.forced, func(t *testing.T) {
 			t.Parallel()
-			b := newTab(t, chromium)
-			b.look(1200, look.scheme)
-			_, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
+			b := browsertest.NewTab(t, chromium)
+			b.Look(1200, 900, look.scheme)
+			_, err := chromedp.Call(b.Ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
 				{Name: "prefers-color-scheme", Value: look.scheme}, {Name: "forced-colors", Value: look.forced}, {Name: "prefers-reduced-motion", Value: "reduce"}}})
 			require.NoError(t, err)
-			b.open(address("tenant-0.localhost", "/subtasks/2/"))
-			require.Empty(t, evaluate[[]string](b, faintFields))
+			b.Open(address("tenant-0.localhost", "/subtasks/2/"))
+			require.Empty(t, browsertest.Evaluate[[]string](b, faintFields))
 			seen := map[string]bool{}
 			for range 60 {
-				b.do(chromedp.KeyEvent(kb.Tab))
-				if evaluate[string](b, "document.activeElement.tagName") == "BODY" {
+				b.Do(chromedp.KeyEvent(kb.Tab))
+				if browsertest.Evaluate[string](b, "document.activeElement.tagName") == "BODY" {
 					break // past the last
 				}
-				require.Empty(t, evaluate[string](b, focusProblem))
-				seen[evaluate[string](b, "document.activeElement.tagName")] = true
+				require.Empty(t, browsertest.Evaluate[string](b, focusProblem))
+				seen[browsertest.Evaluate[string](b, "document.activeElement.tagName")] = true
 			}
 			for _, tag := range []string{"A", "INPUT", "SELECT", "BUTTON", "SUMMARY"} {
 				require.True(t, seen[tag], "came by no %s", tag)
@@ -215,17 +216,17 @@ func TestFocusIsSeen(t *testing.T) {
 // TestMarkingARowKeepsThePlace marks a row far down: the focus is on its button, and nothing covers it.
 func TestMarkingARowKeepsThePlace(t *testing.T) {
 	t.Parallel()
-	chromium := browser(t)
+	chromium := browsertest.Start(t)
 	address := newFixture(t, single, nil).serve(t)
 	for _, width := range []int64{1200, 390} {
-		b := newTab(t, chromium)
-		b.withoutScripts()
-		b.look(width, "light")
-		b.open(address("tenant-0.localhost", "/subtasks/?size=25&status=open"))
+		b := browsertest.NewTab(t, chromium)
+		b.WithoutScripts()
+		b.Look(width, 900, "light")
+		b.Open(address("tenant-0.localhost", "/subtasks/?size=25&status=open"))
 		for _, row := range []string{"row-20", "row-3"} {
-			b.click("#" + row)
-			require.Equal(t, row, evaluate[string](b, "document.activeElement.id"))
-			require.True(t, evaluate[bool](b, `(() => { const e = document.activeElement, box = e.getBoundingClientRect();
+			b.Click("#" + row)
+			require.Equal(t, row, browsertest.Evaluate[string](b, "document.activeElement.id"))
+			require.True(t, browsertest.Evaluate[bool](b, `(() => { const e = document.activeElement, box = e.getBoundingClientRect();
 				return e.contains(document.elementFromPoint(box.left + box.width / 2, box.top + box.height / 2)) })()`), "%s is covered", row)
 		}
 	}
