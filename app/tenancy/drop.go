@@ -78,12 +78,13 @@ func (c *Creator) erase(ctx context.Context, erased *Erasure, keep func(Entry, E
 		return err
 	}
 	err := c.connectTo(ctx, erased.Placement)
+	unused, foreign := c.refusedAs(ctx, erased.Placement, err)
 	switch {
 	case code(err) == codeNoDatabase:
 		return nil
-	case c.neverUsed(ctx, erased.Placement, err):
+	case unused:
 		return c.erasePlacement(ctx, erased)
-	case erased.State == StateCreating && c.foreign(ctx, erased.Placement, err):
+	case erased.State == StateCreating && foreign:
 		return nil // the creation was refused for that, and has changed nothing there
 	case err != nil:
 		return err
@@ -132,33 +133,24 @@ func (c *Creator) onServer(ctx context.Context, p scopes.Placement, work func(*p
 	return work(conn)
 }
 
-// neverUsed reports whether a database was refused since it is bound to no deployment, and has nothing in it: a creation that was
-// interrupted has left it.
-func (c *Creator) neverUsed(ctx context.Context, database scopes.Placement, refused error) bool {
+// refusedAs says more of a database that was refused: it is unused, since it is bound to no deployment and has nothing in it, as
+// a creation that was interrupted leaves one; or it is foreign, since it is another deployment's or nobody's, and no copy of
+// one that is this deployment's.
+func (c *Creator) refusedAs(ctx context.Context, database scopes.Placement, refused error) (unused, foreign bool) {
 	if _, ok := errors.AsType[*PlacementError](refused); !ok || c.deployment.isCopy() {
-		return false
+		return false, false
 	}
 	conn, err := Connect(ctx, c.setup.cfg, config.AsOwner, database)
 	if err != nil {
-		return false
+		return false, false
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	p, err := readPlacement(ctx, conn)
-	return err == nil && !p.Exists && c.deployment.mayBind(ctx, c.setup.cfg, conn, database.InSchema("")) == nil
-}
-
-// foreign reports whether a database was refused since it is not this deployment's, and no copy of one that is.
-func (c *Creator) foreign(ctx context.Context, database scopes.Placement, refused error) bool {
-	if _, ok := errors.AsType[*PlacementError](refused); !ok || c.deployment.isCopy() {
-		return false
-	}
-	conn, err := Connect(ctx, c.setup.cfg, config.AsOwner, database)
 	if err != nil {
-		return false
+		return false, false
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	p, err := readPlacement(ctx, conn)
-	return err == nil && p.Deployment != c.deployment.ID
+	unused = !p.Exists && c.deployment.mayBind(ctx, c.setup.cfg, conn, database.InSchema("")) == nil
+	return unused, !unused && p.Deployment != c.deployment.ID
 }
 
 // hasTables reports whether the tenant's tables are in a schema: all, or none.
