@@ -26,12 +26,34 @@ func Fleet(set Set, c fleet.Config, runtime func(scopes.Placement) string) (*fle
 	c.LockKey = func(p scopes.Placement) int64 { return LockKey(p.Schema) }
 	c.Always = true
 	c.After = func(ctx context.Context, conn *pgx.Conn, p scopes.Placement) error {
-		sql := fmt.Sprintf("comment on table %s is '%s'", set.versionTable(), compatibleComment(from))
-		if _, err := conn.Exec(ctx, sql); err != nil {
+		comment := fmt.Sprintf("comment on table %s is '%s'", set.versionTable(), compatibleComment(from))
+		if _, err := conn.Exec(ctx, comment); err != nil {
 			return err
 		}
-		_, err := conn.Exec(ctx, grants(string(set), Target{set, p}, runtime(p)), pgx.QueryExecModeSimpleProtocol)
-		return err
+		return grant(ctx, conn, Target{set, p}, runtime(p))
 	}
 	return fleet.New(c)
+}
+
+// grant gives the runtime role its rights in a target.
+func grant(ctx context.Context, conn *pgx.Conn, t Target, runtime string) error {
+	names := []string{string(t.Set)}
+	if t.Set == Control || t.Set == Placement {
+		names = []string{"database", string(t.Set)}
+	}
+	for _, name := range names {
+		if _, err := conn.Exec(ctx, grants(name, t, runtime), pgx.QueryExecModeSimpleProtocol); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ResultOf is what became of a placement of a fleet of the set. Its error is an [*Error].
+func ResultOf(set Set, r fleet.Result) Result {
+	result := Result{Target: Target{set, r.Placement}, From: r.From, To: r.To, Duration: r.Took, Locks: r.Locks}
+	if r.Err != nil {
+		result.Err = &Error{Placement: r.Placement, Err: r.Err}
+	}
+	return result
 }

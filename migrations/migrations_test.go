@@ -2,11 +2,13 @@ package migrations_test
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -184,7 +186,7 @@ func TestTheSetsOfOneDatabaseAreGrantedAtOnce(t *testing.T) {
 	both := []migrations.Target{target(db, migrations.Placement, "control"), target(db, migrations.Tenant, "public")}
 	for range 20 {
 		targets := slices.Concat(both, both)
-		require.NoError(t, migrations.Each(t.Context(), targets, len(targets), runner.Up, func(migrations.Result) {}))
+		require.NoError(t, atOnce(t, runner, nil, targets...))
 	}
 }
 
@@ -202,12 +204,27 @@ func TestFleetMigratesInParallel(t *testing.T) {
 	require.Len(t, versions, len(targets))
 }
 
+// atOnce brings targets up at once, and returns all errors, joined. done, if not nil, gets each result with its number.
+func atOnce(t *testing.T, runner migrations.Runner, done func(int, migrations.Result), targets ...migrations.Target) error {
+	errs := make([]error, len(targets))
+	var group sync.WaitGroup
+	for i, to := range targets {
+		group.Go(func() {
+			result := runner.Up(t.Context(), to)
+			errs[i] = result.Err
+			if done != nil {
+				done(i, result)
+			}
+		})
+	}
+	group.Wait()
+	return errors.Join(errs...)
+}
+
 func migrateAtOnce(t *testing.T, runner migrations.Runner, targets ...migrations.Target) []migrations.Result {
 	t.Helper()
-	var results []migrations.Result
-	err := migrations.Each(t.Context(), targets, len(targets), runner.Up, func(r migrations.Result) { results = append(results, r) })
-	require.NoError(t, err)
-	require.Len(t, results, len(targets))
+	results := make([]migrations.Result, len(targets))
+	require.NoError(t, atOnce(t, runner, func(i int, r migrations.Result) { results[i] = r }, targets...))
 	return results
 }
 
@@ -219,7 +236,7 @@ func TestOneFailureLeavesTheOthersDone(t *testing.T) {
 	db.Exec(t, pgtest.Owner, "create schema bad; create table bad.tasks ()")
 	absent := good
 	absent.Database += "_absent"
-	err := migrations.Each(t.Context(), []migrations.Target{bad, good, absent}, 2, runner.Up, func(migrations.Result) {})
+	err := atOnce(t, runner, nil, bad, good, absent)
 	var failed *migrations.Error
 	require.ErrorAs(t, err, &failed)
 	require.ErrorContains(t, err, "migrate "+bad.String())

@@ -17,8 +17,8 @@ import (
 
 	"tenanted/app/config"
 	"tenanted/app/tenancy"
-	"tenanted/migrations"
 	"tenanted/scopes"
+	"tenanted/scopes/fleet"
 	"tenanted/scopes/session"
 )
 
@@ -132,7 +132,7 @@ func direct(ctx context.Context, cfg config.Config, o dbshellOptions, tenant sco
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	if err := migrations.RequireDirect(ctx, conn); err != nil {
+	if err := fleet.RequireDirect(ctx, conn); err != nil {
 		return err
 	}
 	var exists bool

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -166,10 +165,15 @@ func TestALockedTenantIsMigratedLater(t *testing.T) {
 	require.NoError(t, err)
 	_, err = tx.Exec(t.Context(), `select from "tenant-0".subtasks`)
 	require.NoError(t, err)
+	watcher := w.db.Connect(t, pgtest.Owner)
 	var holder sync.WaitGroup
 	holder.Go(func() {
-		time.Sleep(700 * time.Millisecond)
-		_ = tx.Rollback(context.Background())
+		defer tx.Rollback(context.Background())
+		for _, want := range []bool{true, false} { // until one try has waited, and has given up
+			for waits := !want; waits != want && t.Context().Err() == nil; {
+				_ = watcher.QueryRow(t.Context(), `select exists (select from pg_locks where relation = '"tenant-0".subtasks'::regclass and not granted)`).Scan(&waits)
+			}
+		}
 	})
 	w.ok(t, "migrate", "--lock-timeout", "200ms")
 	holder.Wait()

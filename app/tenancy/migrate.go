@@ -1,7 +1,6 @@
 package tenancy
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -36,8 +35,9 @@ func (s *Setup) Migrate(ctx context.Context, placements []scopes.Placement, m Mi
 	if m.Report == nil {
 		m.Report = func(migrations.Result, fleet.Progress) {}
 	}
-	mine, refused := placements, refusals{}
+	mine, refused, do := placements, refusals{}, (*fleet.Fleet).DryRun
 	if !m.DryRun {
+		do = (*fleet.Fleet).Up
 		var err error
 		if refused, err = s.ensureDatabases(ctx, placements); err != nil {
 			return err
@@ -50,13 +50,35 @@ func (s *Setup) Migrate(ctx context.Context, placements []scopes.Placement, m Mi
 	}
 	defer log.close(ctx)
 	errs := slices.Collect(maps.Values(refused))
-	failed := map[scopes.Placement]bool{}
-	for _, set := range placementSets {
-		of := slices.DeleteFunc(slices.Clone(mine), func(p scopes.Placement) bool { return failed[p] || !slices.Contains(setsOf(s.cfg, p), set) })
-		errs = append(errs, s.migrateSet(ctx, set, of, m, log, failed)...)
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, s.eachSet(ctx, placementSets, mine, m, log, do)...)...)
 }
+
+// Down undoes the newest migration of each set of each placement, with the data that is in the tables it drops. It reports and
+// returns what [Setup.Migrate] does.
+func (s *Setup) Down(ctx context.Context, placements []scopes.Placement, report func(migrations.Result)) error {
+	log, err := s.openMigrationLog(ctx)
+	if err != nil {
+		return err
+	}
+	defer log.close(ctx)
+	sets := slices.Clone(placementSets)
+	slices.Reverse(sets)
+	m := Migrate{Report: func(r migrations.Result, _ fleet.Progress) { report(r) }}
+	return errors.Join(s.eachSet(ctx, sets, placements, m, log, (*fleet.Fleet).Down)...)
+}
+
+// eachSet does something to all placements that a set is for, and then to those of the next, but where it failed.
+func (s *Setup) eachSet(ctx context.Context, sets []migrations.Set, placements []scopes.Placement, m Migrate, log *migrationLog, do doToFleet) (errs []error) {
+	failed := map[scopes.Placement]bool{}
+	for _, set := range sets {
+		of := slices.DeleteFunc(slices.Clone(placements), func(p scopes.Placement) bool { return failed[p] || !slices.Contains(setsOf(s.cfg, p), set) })
+		errs = append(errs, s.inSet(ctx, set, of, m, log, failed, do)...)
+	}
+	return errs
+}
+
+// doToFleet is a method of a fleet.
+type doToFleet func(*fleet.Fleet, context.Context, []scopes.Placement) ([]fleet.Result, error)
 
 // accepted reports the placements whose database must not be used, and returns the others.
 func (s *Setup) accepted(placements []scopes.Placement, refused refusals, m Migrate) (mine []scopes.Placement) {
@@ -70,8 +92,9 @@ func (s *Setup) accepted(placements []scopes.Placement, refused refusals, m Migr
 	return mine
 }
 
-// migrateSet migrates placements in one set, and adds those that failed.
-func (s *Setup) migrateSet(ctx context.Context, set migrations.Set, placements []scopes.Placement, m Migrate, log *migrationLog, failed map[scopes.Placement]bool) (errs []error) {
+// inSet does something to placements in one set, and adds those that failed.
+func (s *Setup) inSet(ctx context.Context, set migrations.Set, placements []scopes.Placement, m Migrate, log *migrationLog,
+	failed map[scopes.Placement]bool, do doToFleet) (errs []error) {
 	if len(placements) == 0 {
 		return nil
 	}
@@ -80,7 +103,7 @@ func (s *Setup) migrateSet(ctx context.Context, set migrations.Set, placements [
 		Jobs:    m.Jobs, LockTimeout: m.LockTimeout, Canary: m.Canary, Waiting: m.Waiting,
 		By: operator(s.cfg), Ledger: log.of(set),
 		Report: func(r fleet.Result, p fleet.Progress) {
-			result := s.resultOf(ctx, set, r)
+			result := s.explained(ctx, migrations.ResultOf(set, r))
 			if result.Err != nil {
 				failed[r.Placement] = true
 				errs = append(errs, result.Err)
@@ -91,30 +114,13 @@ func (s *Setup) migrateSet(ctx context.Context, set migrations.Set, placements [
 	if err != nil {
 		return []error{err}
 	}
-	do := f.Up
-	if m.DryRun {
-		do = f.DryRun
-	}
-	_, _ = do(ctx, placements) // the errors were reported
+	_, _ = do(f, ctx, placements) // the errors were reported
 	return errs
 }
 
 func (s *Setup) runtimeAt(p scopes.Placement) string {
 	server, _ := s.cfg.ServerOf(p) // of one that is not configured no placement is reached
 	return server.User
-}
-
-// resultOf says what became of a placement in our words. Where the owner may not, the error is a *SQLError.
-func (s *Setup) resultOf(ctx context.Context, set migrations.Set, r fleet.Result) migrations.Result {
-	result := migrations.Result{Target: migrations.Target{Set: set, Placement: r.Placement}, From: r.From, To: r.To, Duration: r.Took, Locks: r.Locks}
-	switch {
-	case r.Err == nil:
-	case code(r.Err) == codeNoPermission:
-		result.Err = cmp.Or(s.mayMake(ctx, r.Placement), error(&migrations.Error{Placement: r.Placement, Err: r.Err}))
-	default:
-		result.Err = &migrations.Error{Placement: r.Placement, Err: r.Err}
-	}
-	return result
 }
 
 // migrationLog writes control.migration_log.
@@ -151,7 +157,7 @@ func (l setLog) Begin(ctx context.Context, p scopes.Placement, by string) (id in
 	return id, err
 }
 
-// End implements fleet.Ledger. Where nothing had to be done, nothing is kept.
+// End implements fleet.Ledger. Where nothing was done, nothing is kept.
 func (l setLog) End(ctx context.Context, id int64, r fleet.Result) error {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()

@@ -13,6 +13,7 @@ import (
 	"tenanted/app/config"
 	"tenanted/app/tenancy"
 	"tenanted/migrations"
+	"tenanted/scopes/fleet"
 	"tenanted/scopes/pgtest"
 )
 
@@ -36,7 +37,7 @@ func TestMigrateRefusesAPooler(t *testing.T) {
 				behind := behindPooler(t, db, cfg.Strategy, line)
 				setup := newSetup(t, behind, nil)
 				err := setup.Run(t.Context())
-				var pooler *migrations.PoolerError
+				var pooler *fleet.PoolerError
 				require.ErrorAs(t, err, &pooler)
 				require.NotContains(t, err.Error(), "\n")
 				require.ErrorContains(t, err, "set PGHOST and PGPORT to the PostgreSQL server itself")

@@ -122,13 +122,6 @@ func (s *Setup) Placements(ctx context.Context) ([]scopes.Placement, error) {
 	return all, nil
 }
 
-// Down undoes the newest migration of each set of each placement, with the data that is in the tables it drops.
-func (s *Setup) Down(ctx context.Context, placements []scopes.Placement, report func(migrations.Result)) error {
-	sets := slices.Clone(placementSets)
-	slices.Reverse(sets)
-	return s.each(ctx, sets, placements, s.down, report)
-}
-
 // Analyze gives the planner statistics of the placements' tables, and marks their pages as visible to all, which autovacuum
 // would do some time later. Until then PostgreSQL takes a loaded table for an empty one.
 func (s *Setup) Analyze(ctx context.Context, placements []scopes.Placement) error {
@@ -168,29 +161,8 @@ func setsOf(cfg config.Config, p scopes.Placement) []migrations.Set {
 	return placementSets[:1]
 }
 
-// each runs one for all placements that a set is for, and then for those of the next, but where a set failed.
-func (s *Setup) each(ctx context.Context, sets []migrations.Set, placements []scopes.Placement,
-	one func(context.Context, migrations.Target) migrations.Result, report func(migrations.Result)) error {
-	failed := map[scopes.Placement]bool{}
-	var errs []error
-	for _, set := range sets {
-		var targets []migrations.Target
-		for _, p := range placements {
-			if slices.Contains(setsOf(s.cfg, p), set) && !failed[p] {
-				targets = append(targets, migrations.Target{Set: set, Placement: p})
-			}
-		}
-		errs = append(errs, migrations.Each(ctx, targets, migrateWorkers, one, func(r migrations.Result) {
-			failed[r.Placement] = r.Err != nil
-			report(r)
-		}))
-	}
-	return errors.Join(errs...)
-}
-
-// run has the runner of the target's server do something.
-func (s *Setup) run(ctx context.Context, target migrations.Target,
-	do func(migrations.Runner, context.Context, migrations.Target) migrations.Result) migrations.Result {
+// up brings a target to the newest version. Where the owner may not, the error is a *SQLError.
+func (s *Setup) up(ctx context.Context, target migrations.Target) migrations.Result {
 	server, err := s.cfg.ServerOf(target.Placement)
 	if err != nil {
 		return migrations.Result{Target: target, Err: &migrations.Error{Placement: target.Placement, Err: err}}
@@ -199,20 +171,15 @@ func (s *Setup) run(ctx context.Context, target migrations.Target,
 	if err != nil {
 		return migrations.Result{Target: target, Err: err}
 	}
-	return do(migrations.Runner{Owner: owner, Runtime: server.User}, ctx, target)
+	return s.explained(ctx, migrations.Runner{Owner: owner, Runtime: server.User}.Up(ctx, target))
 }
 
-func (s *Setup) down(ctx context.Context, target migrations.Target) migrations.Result {
-	return s.run(ctx, target, migrations.Runner.Down)
-}
-
-// up brings a target to the newest version. Where the owner may not, the error is a *SQLError.
-func (s *Setup) up(ctx context.Context, target migrations.Target) migrations.Result {
-	result := s.run(ctx, target, migrations.Runner.Up)
-	if code(result.Err) == codeNoPermission {
-		result.Err = cmp.Or(s.mayMake(ctx, target.Placement), result.Err)
+// explained says what to do where the owner may not do what a migration does: by a *SQLError.
+func (s *Setup) explained(ctx context.Context, r migrations.Result) migrations.Result {
+	if code(r.Err) == codeNoPermission {
+		r.Err = cmp.Or(s.mayMake(ctx, r.Placement), r.Err)
 	}
-	return result
+	return r
 }
 
 func (s *Setup) sayMigrated(r migrations.Result) {

@@ -172,21 +172,27 @@ func (e *Error) Unwrap() []error {
 // Up brings the placements to the newest version, and makes schemas that are missing; the databases must exist. The results are
 // in the order of the placements. The error is an [*Error] if one of them failed.
 func (f *Fleet) Up(ctx context.Context, placements []scopes.Placement) ([]Result, error) {
-	return f.do(ctx, placements, (*worker).migrate)
+	if f.config.Always {
+		return f.do(ctx, placements, (*worker).migrate, (*worker).renew)
+	}
+	return f.do(ctx, placements, (*worker).migrate, nil)
+}
+
+// Down undoes the newest migration of each placement, with the data that is in the tables it drops; nothing happens at version
+// 0. After and Always do nothing. The results and the error are as those of [Fleet.Up].
+func (f *Fleet) Down(ctx context.Context, placements []scopes.Placement) ([]Result, error) {
+	return f.do(ctx, placements, (*worker).undo, (*worker).undo)
 }
 
 // DryRun is [Fleet.Up] in a transaction of each placement that is rolled back: it finds out what would fail, and which tables
 // would be locked for how long. It locks them for that long itself. The ledger has nothing of it, and After and Always do
 // nothing. A migration without a transaction, as one that makes an index concurrently, fails, since it cannot be tried.
 func (f *Fleet) DryRun(ctx context.Context, placements []scopes.Placement) ([]Result, error) {
-	trial := *f
-	trial.config.Always, trial.config.Retries = false, 0
-	return trial.do(ctx, placements, (*worker).try)
+	return f.do(ctx, placements, (*worker).try, nil)
 }
 
-// do does something to the placements that are not at the newest version.
-func (f *Fleet) do(ctx context.Context, placements []scopes.Placement, what func(*worker, context.Context, scopes.Placement) Result) ([]Result, error) {
-	run := newRun(f, placements, what)
+func (f *Fleet) do(ctx context.Context, placements []scopes.Placement, do, whenComplete step) ([]Result, error) {
+	run := newRun(f, placements, do, whenComplete)
 	first := min(f.config.Canary, len(placements))
 	run.do(ctx, placements[:first])
 	if first > 0 && run.progress.Failed > 0 {

@@ -250,9 +250,14 @@ func TestALockedTableIsTriedAgain(t *testing.T) {
 	require.Equal(t, 2, results[0].Tries)
 	require.EqualValues(t, 1, results[0].To)
 	var holder sync.WaitGroup
+	watcher := w.connect(t, w.db.Name)
 	holder.Go(func() {
-		time.Sleep(300 * time.Millisecond)
-		_ = tx.Rollback(context.Background())
+		defer tx.Rollback(context.Background())
+		for _, want := range []bool{true, false} { // until one try has waited, and has given up
+			for waits := !want; waits != want && t.Context().Err() == nil; {
+				_ = watcher.QueryRow(t.Context(), "select exists (select from pg_locks where relation = 's0.notes'::regclass and not granted)").Scan(&waits)
+			}
+		}
 	})
 	c.Retries = 50
 	results, err = up(t, c, placements)

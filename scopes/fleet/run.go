@@ -11,21 +11,32 @@ import (
 	"tenanted/scopes"
 )
 
-// run is one call of Up.
+// step does something to a placement whose version table is in that state.
+type step func(*worker, context.Context, scopes.Placement, state) Result
+
+// run is one call of Up, DryRun or Down.
 type run struct {
-	fleet   *Fleet
-	began   time.Time
-	what    func(*worker, context.Context, scopes.Placement) Result
-	results []Result
-	at      map[scopes.Placement]int
+	fleet        *Fleet
+	began        time.Time
+	step         step
+	whenComplete step // instead, for placements at the newest version; nil: they are left alone
+	results      []Result
+	at           map[scopes.Placement]int
 
 	mutex    sync.Mutex // guards progress and what is reported
 	progress Progress
 	worked   int // results that took work
 }
 
-func newRun(f *Fleet, placements []scopes.Placement, what func(*worker, context.Context, scopes.Placement) Result) *run {
-	r := &run{fleet: f, began: time.Now(), what: what, results: make([]Result, len(placements)), at: map[scopes.Placement]int{}}
+// task is a step to be taken.
+type task struct {
+	scopes.Placement
+	state state
+	step  step
+}
+
+func newRun(f *Fleet, placements []scopes.Placement, do, whenComplete step) *run {
+	r := &run{fleet: f, began: time.Now(), step: do, whenComplete: whenComplete, results: make([]Result, len(placements)), at: map[scopes.Placement]int{}}
 	for i, p := range placements {
 		r.results[i].Placement = p
 		r.at[p] = i
@@ -37,30 +48,30 @@ func newRun(f *Fleet, placements []scopes.Placement, what func(*worker, context.
 // do migrates placements: first it finds out which have something to do, and then it does that, each with a bounded number of
 // connections.
 func (r *run) do(ctx context.Context, placements []scopes.Placement) {
-	var pending []scopes.Placement
-	for _, group := range r.eachGroup(byDatabase(placements), func(group []scopes.Placement) []scopes.Placement { return r.look(ctx, group) }) {
-		pending = append(pending, group...)
+	var pending []task
+	for _, tasks := range r.lookAll(ctx, byDatabase(placements)) {
+		pending = append(pending, tasks...)
 	}
-	next := make(chan scopes.Placement)
+	next := make(chan task)
 	var working sync.WaitGroup
 	for range min(r.fleet.config.Jobs, len(pending)) {
 		working.Go(func() { r.work(ctx, next) })
 	}
-	for _, p := range pending {
-		next <- p
+	for _, t := range pending {
+		next <- t
 	}
 	close(next)
 	working.Wait()
 }
 
-// eachGroup calls look for each group, some at a time, and returns its answers in their order.
-func (r *run) eachGroup(groups [][]scopes.Placement, look func([]scopes.Placement) []scopes.Placement) [][]scopes.Placement {
-	answers := make([][]scopes.Placement, len(groups))
+// lookAll looks at each group, some at a time, and returns their tasks in the order of the groups.
+func (r *run) lookAll(ctx context.Context, groups [][]scopes.Placement) [][]task {
+	answers := make([][]task, len(groups))
 	var looking errgroup.Group
 	looking.SetLimit(r.fleet.config.Jobs)
 	for i, group := range groups {
 		looking.Go(func() error {
-			answers[i] = look(group)
+			answers[i] = r.look(ctx, group)
 			return nil
 		})
 	}
@@ -84,41 +95,42 @@ func byDatabase(placements []scopes.Placement) (groups [][]scopes.Placement) {
 	return groups
 }
 
-// look returns the placements of one database that have something to do. Where it cannot look, its error is theirs.
-func (r *run) look(ctx context.Context, group []scopes.Placement) (pending []scopes.Placement) {
+// look returns what is to be done in one database. Where it cannot look, its error is the placements'.
+func (r *run) look(ctx context.Context, group []scopes.Placement) (tasks []task) {
 	states, err := r.fleet.states(ctx, group)
 	for _, p := range group {
-		result := Result{Placement: p}
-		switch state := states[p.Schema]; {
-		case ctx.Err() != nil:
-			result.Err = fmt.Errorf("%w: %w", ErrNotBegun, context.Cause(ctx))
-		case err != nil:
-			result.Err = err
-		case !state.complete(r.fleet.versions) || r.fleet.config.Always:
-			pending = append(pending, p)
-			continue
-		default:
-			result.From, result.To = state.newest, state.newest
+		t := task{p, states[p.Schema], r.step}
+		if t.state.complete(r.fleet.versions) {
+			t.step = r.whenComplete
 		}
-		r.done(result)
+		switch {
+		case ctx.Err() != nil:
+			r.done(Result{Placement: p, Err: fmt.Errorf("%w: %w", ErrNotBegun, context.Cause(ctx))})
+		case err != nil:
+			r.done(Result{Placement: p, Err: err})
+		case t.step == nil:
+			r.done(t.state.unchanged(p))
+		default:
+			tasks = append(tasks, t)
+		}
 	}
-	return pending
+	return tasks
 }
 
-// work migrates placements one after the other, over one connection as long as they are in one database.
-func (r *run) work(ctx context.Context, next <-chan scopes.Placement) {
+// work does tasks one after the other, over one connection as long as they are in one database.
+func (r *run) work(ctx context.Context, next <-chan task) {
 	var w *worker
 	defer func() { w.close() }()
-	for p := range next {
+	for t := range next {
 		if ctx.Err() != nil {
-			r.done(Result{Placement: p, Err: fmt.Errorf("%w: %w", ErrNotBegun, context.Cause(ctx))})
+			r.done(Result{Placement: t.Placement, Err: fmt.Errorf("%w: %w", ErrNotBegun, context.Cause(ctx))})
 			continue
 		}
-		if w == nil || w.database != p.InSchema("") {
+		if w == nil || w.database != t.InSchema("") {
 			w.close()
-			w = newWorker(r.fleet, p, r.waiting)
+			w = newWorker(r.fleet, t.Placement, r.waiting)
 		}
-		result := r.what(w, ctx, p)
+		result := t.step(w, ctx, t.Placement, t.state)
 		if result.Err != nil { // whatever state the connection is in
 			w.close()
 			w = nil

@@ -28,6 +28,11 @@ func (s state) complete(versions []int64) bool {
 	return true
 }
 
+// unchanged is the result of a placement that stays in this state.
+func (s state) unchanged(p scopes.Placement) Result {
+	return Result{Placement: p, From: s.newest, To: s.newest}
+}
+
 // tablesAtOnce bounds the version tables that one statement reads, and with them its locks.
 const tablesAtOnce = 50
 
@@ -92,7 +97,7 @@ func (f *Fleet) connect(ctx context.Context, p scopes.Placement) (*pgx.Conn, err
 	if err != nil {
 		return nil, session.Explain(err)
 	}
-	if err := requireDirect(ctx, conn); err != nil {
+	if err := RequireDirect(ctx, conn); err != nil {
 		_ = conn.Close(context.WithoutCancel(ctx))
 		return nil, err
 	}
@@ -121,14 +126,14 @@ type PoolerError struct {
 
 // Error implements error.
 func (e *PoolerError) Error() string {
-	return fmt.Sprintf("%s is a connection pooler: settings and locks of a session do not survive there; connect to the PostgreSQL server itself", e.Host)
+	return fmt.Sprintf("%s is a connection pooler: settings and locks of a session do not survive there; set PGHOST and PGPORT to the PostgreSQL server itself", e.Host)
 }
 
-// requireDirect returns a [*PoolerError] if there is a pooler between conn and the server. A pooler gives its clients process
+// RequireDirect returns a [*PoolerError] if there is a pooler between conn and the server. A pooler gives its clients process
 // ids of its own, for cancelling.
-func requireDirect(ctx context.Context, conn *pgx.Conn) error {
+func RequireDirect(ctx context.Context, conn *pgx.Conn) error {
 	var pid uint32
-	if err := conn.QueryRow(ctx, "select pg_backend_pid()").Scan(&pid); err != nil {
+	if err := conn.QueryRow(ctx, "select pg_backend_pid()", pgx.QueryExecModeSimpleProtocol).Scan(&pid); err != nil {
 		return err
 	}
 	if pid != conn.PgConn().PID() {

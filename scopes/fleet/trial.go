@@ -15,7 +15,7 @@ import (
 )
 
 // try migrates a placement in a transaction that is rolled back.
-func (w *worker) try(ctx context.Context, p scopes.Placement) (r Result) {
+func (w *worker) try(ctx context.Context, p scopes.Placement, _ state) (r Result) {
 	began := time.Now()
 	r = Result{Placement: p, Tries: 1}
 	defer func() { r.Took = time.Since(began) }()

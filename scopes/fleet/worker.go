@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -43,8 +44,27 @@ func (w *worker) close() {
 	w.conn = nil
 }
 
-// migrate brings a placement to the newest version, and writes it down.
-func (w *worker) migrate(ctx context.Context, p scopes.Placement) Result {
+// migrate brings a placement to the newest version.
+func (w *worker) migrate(ctx context.Context, p scopes.Placement, _ state) Result {
+	return w.recorded(ctx, p, w.up)
+}
+
+// undo undoes a placement's newest migration.
+func (w *worker) undo(ctx context.Context, p scopes.Placement, _ state) Result {
+	return w.recorded(ctx, p, w.down)
+}
+
+// renew calls Config.After for a placement that is at the newest version.
+func (w *worker) renew(ctx context.Context, p scopes.Placement, s state) Result {
+	began := time.Now()
+	r := s.unchanged(p)
+	r.Err = w.locked(ctx, p, func() error { return w.after(ctx, p) })
+	r.Took = time.Since(began)
+	return r
+}
+
+// recorded does work on a placement, and writes it down.
+func (w *worker) recorded(ctx context.Context, p scopes.Placement, work migration) Result {
 	began := time.Now()
 	ledger := w.fleet.config.Ledger
 	if ledger == nil {
@@ -54,7 +74,7 @@ func (w *worker) migrate(ctx context.Context, p scopes.Placement) Result {
 	if err != nil {
 		return Result{Placement: p, Err: fmt.Errorf("write the ledger: %w", err)}
 	}
-	r := w.tryUp(ctx, p)
+	r := w.tried(ctx, p, work)
 	r.Took = time.Since(began)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 	defer cancel()
@@ -64,14 +84,16 @@ func (w *worker) migrate(ctx context.Context, p scopes.Placement) Result {
 	return r
 }
 
-// tryUp is up, tried again after it lost against the lock timeout or in a deadlock.
-func (w *worker) tryUp(ctx context.Context, p scopes.Placement) Result {
+// migration changes a placement's version, and returns that before and after.
+type migration func(ctx context.Context, p scopes.Placement) (from, to int64, err error)
+
+// tried does work, again after it lost against the lock timeout or in a deadlock.
+func (w *worker) tried(ctx context.Context, p scopes.Placement, work migration) Result {
 	r := Result{Placement: p}
-	first := true
 	for r.Tries = 1; ; r.Tries++ {
-		from, to, err := w.up(ctx, p)
-		if first {
-			r.From, first = from, false
+		from, to, err := work(ctx, p)
+		if r.Tries == 1 {
+			r.From = from
 		}
 		r.To, r.Err = to, err
 		if !lostLock(err) || r.Tries > w.fleet.config.Retries || !sleep(ctx, w.fleet.pause(r.Tries)) {
@@ -102,42 +124,67 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// up takes the lock, makes the schema if it is missing, and migrates it. It returns the versions before and after.
 func (w *worker) up(ctx context.Context, p scopes.Placement) (from, to int64, err error) {
+	return w.change(ctx, p, func(provider *goose.Provider) error {
+		if _, err := provider.Up(ctx); err != nil {
+			return err
+		}
+		return w.after(ctx, p)
+	})
+}
+
+func (w *worker) down(ctx context.Context, p scopes.Placement) (from, to int64, err error) {
+	return w.change(ctx, p, func(provider *goose.Provider) error {
+		_, err := provider.Down(ctx)
+		if errors.Is(err, goose.ErrNoNextVersion) {
+			return nil
+		}
+		return err
+	})
+}
+
+func (w *worker) after(ctx context.Context, p scopes.Placement) error {
+	if w.fleet.config.After == nil {
+		return nil
+	}
+	return w.fleet.config.After(ctx, w.conn, p)
+}
+
+// change has goose do work in a placement, and returns the versions before it and after it, or as far as it came.
+func (w *worker) change(ctx context.Context, p scopes.Placement, work func(*goose.Provider) error) (from, to int64, err error) {
+	err = w.locked(ctx, p, func() error {
+		provider, err := w.fleet.provider(w.db) // a new one for each: it remembers whether there is a version table
+		if err != nil {
+			return err
+		}
+		if from, _, err = provider.GetVersions(ctx); err != nil {
+			return err
+		}
+		failed := work(provider)
+		to, _, err = provider.GetVersions(ctx)
+		return cmp.Or(failed, err)
+	})
+	return from, to, err
+}
+
+// locked calls work while nobody else migrates the placement, in a session that works in its schema. It makes the schema if it
+// is missing.
+func (w *worker) locked(ctx context.Context, p scopes.Placement, work func() error) (err error) {
 	if err := w.open(ctx); err != nil {
-		return 0, 0, err
+		return err
 	}
 	if err := w.fleet.lock(ctx, w.conn, p, w.waiting); err != nil {
-		return 0, 0, err
+		return err
 	}
 	defer func() {
 		unlock, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 		defer cancel()
-		if failed := w.fleet.unlock(unlock, w.conn, p); err == nil {
-			err = failed
-		}
+		err = cmp.Or(err, w.fleet.unlock(unlock, w.conn, p))
 	}()
 	if err := w.enter(ctx, p); err != nil {
-		return 0, 0, err
+		return err
 	}
-	provider, err := w.fleet.provider(w.db) // a new one for each: it remembers whether there is a version table
-	if err != nil {
-		return 0, 0, err
-	}
-	if from, _, err = provider.GetVersions(ctx); err != nil {
-		return from, from, err
-	}
-	if _, err = provider.Up(ctx); err != nil {
-		to, _, _ = provider.GetVersions(ctx) // as far as it came
-		return from, to, err
-	}
-	if w.fleet.config.After != nil {
-		err = w.fleet.config.After(ctx, w.conn, p)
-	}
-	if err == nil {
-		to, _, err = provider.GetVersions(ctx)
-	}
-	return from, to, err
+	return work()
 }
 
 // open connects, unless that is done.
@@ -169,7 +216,7 @@ func ms(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10)
 func (w *worker) connected(ctx context.Context, conn *pgx.Conn) error {
 	err := errors.New("fleet: the connection was lost")
 	if w.conn == nil {
-		err = requireDirect(ctx, conn)
+		err = RequireDirect(ctx, conn)
 	}
 	if err != nil {
 		_ = conn.Close(context.WithoutCancel(ctx)) // the library leaves that to us
