@@ -42,10 +42,11 @@ func (r Role) May(o Operation) bool { return slices.Contains(permissions[o], r) 
 
 // Actor is who acts in a tenant.
 type Actor struct {
-	UserID int64 // 0: no user of the tenant, but who works on the command line for it
-	Role   Role
-	Name   string // for people
-	Email  string
+	UserID  int64 // 0: no user of the tenant, but who works on the command line for it
+	Role    Role
+	Name    string // for people
+	Email   string
+	Program bool // it came with an API token of the user: it may not manage users, which lets people in
 }
 
 // ErrSignInRequired says that an operation needs an [Actor], and the context has none.
@@ -96,7 +97,7 @@ func allowed(ctx context.Context, o Operation) error {
 	switch {
 	case !ok:
 		return ErrSignInRequired
-	case !a.Role.May(o):
+	case !a.Role.May(o) || a.Program && o == ManageUsers:
 		return &NotAllowedError{a.Role, o}
 	}
 	return nil

@@ -1,4 +1,5 @@
-// Package models holds the task tracker's nouns, one file each: Account, User, Project, Task, Subtask. A noun's
+// Package models holds the task tracker's nouns, one file each: Account, User, Project, Task, Subtask, and those by which
+// people and programs are known: Session, PasswordReset, APIToken, SignInAttempt. A noun's
 // queries are in the manager beside it, as in Django:
 //
 //	subtasks, page, err := models.New(db).Subtasks(ctx).Filter(models.SubtaskFilter{Status: models.Open}).Page(models.ByName, 1, 10)
@@ -8,7 +9,10 @@
 // so an association never leads to another tenant's row. A context from scopes.AllTenants makes a manager read over
 // all tenants.
 //
-// Errors are [ErrNotFound], [*PageError] and those of the database, which the managers pass on as they are.
+// What changes rows asks for the [Actor] in the context, and for what that one's role may do (actor.go).
+//
+// Errors are [ErrNotFound], [*PageError], [ErrSignInRequired], [*NotAllowedError], those that a method names, and those of the
+// database, which the managers pass on as they are.
 package models
 
 import (
@@ -43,10 +47,28 @@ func (m Models) Subtasks(ctx context.Context) SubtaskManager {
 	return SubtaskManager{db: m.db.WithContext(ctx)}
 }
 
-// All returns an empty value of every model, parents before children.
-func All() []any {
-	return []any{&Account{}, &User{}, &Project{}, &Task{}, &Subtask{}}
+// Users returns the manager of the users of ctx's tenant.
+func (m Models) Users(ctx context.Context) UserManager { return UserManager{m.db.WithContext(ctx)} }
+
+// Sessions returns the manager of the sessions of ctx's tenant.
+func (m Models) Sessions(ctx context.Context) SessionManager {
+	return SessionManager{m.db.WithContext(ctx)}
 }
+
+// APITokens returns the manager of the API tokens of ctx's tenant.
+func (m Models) APITokens(ctx context.Context) APITokenManager {
+	return APITokenManager{m.db.WithContext(ctx)}
+}
+
+// All returns an empty value of every model, parents before children.
+func All() []any { return append(Data(), Access()...) }
+
+// Data are the models whose rows are a tenant's data, which an archive has.
+func Data() []any { return []any{&Account{}, &User{}, &Project{}, &Task{}, &Subtask{}} }
+
+// Access are the models whose rows let somebody in, or keep them out. An archive does not have them: it would be a
+// bunch of keys. They are the tenant's rows all the same: they are audited, and they move and go with the tenant.
+func Access() []any { return []any{&Session{}, &PasswordReset{}, &APIToken{}, &SignInAttempt{}} }
 
 func label(noun string, id int64) string { return noun + " #" + strconv.FormatInt(id, 10) }
 

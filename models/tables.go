@@ -16,9 +16,11 @@ type Table struct {
 }
 
 // Tables returns the tables of all models, parents before children.
-var Tables = sync.OnceValue(func() []Table {
-	var tables []Table
-	for _, model := range All() {
+var Tables = sync.OnceValue(func() []Table { return TablesOf(All()) })
+
+// TablesOf returns the tables of some models, in their order.
+func TablesOf(models []any) (tables []Table) {
+	for _, model := range models {
 		s, err := schema.Parse(model, &sync.Map{}, schema.NamingStrategy{})
 		if err != nil {
 			panic(fmt.Sprintf("models: %v", err)) // every test finds it
@@ -26,4 +28,4 @@ var Tables = sync.OnceValue(func() []Table {
 		tables = append(tables, Table{s.Table, scopes.TenantFields(s)[0].DBName})
 	}
 	return tables
-})
+}

@@ -1,7 +1,16 @@
 package models
 
 import (
+	"errors"
+	"fmt"
+	"net/mail"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 
 	"tenanted/scopes"
 )
@@ -10,12 +19,195 @@ import (
 // unique key would tell one tenant whom another one has.
 type User struct {
 	scopes.Tenanted
-	ID           int64 `gorm:"primaryKey"`
-	Email        string
-	FirstName    string
-	LastName     string
-	PasswordHash string `json:"-"`
-	DateJoined   time.Time
+	ID            int64 `gorm:"primaryKey"`
+	Email         string
+	FirstName     string
+	LastName      string
+	PasswordHash  string `json:"-"` // empty: none was chosen yet
+	DateJoined    time.Time
+	Role          Role
+	DeactivatedAt *time.Time // nil: the user may sign in
 
 	Account Account `gorm:"foreignKey:AccountID;references:ID"`
+}
+
+// Name is the user's whole name or, without one, the email.
+func (u User) Name() string {
+	if name := strings.TrimSpace(u.FirstName + " " + u.LastName); name != "" {
+		return name
+	}
+	return u.Email
+}
+
+// Actor returns the user as who acts.
+func (u User) Actor() Actor { return Actor{UserID: u.ID, Role: u.Role, Name: u.Name(), Email: u.Email} }
+
+// UserError says what is wrong with a field of a form about users.
+type UserError struct {
+	Field   string // "email", "password", …
+	Problem string // a sentence
+}
+
+func (e *UserError) Error() string { return e.Problem }
+
+// ErrLastAdmin says that an account would be left without an admin.
+var ErrLastAdmin = errors.New("an account needs an active admin, and this user is the only one")
+
+// UserManager finds users, signs them in, and changes them. Make one with [Models.Users].
+type UserManager struct{ db *gorm.DB }
+
+// Get returns one user, or [ErrNotFound].
+func (m UserManager) Get(id int64) (u User, err error) {
+	return u, m.db.Where("id = ?", id).Take(&u).Error
+}
+
+// ByEmail returns the user with an email, as it is written or in lower case, or [ErrNotFound].
+func (m UserManager) ByEmail(email string) (u User, err error) {
+	email = strings.TrimSpace(email)
+	return u, m.db.Where("email IN ?", []string{email, strings.ToLower(email)}).Order(clause.OrderBy{Expression: clause.Expr{SQL: "email = ? DESC", Vars: []any{email}}}).
+		Limit(1).Take(&u).Error
+}
+
+// Page returns a page of those users whose name or email contains a text, by email. The number may be LastPage. It returns a
+// [*PageError] if there is no such page.
+func (m UserManager) Page(search string, number, size int) (users []User, page Page, err error) {
+	matching := func() *gorm.DB {
+		query := m.db.Model(&User{})
+		if search != "" {
+			pattern := "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(search) + "%"
+			query = query.Where("email ILIKE ? OR first_name || ' ' || last_name ILIKE ?", pattern, pattern)
+		}
+		return query
+	}
+	var total int64
+	if err := counted(m.db, matching(), CountLimit).Scan(&total).Error; err != nil {
+		return nil, page, err
+	}
+	if page, err = NewPage(number, size, total); err != nil {
+		return nil, page, err
+	}
+	return users, page, page.window(matching(), "email, id").Find(&users).Error
+}
+
+// FirstOf returns the first active user of a role who has a password, or [ErrNotFound].
+func (m UserManager) FirstOf(role Role) (u User, err error) {
+	return u, m.db.Where("role = ? AND deactivated_at IS NULL AND password_hash <> ''", role).Order("id").Limit(1).Take(&u).Error
+}
+
+// NewUser is who is invited.
+type NewUser struct {
+	Email, FirstName, LastName string
+	Role                       Role
+}
+
+// Invite adds a user, and returns the secret of the link by which they choose a password within a week. It is for admins. It returns a
+// [*UserError] for what cannot be, also an email that another user of the account has.
+func (m UserManager) Invite(n NewUser) (u User, secret string, err error) {
+	if err := allowed(m.db.Statement.Context, ManageUsers); err != nil {
+		return u, "", err
+	}
+	u = User{Email: strings.ToLower(strings.TrimSpace(n.Email)), FirstName: strings.TrimSpace(n.FirstName),
+		LastName: strings.TrimSpace(n.LastName), Role: n.Role, DateJoined: time.Now()}
+	if err := u.check(); err != nil {
+		return u, "", err
+	}
+	err = m.db.Transaction(func(tx *gorm.DB) error {
+		created := tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&u)
+		if created.Error != nil {
+			return created.Error
+		}
+		if created.RowsAffected == 0 {
+			return &UserError{"email", "There is a user with this email already."}
+		}
+		secret, err = UserManager{tx}.newReset(u.ID, invitationLasts)
+		return err
+	})
+	return u, secret, err
+}
+
+const (
+	maxEmail = 254 // letters
+	maxName  = 100
+)
+
+func (u User) check() error {
+	if address, err := mail.ParseAddress(u.Email); err != nil || address.Address != u.Email || utf8.RuneCountInString(u.Email) > maxEmail {
+		return &UserError{"email", "This is not an email address, as ann@example.com is."}
+	}
+	if u.Role != Member && u.Role != Admin {
+		return &UserError{"role", "A user is a member or an admin."}
+	}
+	if err := checkText("first_name", "A first name", u.FirstName, maxName); err != nil {
+		return err
+	}
+	return checkText("last_name", "A last name", u.LastName, maxName)
+}
+
+// checkText refuses a text that is empty, long, or not one line.
+func checkText(field, what, text string, longest int) error {
+	switch {
+	case text == "":
+		return &UserError{field, what + " is needed."}
+	case !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl):
+		return &UserError{field, what + " is one line of text."}
+	case utf8.RuneCountInString(text) > longest:
+		return &UserError{field, fmt.Sprintf("%s has at most %d letters.", what, longest)}
+	}
+	return nil
+}
+
+// SetRole gives a user a role, from the next request on. It is for admins. It returns [ErrNotFound], [ErrLastAdmin], or a
+// [*UserError] for what is no role.
+func (m UserManager) SetRole(id int64, role Role) error {
+	if role != Member && role != Admin {
+		return &UserError{"role", "A user is a member or an admin."}
+	}
+	return m.change(id, role == Admin, func(in UserManager) error { return in.update(id, "role", role) })
+}
+
+// SetActive lets a user sign in, or no longer: then the user's sessions, links and tokens end. It is for admins. It returns
+// [ErrNotFound] or [ErrLastAdmin].
+func (m UserManager) SetActive(id int64, active bool) error {
+	return m.change(id, active, func(in UserManager) error {
+		if active {
+			return in.update(id, "deactivated_at", nil)
+		}
+		if err := in.update(id, "deactivated_at", time.Now()); err != nil {
+			return err
+		}
+		return in.endAccess(id, &Session{}, &PasswordReset{}, &APIToken{})
+	})
+}
+
+// change works on a user in a transaction. One who does not stay an admin must not be the last one; so that two admins do not remove
+// each other, one change of an account's users waits for another.
+func (m UserManager) change(id int64, staysAdmin bool, work func(UserManager) error) error {
+	if err := allowed(m.db.Statement.Context, ManageUsers); err != nil {
+		return err
+	}
+	return m.db.Transaction(func(tx *gorm.DB) error {
+		in := UserManager{tx}
+		if err := tx.Clauses(clause.Locking{Strength: "NO KEY UPDATE"}).Take(&Account{}).Error; err != nil {
+			return err
+		}
+		u, err := in.Get(id)
+		if err != nil {
+			return err
+		}
+		if u.Role == Admin && u.DeactivatedAt == nil && !staysAdmin {
+			var others int64
+			err := tx.Model(&User{}).Where("role = ? AND deactivated_at IS NULL AND id <> ?", Admin, id).Count(&others).Error
+			if err != nil {
+				return err
+			}
+			if others == 0 {
+				return ErrLastAdmin
+			}
+		}
+		return work(in)
+	})
+}
+
+func (m UserManager) update(id int64, column string, value any) error {
+	return m.db.Model(&User{}).Scopes(scopes.RequireRows).Where("id = ?", id).Update(column, value).Error
 }

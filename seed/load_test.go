@@ -41,9 +41,9 @@ func TestLoadedRowsAreThePlansRows(t *testing.T) {
 // stored reads back all tables but accounts. Each query names every column, and the rows are of one account.
 func stored(t *testing.T, conn *pgx.Conn) (r rows) {
 	t.Helper()
-	r.Users = collect(t, conn, `select account_id, id, email, first_name, last_name, password_hash, date_joined from users`,
+	r.Users = collect(t, conn, `select account_id, id, email, first_name, last_name, password_hash, date_joined, role from users`,
 		func(u *models.User) []any {
-			return []any{&u.AccountID, &u.ID, &u.Email, &u.FirstName, &u.LastName, &u.PasswordHash, &u.DateJoined}
+			return []any{&u.AccountID, &u.ID, &u.Email, &u.FirstName, &u.LastName, &u.PasswordHash, &u.DateJoined, &u.Role}
 		})
 	for i := range r.Users {
 		r.Users[i].DateJoined = r.Users[i].DateJoined.UTC()

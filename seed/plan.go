@@ -69,11 +69,7 @@ func NewPlan(ctx context.Context, o Options, number int) (*Plan, error) {
 	if number < 0 {
 		return nil, fmt.Errorf("account number %d: give 0 or more", number)
 	}
-	hash, err := passwordHash()
-	if err != nil {
-		return nil, err
-	}
-	p := &Plan{options: o, number: number, epoch: o.epoch(), passwordHash: hash, vocabulary: loadVocabulary()}
+	p := &Plan{options: o, number: number, epoch: o.epoch(), passwordHash: passwordHash(), vocabulary: loadVocabulary()}
 	own := p.draw(ownStream)
 	p.Slug, p.Name = Slug(number), own.company()
 	p.Account = models.Account{ID: scopes.TenantID(number + 1), CreatedAt: p.epoch}

@@ -14,7 +14,7 @@ import (
 // the data would be others each day.
 const yearsJoined = 5
 
-// Users yields the account's users in the order of their ids, which are 1 to Totals.Users.
+// Users yields the account's users in the order of their ids, which are 1 to Totals.Users. The first one is the admin.
 func (p *Plan) Users() iter.Seq[models.User] {
 	return func(yield func(models.User) bool) {
 		draw := p.draw(userStream)
@@ -29,6 +29,10 @@ func (p *Plan) Users() iter.Seq[models.User] {
 				LastName:     last,
 				PasswordHash: p.passwordHash,
 				DateJoined:   p.epoch.Add(time.Duration(draw.random.IntN(seconds)) * time.Second),
+				Role:         models.Member,
+			}
+			if id == 1 {
+				user.Role = models.Admin
 			}
 			if !yield(user) {
 				return

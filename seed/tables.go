@@ -19,9 +19,9 @@ type table[T any] struct {
 
 var users = table[models.User]{
 	name:    "users",
-	columns: []string{"account_id", "id", "email", "first_name", "last_name", "password_hash", "date_joined"},
+	columns: []string{"account_id", "id", "email", "first_name", "last_name", "password_hash", "date_joined", "role"},
 	values: func(u models.User) []any {
-		return []any{int64(u.AccountID), u.ID, u.Email, u.FirstName, u.LastName, u.PasswordHash, u.DateJoined}
+		return []any{int64(u.AccountID), u.ID, u.Email, u.FirstName, u.LastName, u.PasswordHash, u.DateJoined, string(u.Role)}
 	},
 }
 

@@ -18,8 +18,20 @@ import (
 	"tenanted/scopes/archive"
 )
 
-// archived are the models whose rows are in an archive.
-var archived = sync.OnceValues(func() (*archive.Models, error) { return archive.Parse(archive.Config{Models: models.All()}) })
+// archived are the models whose rows are in an archive, and allRows those of all that a tenant has: what lets people in moves with a
+// tenant, and is not written into a file that somebody keeps.
+var (
+	archived = sync.OnceValues(func() (*archive.Models, error) { return archive.Parse(archivedConfig(models.Data()...)) })
+	allRows  = sync.OnceValues(func() (*archive.Models, error) { return archive.Parse(archive.Config{Models: models.All()}) })
+)
+
+func archivedConfig(of ...any) archive.Config {
+	c := archive.Config{Models: of}
+	for _, table := range models.TablesOf(models.Access()) {
+		c.Ignore = append(c.Ignore, table.Name)
+	}
+	return c
+}
 
 // Export writes an archive of the tenant, by its slug or id, to w, and returns what is in it: one snapshot of all of its
 // rows, while it is served or not. A tenant that is not complete has none, and tables that are not current are refused. It
@@ -34,14 +46,15 @@ func (c *Creator) Export(ctx context.Context, tenant string, w io.Writer, progre
 	}
 	var contents archive.Contents
 	err = c.logged(ctx, "export", e.Tenant, "", func() (err error) {
-		contents, err = c.export(ctx, e.Tenant, w, progress)
+		contents, err = c.export(ctx, archived, e.Tenant, w, progress)
 		return err
 	})
 	return contents, err
 }
 
-func (c *Creator) export(ctx context.Context, t scopes.Tenant, w io.Writer, progress func(int64)) (contents archive.Contents, err error) {
-	m, err := archived()
+// export writes the rows of some models.
+func (c *Creator) export(ctx context.Context, of func() (*archive.Models, error), t scopes.Tenant, w io.Writer, progress func(int64)) (contents archive.Contents, err error) {
+	m, err := of()
 	if err == nil {
 		err = c.connectTo(ctx, t.Placement)
 	}
@@ -118,7 +131,7 @@ func (c *Creator) doImport(ctx context.Context, a *archive.Archive, o Import, sl
 	err = c.making(ctx, t, func() error {
 		return c.logged(ctx, "import", t, describeArchive(a), func() error {
 			return c.complete(ctx, t, func(ctx context.Context, in Placed) error {
-				if err := in.Begin(ctx, func(tx pgx.Tx) error { return replace(ctx, tx, a, t, o, false) }); err != nil {
+				if err := in.Begin(ctx, func(tx pgx.Tx) error { return replace(ctx, tx, archived, a, t, o, false) }); err != nil {
 					return err
 				}
 				return c.analyze(ctx, t.Placement)
@@ -140,14 +153,18 @@ func describeArchive(a *archive.Archive) string {
 	return fmt.Sprintf("of %s, exported at %s", a.Manifest.Tenant.Slug, a.Manifest.ExportedAt.Format("2006-01-02 15:04:05 MST"))
 }
 
-// replace writes the archive's rows in the place of those that the tenant has. It is for tenants that are not served yet: what they
+// replace writes the archive's rows, which are of some models, in the place of all that the tenant has. It is for tenants that are not served yet: what they
 // have was left by a command that was interrupted.
-func replace(ctx context.Context, tx pgx.Tx, a *archive.Archive, t scopes.Tenant, o Import, dry bool) error {
-	m, err := archived()
+func replace(ctx context.Context, tx pgx.Tx, of func() (*archive.Models, error), a *archive.Archive, t scopes.Tenant, o Import, dry bool) error {
+	all, err := allRows()
 	if err != nil {
 		return err
 	}
-	if _, err := archive.Delete(ctx, tx, m, t); err != nil {
+	if _, err := archive.Delete(ctx, tx, all, t); err != nil {
+		return err
+	}
+	m, err := of()
+	if err != nil {
 		return err
 	}
 	return archive.Import(ctx, tx, m, a, t, archive.ImportOptions{NewKeys: o.NewKeys, KeepSequences: dry, Progress: o.Progress})
@@ -165,7 +182,7 @@ func (c *Creator) TryImport(ctx context.Context, a *archive.Archive, o Import) (
 	if err == nil {
 		err = c.withCurrent(ctx, a, func(a *archive.Archive) (err error) {
 			t, err = c.DryRun(ctx, n, func(tx pgx.Tx) error {
-				return replace(ctx, tx, a, scopes.Tenant{ID: n.ID, Slug: slug}, o, true)
+				return replace(ctx, tx, archived, a, scopes.Tenant{ID: n.ID, Slug: slug}, o, true)
 			})
 			return err
 		})

@@ -77,7 +77,7 @@ func (c *Creator) upgrade(ctx context.Context, a *archive.Archive, tables tenant
 	return inSchema(ctx, tx, schema, func(tx pgx.Tx) error {
 		err := tables.apply(ctx, tx, 0, a.Manifest.SchemaVersion)
 		if err == nil {
-			old := archive.ModelsOf(archive.Config{}, a.Manifest)
+			old := archive.ModelsOf(archivedConfig(), a.Manifest)
 			err = archive.Import(ctx, tx, old, a, tenant, archive.ImportOptions{})
 		}
 		if err == nil {

@@ -61,14 +61,14 @@ func (c *Creator) drop(ctx context.Context, erased *Erasure, keep func(Entry, Ex
 }
 
 // exporter returns the export of a tenant over connections of its own, for while the others are in a transaction.
-func (c *Creator) exporter(ctx context.Context, t scopes.Tenant, progress func(rows int64)) Exporter {
+func (c *Creator) exporter(ctx context.Context, of func() (*archive.Models, error), t scopes.Tenant, progress func(rows int64)) Exporter {
 	return func(w io.Writer) (contents archive.Contents, err error) {
 		other, err := c.setup.NewCreator(ctx)
 		if err != nil {
 			return contents, err
 		}
 		defer other.Close(context.WithoutCancel(ctx))
-		return other.export(ctx, t, w, progress)
+		return other.export(ctx, of, t, w, progress)
 	}
 }
 
@@ -153,16 +153,16 @@ func (c *Creator) refusedAs(ctx context.Context, database scopes.Placement, refu
 	return unused, !unused && p.Deployment != c.deployment.ID
 }
 
-// hasTables reports whether the tenant's tables are in a schema: all, or none.
+// hasTables reports whether the tenant's tables are in a schema: all of some version, or none.
 func hasTables(ctx context.Context, tx pgx.Tx, schema string) (exists bool, err error) {
-	last := models.Tables()[len(models.Tables())-1]
-	err = tx.QueryRow(ctx, "select to_regclass($1) is not null", pgx.Identifier{schema, last.Name}.Sanitize()).Scan(&exists)
+	first := models.Tables()[0]
+	err = tx.QueryRow(ctx, "select to_regclass($1) is not null", pgx.Identifier{schema, first.Name}.Sanitize()).Scan(&exists)
 	return exists, err
 }
 
 // eraseRows removes the tenant's rows, with the tables if they are its own.
 func (c *Creator) eraseRows(ctx context.Context, tx pgx.Tx, erased *Erasure, keep func(Entry, Exporter) error) error {
-	m, err := archived()
+	m, err := allRows()
 	if err != nil {
 		return err
 	}
@@ -174,7 +174,7 @@ func (c *Creator) eraseRows(ctx context.Context, tx pgx.Tx, erased *Erasure, kee
 		return err
 	}
 	if keep != nil && erased.State != StateCreating && !erased.empty() {
-		if err := keep(erased.Entry, c.exporter(ctx, erased.Tenant, nil)); err != nil {
+		if err := keep(erased.Entry, c.exporter(ctx, archived, erased.Tenant, nil)); err != nil {
 			return err
 		}
 	}

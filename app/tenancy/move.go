@@ -165,7 +165,7 @@ func (c *Creator) copyAndSwitch(ctx context.Context, m *Move, progress func(int6
 	var held time.Time
 	err = pgx.BeginFunc(ctx, source, func(tx pgx.Tx) error {
 		return inSchema(ctx, tx, m.From.Schema, func(tx pgx.Tx) error {
-			models, err := archived()
+			models, err := allRows()
 			if err != nil {
 				return err
 			}
@@ -191,12 +191,12 @@ func (c *Creator) copyRows(ctx context.Context, m *Move, progress func(int64)) e
 	from, to := m.Tenant, m.Tenant
 	from.Placement, to.Placement = m.From, m.To
 	return throughFile(ctx, func(w io.Writer) error {
-		_, err := c.exporter(ctx, from, progress)(w)
+		_, err := c.exporter(ctx, allRows, from, progress)(w)
 		return err
 	}, func(a *archive.Archive) error {
 		m.Rows = a.Rows()
 		return c.fill(ctx, m.To, func(ctx context.Context, in Placed) error {
-			if err := in.Begin(ctx, func(tx pgx.Tx) error { return replace(ctx, tx, a, to, Import{Progress: progress}, false) }); err != nil {
+			if err := in.Begin(ctx, func(tx pgx.Tx) error { return replace(ctx, tx, allRows, a, to, Import{Progress: progress}, false) }); err != nil {
 				return err
 			}
 			return c.analyze(ctx, m.To)

@@ -3,6 +3,8 @@
 -- Run after every migration, by the owner, with the placement as search_path.
 grant usage on schema :"schema" to :"runtime";
 revoke create on schema :"schema" from :"runtime";
-revoke all on accounts, users, projects, tasks, subtasks, tenant_version from :"runtime", public;
-grant select, insert, update, delete on accounts, users, projects, tasks, subtasks to :"runtime";
+revoke all on accounts, users, projects, tasks, subtasks, sessions, password_resets, api_tokens, sign_in_attempts, tenant_version
+    from :"runtime", public;
+grant select, insert, update, delete on accounts, users, projects, tasks, subtasks, sessions, password_resets, api_tokens, sign_in_attempts
+    to :"runtime";
 grant select on tenant_version to :"runtime";

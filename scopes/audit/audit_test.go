@@ -114,10 +114,11 @@ func TestFixDoesNotBeginWithRowLevelSecurity(t *testing.T) {
 	w.Exec(t, pgtest.Owner, "alter table tasks disable row level security")
 	require.True(t, w.audit(t, audit.Config{}).Defects()[0].SafeToFix)
 
-	w.Exec(t, pgtest.Owner, `alter table accounts disable row level security; alter table users disable row level security;
-		alter table projects disable row level security; alter table subtasks disable row level security`)
+	for _, table := range models.Tables() {
+		w.Exec(t, pgtest.Owner, "alter table "+table.Name+" disable row level security")
+	}
 	report := w.audit(t, audit.Config{})
-	require.Len(t, report.Defects(), 5)
+	require.Len(t, report.Defects(), len(models.Tables()))
 	applied, err := audit.Fix(t.Context(), w.Connect(t, pgtest.Owner), report)
 	require.NoError(t, err)
 	require.Empty(t, applied)
