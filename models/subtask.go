@@ -80,6 +80,9 @@ func (m SubtaskManager) Get(id int64) (s Subtask, err error) {
 
 // SetComplete marks a subtask done or open. It returns [ErrNotFound] if there is none of that id.
 func (m SubtaskManager) SetComplete(id int64, done bool) error {
+	if err := allowed(m.db.Statement.Context, EditWork); err != nil {
+		return err
+	}
 	return m.filtered().Scopes(scopes.RequireRows).Where("id = ?", id).Update("complete", done).Error
 }
 

@@ -45,7 +45,7 @@ func newFixture(t *testing.T, strategy config.Strategy, more ...string) *fixture
 	return &fixture{strategy: strategy, db: db, dir: t.TempDir(), environ: append([]string{
 		"PATH=" + os.Getenv("PATH"), "DJANGO_CONFIGURATION=" + string(strategy), "MULTIDB_COUNT=3",
 		"PGHOST=" + server.Host, fmt.Sprintf("PGPORT=%d", server.Port), "PGDATABASE=" + db.Name,
-		"PGUSER=" + pgtest.Runtime, "PGOWNER=" + pgtest.Owner,
+		"PGUSER=" + pgtest.Runtime, "PGOWNER=" + pgtest.Owner, "SIGN_IN=optional", // as in the demo, unless a test says otherwise
 	}, more...)}
 }
 

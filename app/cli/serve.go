@@ -96,12 +96,12 @@ func (p *program) serve(ctx context.Context, s *server, o serveOptions) error {
 	log := p.logger(o.accessLog)
 	slog.SetDefault(log) // which scopes.AllTenants logs its reasons by
 	defer s.keep(ctx, log)()
-	o.explain = o.explain || s.local != nil && !o.noDemo
+	o.explain = o.explain || s.demo(o)
 	app, err := o.open(ctx, s.cfg, log)
 	if err != nil {
 		return err
 	}
-	handler, err := site(app, s.cfg, o, log)
+	handler, err := site(app, s, o, log)
 	if err == nil {
 		err = p.showTenants(ctx, s, app.Directory, listener.Addr(), o)
 		go lookAtTenants(ctx, app, log)
@@ -150,25 +150,31 @@ func listen(ctx context.Context, flag, addr string) (net.Listener, error) {
 }
 
 // site is the handler with everything it needs from the other packages.
-func site(app *tenancy.Tenancy, cfg config.Config, o serveOptions, log *slog.Logger) (http.Handler, error) {
+func site(app *tenancy.Tenancy, s *server, o serveOptions, log *slog.Logger) (http.Handler, error) {
+	cfg := s.cfg
 	options := web.Options{
 		Program:    cfg.Program,
 		Models:     models.New(app.DB),
 		Directory:  app,
 		NotServed:  app.NotServed,
 		Away:       app.ServersAway,
-		AllTenants: cfg.ListsAllTenants(),
+		AllTenants: cfg.ListsAllTenants() && !cfg.SignInRequired,
 		SomeApart:  cfg.SomeApart(),
 		Ready:      app.Ping,
 		Hosts:      cfg.AllowedHosts,
 
 		TrustedProxies: cfg.TrustedProxies,
+		SignInRequired: cfg.SignInRequired,
+		Mail:           mailLog{log},
 		Logger:         log,
+	}
+	if s.demo(o) && !cfg.SignInRequired {
+		options.DemoPassword = seed.Password
 	}
 	if o.accessLog != "off" {
 		options.AccessLog = log
 	}
-	if cfg.Owner != "" {
+	if cfg.Owner != "" && !cfg.SignInRequired { // who sees all tenants is no tenant's user
 		options.List = func(ctx context.Context, order web.TenantOrder) ([]web.TenantEntry, error) {
 			by := map[web.TenantOrder]tenancy.Order{web.TenantsByID: tenancy.ByID, web.TenantsBySlug: tenancy.BySlug, web.TenantsByName: tenancy.ByName}
 			return entries(app.Directory.List(ctx, by[order], 0))
@@ -193,6 +199,18 @@ func site(app *tenancy.Tenancy, cfg config.Config, o serveOptions, log *slog.Log
 	return web.New(options)
 }
 
+// demo reports whether this is the demonstration on the private server.
+func (s *server) demo(o serveOptions) bool { return s.local != nil && !o.noDemo }
+
+// mailLog is for as long as no mail is sent: it says in the log that one would be. The text is not in it, since it may let its reader in.
+type mailLog struct{ log *slog.Logger }
+
+// Send implements web.Mailer.
+func (m mailLog) Send(ctx context.Context, to, subject, _ string) error {
+	m.log.InfoContext(ctx, "no mail is sent: pass it on", "to", to, "subject", subject)
+	return nil
+}
+
 // entries returns the directory's answer in the terms of the web.
 func entries(found []tenancy.Entry, err error) ([]web.TenantEntry, error) {
 	list := make([]web.TenantEntry, len(found))
@@ -204,7 +222,7 @@ func entries(found []tenancy.Entry, err error) ([]web.TenantEntry, error) {
 
 // showTenants prints a few URLs, after making the demo tenants if this is the place for them.
 func (p *program) showTenants(ctx context.Context, s *server, directory *tenancy.Directory, at net.Addr, o serveOptions) error {
-	if s.local != nil && !o.noDemo {
+	if s.demo(o) {
 		if err := p.ensureDemo(ctx, s, directory); err != nil {
 			return err
 		}

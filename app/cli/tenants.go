@@ -16,12 +16,12 @@ import (
 func newTenants(p *program) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "tenants",
-		Short:   "Look after tenants: list, create, rename, suspend, export, import them",
+		Short:   "Look after tenants: list, create, rename, suspend, export, import them, and their users",
 		Example: "  PROGRAM tenants list\n  PROGRAM tenants create acme --name \"Acme Inc.\"",
 		Args:    cobra.ArbitraryArgs,
 		RunE:    unknownCommand,
 	}
-	cmd.AddCommand(newTenantsList(p), newTenantsShow(p), newTenantsCreate(p), newTenantsRename(p), newTenantsDomains(p),
+	cmd.AddCommand(newTenantsList(p), newTenantsShow(p), newTenantsCreate(p), newTenantsRename(p), newTenantsDomains(p), newTenantsUsers(p),
 		newTenantsSuspend(p), newTenantsResume(p), newTenantsExport(p), newTenantsImport(p), newTenantsClone(p),
 		newTenantsMove(p), newTenantsDrop(p), newTenantsExec(p), newTenantsLog(p))
 	cmd.AddCommand(&cobra.Command{

@@ -86,6 +86,7 @@ func TestNoAcknowledgedChangeIsLostInAMove(t *testing.T) {
 	w.ok(t, "migrate")
 	w.ok(t, "seed", "--accounts", "2")
 	s := w.serve(t)
+	token := w.token(t, "tenant-0")
 	conn := w.db.Connect(t, pgtest.Superuser)
 	rows, _ := conn.Query(t.Context(), "select id from subtasks where account_id = 1 and not complete order by id")
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
@@ -99,7 +100,7 @@ func TestNoAcknowledgedChangeIsLostInAMove(t *testing.T) {
 	clients.Go(func() { // marks one after the other as done, and again as open
 		for n := 0; ctx.Err() == nil; n++ {
 			id, want := ids[n%len(ids)], n/len(ids)%2 == 0
-			if markDone(ctx, s.addr, id, want) {
+			if markDone(ctx, s.addr, token, id, want) {
 				mutex.Lock()
 				done[id] = want
 				mutex.Unlock()
@@ -136,7 +137,7 @@ func TestNoAcknowledgedChangeIsLostInAMove(t *testing.T) {
 }
 
 // markDone reports whether the change was acknowledged.
-func markDone(ctx context.Context, addr string, id int64, done bool) bool {
+func markDone(ctx context.Context, addr, token string, id int64, done bool) bool {
 	body := strings.NewReader(fmt.Sprintf(`{"complete": %t}`, done))
 	request, err := http.NewRequestWithContext(context.WithoutCancel(ctx), http.MethodPost, fmt.Sprintf("http://%s/subtask/%d/complete", addr, id), body)
 	if err != nil {
@@ -145,6 +146,7 @@ func markDone(ctx context.Context, addr string, id int64, done bool) bool {
 	request.Host = "tenant-0.localhost"
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Accept", "application/json")
+	request.Header.Set("Authorization", "Bearer "+token) // which moves with the tenant
 	response, err := http.DefaultTransport.RoundTrip(request)
 	if err != nil {
 		return false

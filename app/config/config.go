@@ -46,6 +46,9 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	// AuditReads has each read across tenants written into the audit log: AUDIT_CROSS_TENANT_READS. Default: false.
 	AuditReads bool
+	// SignInRequired has nobody read a tenant's pages without signing in, and shows no lists over tenants on the bare domain: SIGN_IN.
+	// Default: on a server of the user's own. On the private one reading is open.
+	SignInRequired bool
 	// Location is the time zone that days begin in: TZ. Default: UTC.
 	Location *time.Location
 	// MaxConns bounds the connections to tenants' data over all databases: DB_MAX_CONNS. Default: 40.

@@ -41,6 +41,21 @@ func TestDefaults(t *testing.T) {
 		require.Equal(t, 40, cfg.MaxConns)
 		require.Equal(t, 5*time.Minute, cfg.MaxIdleTime)
 		require.True(t, cfg.Private())
+		require.False(t, cfg.SignInRequired)
+	}
+}
+
+func TestSignInIsRequiredOnAServerOfOnesOwn(t *testing.T) {
+	t.Parallel()
+	for environ, required := range map[string]bool{
+		"":                               false,
+		"SIGN_IN=required":               true,
+		"PGHOST=db.example.com":          true,
+		"PGHOST=db.example.com SIGN_IN=": true,
+		"DATABASE_URL=postgres://x@db.example.com/x": true,
+		"PGHOST=db.example.com SIGN_IN=optional":     false,
+	} {
+		require.Equal(t, required, load(t, strings.Fields(environ)...).SignInRequired, environ)
 	}
 }
 
@@ -56,6 +71,8 @@ func TestInvalidSettingsNameVariableAndValueInOneLine(t *testing.T) {
 		{"DB_MAX_CONNS=1", "DB_MAX_CONNS=1: must be at least 2"},
 		{"DB_MAX_IDLE_TIME=5", "DB_MAX_IDLE_TIME=5: is not a duration"},
 		{"DB_MAX_IDLE_TIME=-5s", "DB_MAX_IDLE_TIME=-5s: must be above zero"},
+		{"SIGN_IN=no", "SIGN_IN=no: is unknown: choose required or optional"},
+		{"SIGN_IN=Required", "choose required or optional"},
 		{"TZ=Mars/Olympus", "TZ=Mars/Olympus: is not a known time zone"},
 		{"PGPORT=http", "PGPORT=http: must be from 1 to 65535"},
 		{"PGPORT=65536", "PGPORT=65536: must be"},

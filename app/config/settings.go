@@ -23,6 +23,7 @@ type settings struct {
 	AllowedHosts     []string      `env:"ALLOWED_HOSTS" envDefault:"localhost"`
 	TrustedProxies   []string      `env:"TRUSTED_PROXIES"`
 	AuditReads       bool          `env:"AUDIT_CROSS_TENANT_READS" envDefault:"false"`
+	SignIn           string        `env:"SIGN_IN"`
 	TimeZone         string        `env:"TZ" envDefault:"UTC"`
 	MaxConns         int           `env:"DB_MAX_CONNS" envDefault:"40"`
 	MaxIdleTime      time.Duration `env:"DB_MAX_IDLE_TIME" envDefault:"5m"`
@@ -32,6 +33,12 @@ type settings struct {
 	LocalDir         string        `env:"LOCALPG_DIR"`
 	LocalBinDir      string        `env:"LOCALPG_BINDIR"`
 }
+
+// What SIGN_IN may say.
+const (
+	signInRequired = "required"
+	signInOptional = "optional"
+)
 
 // requestTimeout is app/web's, which cannot be imported here.
 const requestTimeout = 10 * time.Second
@@ -69,6 +76,8 @@ func (s settings) validate(vars map[string]string) error {
 	switch {
 	case !slices.Contains(Strategies(), s.Strategy):
 		return invalid("DJANGO_CONFIGURATION", "is unknown: choose SingleSchema, MultipleDb, MultipleSchemas or Mixed")
+	case !slices.Contains([]string{"", signInRequired, signInOptional}, s.SignIn):
+		return invalid("SIGN_IN", "is unknown: choose required or optional")
 	case s.MultiDBCount < 1 || s.MultiDBCount > 10_000:
 		return invalid("MULTIDB_COUNT", "must be from 1 to 10000")
 	case s.MaxConns < 2:
@@ -102,7 +111,8 @@ func (s settings) config(vars map[string]string) (Config, error) {
 		return Config{}, err
 	}
 	c := Config{
-		Strategy: s.Strategy, MultiDBCount: s.MultiDBCount, AllowedHosts: hosts, TrustedProxies: proxies, AuditReads: s.AuditReads, Location: location,
+		Strategy: s.Strategy, MultiDBCount: s.MultiDBCount, AllowedHosts: hosts, TrustedProxies: proxies, AuditReads: s.AuditReads,
+		SignInRequired: s.SignIn == signInRequired || s.SignIn == "" && !conn.private, Location: location,
 		MaxConns: s.MaxConns, MaxIdleTime: s.MaxIdleTime, StatementTimeout: s.StatementTimeout, LockTimeout: s.LockTimeout, LocalDir: s.LocalDir, LocalBinDir: s.LocalBinDir,
 		Database: conn.settings["dbname"], User: conn.settings["user"], Owner: conn.ownerName, conn: conn,
 	}

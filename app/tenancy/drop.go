@@ -11,7 +11,6 @@ import (
 
 	"tenanted/app/config"
 	"tenanted/migrations"
-	"tenanted/models"
 	"tenanted/scopes"
 	"tenanted/scopes/archive"
 )
@@ -153,11 +152,20 @@ func (c *Creator) refusedAs(ctx context.Context, database scopes.Placement, refu
 	return unused, !unused && p.Deployment != c.deployment.ID
 }
 
-// hasTables reports whether the tenant's tables are in a schema: all of some version, or none.
+// hasTables reports whether the tenant's tables are in a schema. Some of them, without an account, were left by a creation that was
+// killed between two migrations, and are as good as none. With an account they are outdated, and what is in them is not lost for that.
 func hasTables(ctx context.Context, tx pgx.Tx, schema string) (exists bool, err error) {
-	first := models.Tables()[0]
-	err = tx.QueryRow(ctx, "select to_regclass($1) is not null", pgx.Identifier{schema, first.Name}.Sanitize()).Scan(&exists)
-	return exists, err
+	all := tables(schema)
+	var first, last bool
+	err = tx.QueryRow(ctx, "select to_regclass($1) is not null, to_regclass($2) is not null", all[0], all[len(all)-1]).Scan(&first, &last)
+	if err != nil || last || !first {
+		return last, err
+	}
+	var used bool
+	if err := tx.QueryRow(ctx, "select exists (select from "+all[0]+")").Scan(&used); err != nil || !used {
+		return false, err
+	}
+	return false, errors.New("its tables are outdated: run `migrate` first")
 }
 
 // eraseRows removes the tenant's rows, with the tables if they are its own.

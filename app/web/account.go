@@ -67,6 +67,9 @@ func (s *site) accounts(c *gin.Context) error {
 	if !onBareDomain(c) {
 		return s.notFound(c)
 	}
+	if s.List == nil && s.SignInRequired {
+		return refuse(http.StatusNotFound, "Tenants are not listed where people must sign in (SIGN_IN=required). The operator's %s tenants list does.", s.Program)
+	}
 	if s.List == nil {
 		return refuse(http.StatusNotImplemented, "This server cannot list its tenants, since PGOWNER is not set: only the owner "+
 			"may read the directory. A tenant's own address works all the same: its slug before %s.", c.Request.Host)

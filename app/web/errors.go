@@ -59,6 +59,7 @@ func describe(err error) problem {
 		unknown     *scopes.TenantUnknownError
 		unavailable *scopes.TenantUnavailableError
 		tooLarge    *http.MaxBytesError
+		notAllowed  *models.NotAllowedError
 	)
 	switch {
 	case errors.As(err, &refused):
@@ -80,6 +81,10 @@ func describe(err error) problem {
 		p.Status, p.Detail, p.retryAfter = http.StatusServiceUnavailable, "Too many requests at once. Try again in a moment.", 1
 	case errors.Is(err, errTimeout), errors.Is(err, context.DeadlineExceeded):
 		p.Status, p.Detail, p.retryAfter = http.StatusServiceUnavailable, "The request took too long. Try again in a moment.", 5
+	case errors.Is(err, models.ErrSignInRequired):
+		p.Status, p.Detail = http.StatusUnauthorized, "Nobody is signed in. A program sends an API token: Authorization: Bearer, and the token."
+	case errors.As(err, &notAllowed):
+		p.Status, p.Detail = http.StatusForbidden, fmt.Sprintf("You may not %s here. An admin of your account may.", notAllowed.Operation)
 	case errors.Is(err, models.ErrNotFound):
 		p.Status, p.Detail = http.StatusNotFound, "There is nothing at this address."
 	case errors.As(err, &tooLarge):
@@ -103,8 +108,15 @@ func (s *site) fail(c *gin.Context, err error) {
 		s.log(c, http.StatusInternalServerError, err) // too late for another answer
 		return
 	}
+	if errors.Is(err, models.ErrSignInRequired) && !wantsJSON(c.Request) {
+		s.askToSignIn(c)
+		return
+	}
 	p := describe(s.withCause(c, err))
 	s.log(c, p.Status, err)
+	if p.Status == http.StatusUnauthorized {
+		c.Header("WWW-Authenticate", "Bearer")
+	}
 	if p.Status != http.StatusMethodNotAllowed {
 		c.Writer.Header().Del("Allow") // the router has set it before it knew the host
 	}

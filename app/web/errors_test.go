@@ -134,6 +134,7 @@ func TestDatabaseAwayIsA503AndComesBack(t *testing.T) {
 	t.Parallel()
 	w := newFixture(t, single, nil)
 	require.Equal(t, 200, w.ask(t, "GET tenant-0.localhost /subtasks/").StatusCode)
+	reader := w.as(t, 0, memberID)
 	name := pgx.Identifier{w.db.Name}.Sanitize()
 	super := w.db.Config(pgtest.Superuser)
 	super.Database = "postgres"
@@ -147,7 +148,7 @@ func TestDatabaseAwayIsA503AndComesBack(t *testing.T) {
 	}
 	for _, line := range []string{"GET tenant-0.localhost /subtasks/", "GET tenant-0.localhost /projects/", "GET localhost /subtasks/",
 		"POST tenant-0.localhost /subtask/1/complete"} {
-		response := w.send(t, line, "complete=true", form)
+		response := w.send(t, line, "complete=true", form, reader)
 		require.Equal(t, 503, response.StatusCode, line)
 		require.Equal(t, "5", response.Header.Get("Retry-After"))
 		require.Contains(t, bodyOf(t, response), "The database can&#39;t be reached.")

@@ -26,7 +26,7 @@ func TestJourney(t *testing.T) {
 			b.Look(1200, 900, "light")
 			lookAround(b, address)
 			searchAndMark(b, address)
-			seeOtherTenant(t, b.Beside(), address)
+			seeOtherTenant(t, b, b.Beside(), address)
 			onAPhone(b, address)
 		})
 	}
@@ -65,6 +65,12 @@ func searchAndMark(b *browsertest.Tab, address addresses) {
 	b.Do(chromedp.Click(chromedp.CSS("details summary")), chromedp.WaitVisible(chromedp.CSS("details[open]")))
 
 	name, total := strings.TrimSpace(b.Text("tbody th")), b.Text(".pages small")
+	view := b.At()
+	b.Click("tbody button")
+	require.Contains(b.T, b.At(), "/sign-in/?next=", "nobody changes anything")
+	signInByForm(b, memberEmail, passwordOf(0))
+	require.Equal(b.T, view, b.At(), "back where the reader was")
+	require.Contains(b.T, b.Text(".reader summary"), "U2 of 0")
 	b.Click("tbody button")
 	require.Equal(b.T, "row-1", browsertest.Evaluate[string](b, "document.activeElement.id"), "the keyboard is where it was")
 	require.Contains(b.T, b.At(), "q=CHAPTER+1", "back to the same view")
@@ -79,9 +85,16 @@ func searchAndMark(b *browsertest.Tab, address addresses) {
 	require.Equal(b.T, 0, b.Count(".flash"), "the message shows once")
 }
 
+// signInByForm fills in the form for signing in.
+func signInByForm(b *browsertest.Tab, email, password string) {
+	b.Press(`input[type="email"]`, email)
+	b.Press(`input[type="password"]`, password)
+	b.Click(`.narrow button[type="submit"]`)
+}
+
 // seeOtherTenant opens another tenant's address in a second tab of the same browser, after a change in the
-// first.
-func seeOtherTenant(t *testing.T, other *browsertest.Tab, address addresses) {
+// first, signs in there with the same email, and out here.
+func seeOtherTenant(t *testing.T, b, other *browsertest.Tab, address addresses) {
 	require.Equal(t, 200, other.Open(address("tenant-1.localhost", "/subtasks/?size=100")))
 	require.Equal(t, 0, other.Count(".flash"))
 	require.Equal(t, 35, other.Count("tbody tr"))
@@ -90,6 +103,20 @@ func seeOtherTenant(t *testing.T, other *browsertest.Tab, address addresses) {
 	for _, foreign := range []string{"Account #1", "tenant-0", "Project #2", "Company <0>"} {
 		require.NotContains(t, text, foreign)
 	}
+	require.Equal(t, 0, other.Count(".reader"), "who is signed in at one tenant is nobody at another")
+	other.Click(`nav a[href^="/sign-in/"]`)
+	signInByForm(other, memberEmail, passwordOf(0))
+	require.Contains(t, other.Text(".form-problem"), "The email or the password is wrong.", "the other tenant's password of the same email")
+	signInByForm(other, "", passwordOf(1)) // the email is still there
+	require.Equal(t, "/subtasks/?size=100", other.At())
+	require.Contains(t, other.Text(".reader summary"), "U2 of 1")
+	b.Load(address("tenant-0.localhost", "/subtasks/"))
+	require.Contains(t, b.Text(".reader summary"), "U2 of 0", "both at once")
+	b.Do(chromedp.Click(chromedp.CSS(".reader summary")))
+	b.Click(`.reader form button`)
+	require.Equal(t, 0, b.Count(".reader"), "signed out here")
+	other.Do(chromedp.Reload())
+	require.Contains(t, other.Text(".reader summary"), "U2 of 1", "and not there")
 	require.Equal(t, 404, other.Open(address("tenant-1.localhost", "/subtasks/?project=3")))
 	require.Equal(t, 404, other.Open(address("tenant-7.localhost", "/")))
 	require.Contains(t, other.Text("main"), "No account has the address “tenant-7”.")

@@ -2,6 +2,8 @@ package web
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/jackc/pgx/v5"
@@ -44,8 +47,9 @@ func listsAll(configuration string) bool { return configuration == single || con
 // and nothing below the account for tenant-2. Names repeat, so that ties show.
 const fixtureSQL = `
 	insert into accounts (id) values ($1 + 1);
-	insert into users (account_id, email, first_name, last_name, password_hash)
-		select $1 + 1, 'u' || u || '@example.com', 'U', 'Ser', '' from generate_series(1, 2) u where $1 < 2;
+	insert into users (account_id, id, email, first_name, last_name, password_hash, role)
+		select $1 + 1, u, 'u' || u || '@example.com', 'U' || u, 'of ' || $1, '$3', case u when 1 then 'admin' else 'member' end
+		from generate_series(1, 2) u where $1 < 2;
 	insert into projects (account_id, id, name) select $1 + 1, p, 'project-' || p from generate_series(1, $2) p;
 	insert into tasks (account_id, id, project_id, name)
 		select $1 + 1, (p - 1) * 5 + t, p, 'Task ' || t || ' of ' || p from generate_series(1, $2) p, generate_series(1, 5) t;
@@ -53,6 +57,17 @@ const fixtureSQL = `
 		select $1 + 1, (t - 1) * 7 + s, t, 'Write chapter ' || (t * s) % 23 || ' 100%', (t + s) % 3 = 0,
 			case s when 1 then '' when 2 then 'short' else repeat('Lorem ipsum dolor sit amet. ', s) end
 		from generate_series(1, $2 * 5) t, generate_series(1, 7) s`
+
+// adminID and memberID are the users of tenant-0 and tenant-1, whose emails are the same in both: u1@example.com is the admin.
+const (
+	adminID  = 1
+	memberID = 2
+
+	memberEmail = "u2@example.com"
+)
+
+// passwordOf returns the password of an account's users.
+func passwordOf(tenant int) string { return fmt.Sprintf("password of %d", tenant) }
 
 // tenants are the accounts, with their number of projects.
 var projectsOf = []int{3, 1, 0}
@@ -120,7 +135,8 @@ func fill(schema string, accounts ...int) func(context.Context, *pgx.Conn) error
 			return err
 		}
 		for _, i := range accounts {
-			sql := strings.NewReplacer("$1", fmt.Sprint(i), "$2", fmt.Sprint(projectsOf[i])).Replace(fixtureSQL)
+			sql := strings.NewReplacer("$1", fmt.Sprint(i), "$2", fmt.Sprint(projectsOf[i]),
+				"$3", models.HashPassword(passwordOf(i), fmt.Appendf(nil, "salt of tenant-%d", i))).Replace(fixtureSQL)
 			if _, err := conn.Exec(ctx, sql); err != nil {
 				return err
 			}
@@ -209,9 +225,15 @@ func (w *fixture) ask(t testing.TB, line string, headers ...string) *http.Respon
 	return w.send(t, line, "", headers...)
 }
 
+// send is ask with a body. A POST is from the tenant's admin, unless a header says from whom it is.
 func (w *fixture) send(t testing.TB, line, body string, headers ...string) *http.Response {
 	t.Helper()
 	parts := strings.SplitN(line, " ", 3)
+	if parts[0] == "POST" && !slices.ContainsFunc(headers, saysWho) {
+		if tenant := w.tenantAt(parts[1]); tenant == 0 || tenant == 1 {
+			headers = append(headers, w.as(t, tenant, adminID))
+		}
+	}
 	r := httptest.NewRequest(parts[0], parts[2], strings.NewReader(body))
 	r.Host = parts[1]
 	for _, header := range headers {
@@ -221,6 +243,38 @@ func (w *fixture) send(t testing.TB, line, body string, headers ...string) *http
 	recorder := httptest.NewRecorder()
 	w.handler.ServeHTTP(recorder, r)
 	return recorder.Result()
+}
+
+// nobody is the header of a request by nobody.
+const nobody = "Cookie: none=none"
+
+func saysWho(header string) bool {
+	return strings.HasPrefix(header, "Cookie: ") || strings.HasPrefix(header, "Authorization: ")
+}
+
+func (w *fixture) tenantAt(host string) int {
+	name, _, _ := strings.Cut(host, ".")
+	return slices.IndexFunc(w.tenants, func(tenant scopes.Tenant) bool { return tenant.Slug == name })
+}
+
+// tenantContext is a context of a tenant.
+func (w *fixture) tenantContext(t testing.TB, tenant int) context.Context {
+	return scopes.WithTenant(t.Context(), w.tenants[tenant])
+}
+
+// as returns the header of a user who is signed in.
+func (w *fixture) as(t testing.TB, tenant int, user int64) string {
+	t.Helper()
+	return "Cookie: session=" + w.newSession(t, tenant, user)
+}
+
+// newSession signs a user in, and returns the session's token.
+func (w *fixture) newSession(t testing.TB, tenant int, user int64) string {
+	t.Helper()
+	token := rand.Text()
+	hash := sha256.Sum256([]byte(token))
+	require.NoError(t, w.site.Models.Sessions(w.tenantContext(t, tenant)).Save(hash[:], user, time.Now().Add(time.Hour)))
+	return token
 }
 
 func bodyOf(t testing.TB, response *http.Response) string {

@@ -17,6 +17,7 @@ import (
 	"github.com/a-h/templ"
 	"github.com/gin-gonic/gin"
 
+	"tenanted/models"
 	"tenanted/scopes"
 	"tenanted/scopes/tenanthttp"
 )
@@ -27,15 +28,18 @@ type answer struct {
 	title  string
 	flash  *flash
 	page   templ.Component // for people; nil if only programs ask
-	json   func() any      // for programs
+	json   func() any      // for programs; nil if only people ask
 }
 
 // pageData is what the layout sees.
 type pageData struct {
 	Title  string
-	Tenant string    // its slug; empty on the bare domain
-	Others []navItem // tenants to go to
-	Home   string    // where the brand leads
+	Tenant string        // its slug; empty on the bare domain
+	Name   string        // what the account is called
+	Reader *models.Actor // who is signed in
+	SignIn string        // where to sign in; empty where nobody can, or somebody is
+	Others []navItem     // tenants to go to
+	Home   string        // where the brand leads
 	Nav    []navItem
 	Flash  *flash
 }
@@ -79,12 +83,12 @@ var buffers = sync.Pool{New: func() any { return bytes.NewBuffer(make([]byte, 0,
 func write(c *gin.Context, status int, contentType string, body []byte) {
 	h := c.Writer.Header()
 	h.Set("Content-Type", contentType)
-	h.Add("Vary", "Accept")
+	h.Add("Vary", "Accept, Cookie, Authorization")
 	if status != http.StatusOK {
 		h.Set("Cache-Control", "no-store") // an unknown tenant may exist a minute later
 	} else {
 		h.Set("Cache-Control", "private, no-cache") // never shown again without asking
-		if hasTag(c, tagOf(body)) {
+		if hasTag(c, tagOf(c, body)) {
 			c.Status(http.StatusNotModified)
 			return
 		}
@@ -100,9 +104,8 @@ func write(c *gin.Context, status int, contentType string, body []byte) {
 
 // encode renders the answer into b, in the form that the client prefers.
 func (s *site) encode(c *gin.Context, a answer, b *bytes.Buffer) (contentType string, err error) {
-	if a.page != nil && !wantsJSON(c.Request) {
-		data := pageData{Title: a.title, Tenant: slug(c), Home: s.home(c), Others: s.others(c), Nav: s.nav(c), Flash: a.flash}
-		return "text/html; charset=utf-8", layout(data, a.page).Render(c.Request.Context(), b)
+	if a.page != nil && (a.json == nil || !wantsJSON(c.Request)) {
+		return "text/html; charset=utf-8", layout(s.pageData(c, a), a.page).Render(c.Request.Context(), b)
 	}
 	e := json.NewEncoder(b)
 	e.SetIndent("", "  ")
@@ -113,10 +116,25 @@ func (s *site) encode(c *gin.Context, a answer, b *bytes.Buffer) (contentType st
 	return "application/json", err
 }
 
-// tagOf returns the ETag of a body, without quotes.
-func tagOf(body []byte) string {
-	sum := sha256.Sum256(body)
-	return base64.RawURLEncoding.EncodeToString(sum[:15])
+func (s *site) pageData(c *gin.Context, a answer) pageData {
+	data := pageData{Title: a.title, Tenant: slug(c), Home: s.home(c), Others: s.others(c), Nav: s.nav(c), Flash: a.flash}
+	if !onBareDomain(c) {
+		data.Name, data.Reader = accountName(c), signedIn(c)
+		if data.Reader == nil && c.FullPath() != signInPath {
+			data.SignIn = signInURL(whereFrom(c))
+		}
+	}
+	return data
+}
+
+// tagOf returns the ETag of a body, without quotes. It is another one for each user: what one of them has is not the next one's.
+func tagOf(c *gin.Context, body []byte) string {
+	sum := sha256.New()
+	if actor := signedIn(c); actor != nil {
+		fmt.Fprintf(sum, "user %d\n", actor.UserID)
+	}
+	_, _ = sum.Write(body) // never fails
+	return base64.RawURLEncoding.EncodeToString(sum.Sum(nil)[:15])
 }
 
 // hasTag sets the ETag and reports whether the client has what it names. The tag is weak, for it means the
@@ -185,6 +203,9 @@ func (s *site) nav(c *gin.Context) []navItem {
 	case !onBareDomain(c):
 		add("Subtasks", "/subtasks/")
 		add("Projects", "/projects/")
+		if signedIn(c) != nil {
+			add("Users", usersPath)
+		}
 		if s.Explain != nil {
 			add("Why is this isolated?", isolationPath)
 		}
@@ -245,7 +266,7 @@ func (s *site) base(c *gin.Context) string {
 // X-Forwarded-Proto says.
 func absolute(c *gin.Context, url string) string {
 	scheme := "http:"
-	if c.Request.TLS != nil || strings.EqualFold(c.GetHeader("X-Forwarded-Proto"), "https") {
+	if overTLS(c.Request) {
 		scheme = "https:"
 	}
 	switch {
@@ -258,12 +279,12 @@ func absolute(c *gin.Context, url string) string {
 	}
 }
 
-func slug(c *gin.Context) string {
-	tenant, err := scopes.FromContext(c.Request.Context())
-	if err != nil {
-		return ""
-	}
-	return tenant.Slug
+func slug(c *gin.Context) string { return currentTenant(c).Slug }
+
+// currentTenant returns the request's tenant, which is none on the bare domain.
+func currentTenant(c *gin.Context) scopes.Tenant {
+	tenant, _ := scopes.FromContext(c.Request.Context())
+	return tenant
 }
 
 // addSlash sends a path on to the same with a slash at its end, and keeps the query.

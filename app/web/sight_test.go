@@ -217,9 +217,11 @@ func TestFocusIsSeen(t *testing.T) {
 func TestMarkingARowKeepsThePlace(t *testing.T) {
 	t.Parallel()
 	chromium := browsertest.Start(t)
-	address := newFixture(t, single, nil).serve(t)
+	w := newFixture(t, single, nil)
+	address := w.serve(t)
 	for _, width := range []int64{1200, 390} {
 		b := browsertest.NewTab(t, chromium)
+		w.signInAs(b, address, 0, memberID)
 		b.WithoutScripts()
 		b.Look(width, 900, "light")
 		b.Open(address("tenant-0.localhost", "/subtasks/?size=25&status=open"))

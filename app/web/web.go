@@ -67,6 +67,14 @@ type Options struct {
 	// demonstrations. Nil: there is no such page.
 	Explain Explainer
 
+	// SignInRequired has nobody read a tenant's pages without signing in. Off, reading is open, and what changes something asks
+	// for it.
+	SignInRequired bool
+	// DemoPassword, where it is the password of demo users, has the sign-in page offer to sign in as one of them. Default: none.
+	DemoPassword string
+	// Mail sends links to the users they are for. Nil: an admin gets to see them, and passes them on.
+	Mail Mailer
+
 	// Hosts are the base domains; a tenant is at its slug + "." + one of them. Default: localhost.
 	Hosts []string
 
@@ -153,6 +161,7 @@ type site struct {
 	limiter     *tenanthttp.Limiter
 	metrics     *metrics
 	switcher    switcher
+	sessions    sessions[models.Actor]
 }
 
 // source finds the tenant by a host name of its own, or by its slug below a base domain.
@@ -197,6 +206,7 @@ func newSite(options Options) (*site, error) {
 		crossOrigin: http.NewCrossOriginProtection(),
 		limiter:     tenanthttp.NewLimiter(tenanthttp.Limits{Total: o.MaxRequests, PerTenant: o.MaxPerTenant, MaxWait: o.MaxWait}),
 		metrics:     m,
+		sessions:    newSessions(userSessions{o.Models}, "session"),
 	}, nil
 }
 
@@ -214,11 +224,20 @@ func (s *site) router() *gin.Engine {
 
 	get(r.Group("", s.tenant), "/metrics", s.handle(s.showMetrics))
 
-	inside := []gin.HandlerFunc{s.limit, s.tenant, s.sameOrigin, s.acquireSlot, s.recordPage}
+	inside := []gin.HandlerFunc{s.limit, s.tenant, s.sameOrigin, s.acquireSlot, s.identify, s.recordPage}
 	r.NoRoute(append(inside, s.handle(s.notFound))...)
 	r.NoMethod(append(inside, s.handle(s.methodNotAllowed))...)
-	s.pages(r.Group("", inside...))
+	s.doors(r.Group("", inside...))
+	s.pages(r.Group("", append(inside, s.requireSignIn)...))
 	return r
+}
+
+// doors are the pages by which people come in and go, which nobody must be signed in for.
+func (s *site) doors(r *gin.RouterGroup) {
+	get(r, "/sign-in", s.handle(addSlash))
+	both(r, signInPath, s.handle(s.showSignIn), s.handle(s.signIn))
+	post(r, "/sign-out", s.handle(s.signOut))
+	both(r, resetPath, s.handle(s.showReset), s.handle(s.reset))
 }
 
 func (s *site) pages(r *gin.RouterGroup) {
@@ -233,6 +252,14 @@ func (s *site) pages(r *gin.RouterGroup) {
 	get(r, "/projects", s.handle(addSlash))
 	get(r, "/projects/", s.handle(s.projects))
 	get(r, "/projects.json", s.handle(s.projects))
+	get(r, "/users", s.handle(addSlash))
+	both(r, usersPath, s.handle(s.users), s.handle(s.invite))
+	post(r, usersPath+":id/role", s.handle(s.setRole))
+	post(r, usersPath+":id/active", s.handle(s.setActive))
+	post(r, usersPath+":id/link", s.handle(s.newLink))
+	both(r, passwordPath, s.handle(s.showPassword), s.handle(s.changePassword))
+	both(r, tokensPath, s.handle(s.showTokens), s.handle(s.makeToken))
+	post(r, tokensPath+":id/revoke", s.handle(s.revokeToken))
 	get(r, "/tenants", s.handle(addSlash))
 	get(r, "/tenants/", s.handle(s.accounts))
 	get(r, "/tenants.json", s.handle(s.accounts))
@@ -254,6 +281,14 @@ func get(r gin.IRoutes, path string, handler gin.HandlerFunc) {
 func post(r gin.IRoutes, path string, handler gin.HandlerFunc) {
 	r.POST(path, handler)
 	r.OPTIONS(path, options("POST, OPTIONS"))
+}
+
+// both registers handlers for GET and HEAD, and for POST, of one path.
+func both(r gin.IRoutes, path string, show, change gin.HandlerFunc) {
+	r.GET(path, show)
+	r.HEAD(path, show)
+	r.POST(path, change)
+	r.OPTIONS(path, options("GET, HEAD, POST, OPTIONS"))
 }
 
 func options(allow string) gin.HandlerFunc {
