@@ -73,7 +73,7 @@ func run(ctx context.Context) error {
 type sizes struct {
 	Accounts   int
 	Big        int // subtasks of the big tenant
-	Placements int // tenants with a database or a schema of their own
+	Placements int // tenants of each configuration, asked in turn
 	Conns      int // to those, in all
 	Writes     int // single-row updates a second while pages are asked for
 }
@@ -91,8 +91,7 @@ var scenarios = []struct {
 	{"seed", (*bench).seed},
 	{"pages", (*bench).pages},
 	{"all-tenants", (*bench).allTenants},
-	{"databases", (*bench).databases},
-	{"schemas", (*bench).schemas},
+	{"placements", (*bench).placements},
 	{"startup", (*bench).startup},
 }
 
@@ -125,7 +124,7 @@ func (b *bench) all(ctx context.Context, wanted []string) (f *Figures, err error
 	defer func() { err = errors.Join(err, b.close()) }()
 	f = &Figures{Machine: describeMachine(ctx), Sizes: b.sizes, Clients: b.clients, Rounds: b.rounds, Seconds: b.duration.Seconds()}
 	for _, s := range scenarios {
-		needed := s.name == "seed" && slices.ContainsFunc(wanted, func(name string) bool { return name != "databases" && name != "schemas" })
+		needed := s.name == "seed" && slices.ContainsFunc(wanted, func(name string) bool { return name != "placements" })
 		if !needed && !slices.Contains(wanted, s.name) {
 			continue
 		}

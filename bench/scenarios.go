@@ -17,6 +17,8 @@ import (
 const (
 	mainDatabase  = "tenanted"       // all accounts, and the big tenant
 	floorDatabase = "tenanted_floor" // copies of the rows, by the server alone
+
+	placementsDatabase = "tenanted_" // and the configuration
 )
 
 // tables are those that are copied, with their columns but for generated ones.
@@ -162,37 +164,45 @@ func (b *bench) allTenants(ctx context.Context, f *Figures) error {
 	return err
 }
 
-func (b *bench) databases(ctx context.Context, f *Figures) error {
-	return b.placements(ctx, f, "MultipleDb")
-}
-func (b *bench) schemas(ctx context.Context, f *Figures) error {
-	return b.placements(ctx, f, "MultipleSchemas")
+// placements asks many tenants of each configuration in turn. For tenants with a place of their own that is the worst case for
+// connections: that of the next tenant has always just been closed.
+func (b *bench) placements(ctx context.Context, f *Figures) error {
+	for _, configuration := range []string{"SingleSchema", "MultipleSchemas", "MultipleDb"} {
+		p, err := b.placement(ctx, configuration)
+		if err != nil {
+			return fmt.Errorf("%s: %w", configuration, err)
+		}
+		f.Placements = append(f.Placements, p)
+	}
+	return nil
 }
 
-// placements asks many tenants with a placement of their own in turn, which is the worst case for connections: that of
-// the next tenant has always just been closed.
-func (b *bench) placements(ctx context.Context, f *Figures, configuration string) error {
-	n := b.sizes.Placements
-	env := []string{"DJANGO_CONFIGURATION=" + configuration, "MULTIDB_COUNT=" + strconv.Itoa(n), "DB_MAX_CONNS=" + strconv.Itoa(b.sizes.Conns)}
+func (b *bench) placement(ctx context.Context, configuration string) (Placement, error) {
+	p := Placement{Configuration: configuration, Tenants: b.sizes.Placements}
+	n := strconv.Itoa(p.Tenants)
+	env := []string{"DJANGO_CONFIGURATION=" + configuration, "PGDATABASE=" + placementsDatabase + configuration,
+		"MULTIDB_COUNT=" + n, "DB_MAX_CONNS=" + strconv.Itoa(b.sizes.Conns)}
 	if _, _, err := b.run(ctx, env, "migrate"); err != nil {
-		return err
+		return p, err
 	}
-	took, _, err := b.run(ctx, env, "seed", "--accounts", strconv.Itoa(n))
+	took, _, err := b.run(ctx, env, "seed", "--accounts", n)
 	if err != nil {
-		return err
+		return p, err
 	}
+	p.SeedSeconds = took.Seconds()
 	app, err := b.serve(ctx, env...)
 	if err != nil {
-		return err
+		return p, err
 	}
 	defer app.stop()
-	medians, err := b.compare(ctx, b.clients, subject{"one tenant", app, tenantPages(1, "/subtasks/")}, subject{"all in turn", app, tenantPages(n, "/subtasks/")})
+	medians, err := b.compare(ctx, b.clients, subject{"one tenant", app, tenantPages(1, "/subtasks/")}, subject{"all in turn", app, tenantPages(p.Tenants, "/subtasks/")})
 	if err != nil {
-		return err
+		return p, err
 	}
+	p.One, p.All = medians[0], medians[1]
 	u, err := b.use(app.pid())
-	f.Placements = append(f.Placements, Placement{Configuration: configuration, Tenants: n, SeedSeconds: took.Seconds(), One: medians[0], All: medians[1], AppMB: u.appMB, PgMB: u.pgMB})
-	return err
+	p.AppMB, p.PgMB = u.appMB, u.pgMB
+	return p, err
 }
 
 // startup measures how long it takes from starting `serve` to the first page, when PostgreSQL runs already and
