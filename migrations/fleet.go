@@ -30,13 +30,14 @@ func Fleet(set Set, c fleet.Config, runtime func(scopes.Placement) string) (*fle
 		if _, err := conn.Exec(ctx, comment); err != nil {
 			return err
 		}
-		return grant(ctx, conn, Target{set, p}, runtime(p))
+		return Grant(ctx, conn, Target{set, p}, runtime(p))
 	}
 	return fleet.New(c)
 }
 
-// grant gives the runtime role its rights in a target.
-func grant(ctx context.Context, conn *pgx.Conn, t Target, runtime string) error {
+// Grant gives the runtime role its rights in a target, over the owner's connection to its database, with its schema as the
+// search_path. [Fleet] does that after each migration.
+func Grant(ctx context.Context, conn *pgx.Conn, t Target, runtime string) error {
 	names := []string{string(t.Set)}
 	if t.Set == Control || t.Set == Placement {
 		names = []string{"database", string(t.Set)}

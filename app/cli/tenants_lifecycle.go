@@ -1,9 +1,7 @@
 package cli
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"unicode"
@@ -15,46 +13,6 @@ import (
 	"tenanted/app/tenancy"
 	"tenanted/scopes/tenanthttp"
 )
-
-func newTenantsCreate(p *program) *cobra.Command {
-	var name string
-	var where config.Choice
-	cmd := &cobra.Command{
-		Use:   "create SLUG",
-		Short: "Create a tenant",
-		Long: `Creates a tenant, with a database or schema of its own where the configuration says so, and no data. Running servers
-serve it at once, at SLUG under their domain. If it is interrupted, the tenant is left in state "creating" and not
-served; the same command completes it.
-
-In Mixed the tenant is in the shared tables, unless --schema or --database gives it one of its own. In MultipleSchemas
-and MultipleDb they name its schema or database, which else is called after the slug. --server gives it a database of its
-own on another server.`,
-		Example: `  PROGRAM tenants create acme --name "Acme Inc."
-  DJANGO_CONFIGURATION=Mixed PROGRAM tenants create acme --schema acme
-  DJANGO_CONFIGURATION=Mixed PROGRAM tenants create acme --database tenanted_acme
-  DJANGO_CONFIGURATION=Mixed PROGRAM tenants create acme --server eu`,
-		Args: arguments("the new tenant's slug"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := errors.Join(validSlug(args[0]), validName(name)); err != nil {
-				return err
-			}
-			name = cmp.Or(name, args[0])
-			if err := p.checkChoice(args[0], where); err != nil {
-				return err
-			}
-			return p.withCreator(cmd.Context(), func(c *tenancy.Creator) error {
-				tenant, err := c.CreateByName(cmd.Context(), args[0], name, where)
-				if err == nil {
-					p.say(fmt.Sprintf("created %v in %s", tenant, tenant.Placement))
-				}
-				return err
-			})
-		},
-	}
-	cmd.Flags().StringVar(&name, "name", "", "what people call the tenant (default the slug)")
-	addPlacement(cmd, &where)
-	return cmd
-}
 
 // addPlacement adds the flags that choose a tenant's placement.
 func addPlacement(cmd *cobra.Command, where *config.Choice) {

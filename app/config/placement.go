@@ -43,6 +43,9 @@ func (c Config) PlacementFor(slug string, choice Choice) (scopes.Placement, erro
 // OwnDatabase returns the usual name of a tenant's own database.
 func (c Config) OwnDatabase(slug string) string { return c.Database + "_" + slug }
 
+// TemplatePrefix is how the names of databases begin that new tenants' databases are copied from. No tenant's own is called so.
+func (c Config) TemplatePrefix() string { return c.Database + "__template_" }
+
 // SeedChoice returns where the seed's tenant of that number, 0 for the first, shall live: in Mixed in the shared tables, a
 // schema and a database by turns, with databases for MULTIDB_COUNT tenants and shared tables for the rest.
 func (c Config) SeedChoice(slug string, number int) Choice {
@@ -88,6 +91,8 @@ func (c Config) checkChoice(slug string, choice Choice) error {
 	case database == "" || database == c.OwnDatabase(slug):
 	case choice.Server == "" && database == c.Database:
 		return &Error{"--database", database, "is the default database, which is no tenant's own: choose another name"}
+	case strings.HasPrefix(database, c.TemplatePrefix()):
+		return &Error{"--database", database, "is a template's name: choose another name"}
 	case slices.Contains(serverDatabases, database):
 		return &Error{"--database", database, "is the server's own: choose another name"}
 	case !validName(database):

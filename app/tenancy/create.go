@@ -30,6 +30,8 @@ type NewTenant struct {
 	Name string
 	// Where is its placement, as far as it is chosen. Default: what the configuration gives each tenant.
 	Where config.Choice
+
+	batch string // the key of the batch that creates it, for the audit log; empty: none
 }
 
 // Placed runs transactions of the owner in a tenant's placement.
@@ -73,6 +75,10 @@ type Creator struct {
 	placed     *pgx.Conn        // to the last tenant's database; the same as control where that is the default one
 	where      scopes.Placement // that database
 	versions   tenantTables     // empty: this program's
+	locks      *pgx.Conn        // for exclusively, once it was needed
+	templates  templates        // of databases; usually none
+
+	isMade func(scopes.Placement) bool // whether a placement has its tables already; nil: that is to be found out
 }
 
 // NewCreator returns a creator. The databases must be set up. Close it after use.
@@ -93,6 +99,9 @@ func (c *Creator) Close(ctx context.Context) {
 	if c.placed != c.control {
 		_ = c.placed.Close(ctx)
 	}
+	if c.locks != nil {
+		_ = c.locks.Close(ctx)
+	}
 	_ = c.control.Close(ctx)
 }
 
@@ -105,7 +114,7 @@ func (c *Creator) Create(ctx context.Context, n NewTenant, fill Fill) (scopes.Te
 		return scopes.Tenant{}, fmt.Errorf("create tenant %q: %w", n.Slug, err)
 	}
 	if state == StateCreating {
-		err = c.logged(ctx, "create", tenant, tenant.Placement.String(), func() error { return c.complete(ctx, tenant, fill) })
+		err = c.logged(ctx, "create", tenant, tenant.Placement.String()+ofBatch(n.batch), func() error { return c.complete(ctx, tenant, fill) })
 	} else {
 		err = c.fill(ctx, tenant.Placement, fill)
 	}
@@ -243,8 +252,11 @@ func (c *Creator) enterAt(ctx context.Context, n NewTenant, name string) (e Entr
 
 // ensurePlacement makes the tenant's own placement. The shared one is the setup's.
 func (c *Creator) ensurePlacement(ctx context.Context, placement scopes.Placement) error {
-	if c.setup.cfg.Shared(placement) {
+	if c.setup.cfg.Shared(placement) || c.isMade != nil && c.isMade(placement) {
 		return nil
+	}
+	if copied, err := c.copyTemplate(ctx, placement); err != nil || copied {
+		return err
 	}
 	return c.setup.Migrate(ctx, []scopes.Placement{placement}, Migrate{})
 }
@@ -263,10 +275,7 @@ func (c *Creator) connectTo(ctx context.Context, p scopes.Placement) error {
 	if c.where == database {
 		return nil
 	}
-	if c.placed != c.control {
-		_ = c.placed.Close(ctx)
-	}
-	c.placed, c.where = c.control, c.setup.cfg.Default()
+	c.usePlaced(ctx, c.control, c.setup.cfg.Default())
 	if database == c.where {
 		return nil
 	}
@@ -274,8 +283,16 @@ func (c *Creator) connectTo(ctx context.Context, p scopes.Placement) error {
 	if err != nil {
 		return err
 	}
-	c.placed, c.where = conn, database
+	c.usePlaced(ctx, conn, database)
 	return nil
+}
+
+// usePlaced replaces placed by a connection to a database, and closes the former one.
+func (c *Creator) usePlaced(ctx context.Context, conn *pgx.Conn, database scopes.Placement) {
+	if c.placed != c.control {
+		_ = c.placed.Close(ctx)
+	}
+	c.placed, c.where = conn, database
 }
 
 // connectOwn opens a connection to a placement's database, which must be this deployment's.

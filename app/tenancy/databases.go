@@ -144,7 +144,7 @@ func (m *maker) ensure(ctx context.Context, database scopes.Placement) error {
 	}
 	if !slices.Contains(m.existing, database.Database) {
 		m.mutex.Lock()
-		err := m.createDatabase(ctx, m.conn, m.server, database.Database)
+		err := m.createDatabase(ctx, m.conn, m.server, database.Database, "")
 		m.mutex.Unlock()
 		if err != nil {
 			return err
@@ -171,7 +171,10 @@ func (d deployment) mayBind(ctx context.Context, cfg config.Config, conn *pgx.Co
 	if err != nil {
 		return err
 	}
-	if p.Exists {
+	switch {
+	case p.unbound(d):
+		return nil
+	case p.Exists:
 		return d.verify(ctx, cfg, conn, database)
 	}
 	versions, err := migrations.Versions(ctx, conn, database)
@@ -205,14 +208,18 @@ func requireEmpty(ctx context.Context, conn *pgx.Conn, database scopes.Placement
 // databaseLock is the advisory lock of a database's creation, in the database that the command is given in.
 func databaseLock(name string) int64 { return migrations.LockKey("database " + name) }
 
-// createDatabase makes a database that the owner owns, over the owner's connection to another one of the server.
-func (s *Setup) createDatabase(ctx context.Context, conn *pgx.Conn, server config.Server, name string) error {
+// createDatabase makes a database that the owner owns, over the owner's connection to another one of the server: a copy of a
+// template, or of PostgreSQL's own for "".
+func (s *Setup) createDatabase(ctx context.Context, conn *pgx.Conn, server config.Server, name, template string) error {
 	// PostgreSQL goes on creating a database when the client is killed. Whoever drops the tenant then waits for that.
 	lock := databaseLock(name)
 	if _, err := conn.Exec(ctx, "select pg_advisory_lock($1)", lock); err != nil {
 		return err
 	}
 	create := "create database " + pgx.Identifier{name}.Sanitize()
+	if template != "" {
+		create += " template " + pgx.Identifier{template}.Sanitize()
+	}
 	_, err := conn.Exec(ctx, create)
 	if _, unlocked := conn.Exec(context.WithoutCancel(ctx), "select pg_advisory_unlock($1)", lock); err == nil {
 		err = unlocked

@@ -148,7 +148,7 @@ func (c *Creator) refusedAs(ctx context.Context, database scopes.Placement, refu
 	if err != nil {
 		return false, false
 	}
-	unused = !p.Exists && c.deployment.mayBind(ctx, c.setup.cfg, conn, database.InSchema("")) == nil
+	unused = (!p.Exists || p.unbound(c.deployment)) && c.deployment.mayBind(ctx, c.setup.cfg, conn, database.InSchema("")) == nil
 	return unused, !unused && p.Deployment != c.deployment.ID
 }
 

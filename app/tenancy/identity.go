@@ -63,6 +63,14 @@ type placementIdentity struct {
 	Here       string
 }
 
+// madeInTemplate is where a database was made that is a copy of a template and not bound yet: it is no database's [here].
+const madeInTemplate = "template"
+
+// unbound reports whether the database is a deployment's copy of a template that nobody has used yet.
+func (p placementIdentity) unbound(d deployment) bool {
+	return p.Exists && p.Deployment == d.ID && p.MadeIn == madeInTemplate
+}
+
 func readPlacement(ctx context.Context, conn *pgx.Conn) (p placementIdentity, err error) {
 	err = conn.QueryRow(ctx, "select deployment::text, made_in, "+here+" from control.placement").Scan(&p.Deployment, &p.MadeIn, &p.Here)
 	p.Exists = err == nil
@@ -109,9 +117,13 @@ func (d deployment) madeByOriginal(cfg config.Config, p scopes.Placement) error 
 	return misplaced(cfg, p, fmt.Sprintf("belongs to the deployment that database %q is a copy of", cfg.Database))
 }
 
-// bind binds a database that has no tables yet to the deployment. One that is bound is verified.
+// bind binds a database that has no tables yet, or is a copy of a template, to the deployment. One that is bound is verified.
 func (d deployment) bind(ctx context.Context, cfg config.Config, conn *pgx.Conn, p scopes.Placement) error {
-	_, err := conn.Exec(ctx, "insert into control.placement (deployment, made_in) select $1, "+here+" where not exists (select from control.placement) on conflict do nothing", d.ID)
+	_, err := conn.Exec(ctx, "update control.placement set made_in = "+here+" where deployment = $1 and made_in = $2", d.ID, madeInTemplate)
+	if err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, "insert into control.placement (deployment, made_in) select $1, "+here+" where not exists (select from control.placement) on conflict do nothing", d.ID)
 	if err != nil {
 		return err
 	}

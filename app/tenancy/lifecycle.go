@@ -47,10 +47,14 @@ func mayBeCalled(slug string) error {
 // CreateByName makes a tenant with the next free id and no data but its row in accounts, as [Creator.Create] does. It continues
 // with one that is in state "creating"; for one in another state it returns an *ExistsError.
 func (c *Creator) CreateByName(ctx context.Context, slug, name string, where config.Choice) (t scopes.Tenant, err error) {
-	n := NewTenant{Slug: slug, Name: name, Where: where}
+	return c.createEmpty(ctx, NewTenant{Slug: slug, Name: name, Where: where})
+}
+
+// createEmpty is [Creator.CreateByName]. The tenant's own id is not looked at.
+func (c *Creator) createEmpty(ctx context.Context, n NewTenant) (t scopes.Tenant, err error) {
 	reserved, err := c.reserve(ctx, n)
 	if err != nil {
-		return t, fmt.Errorf("create tenant %q: %w", slug, err)
+		return t, fmt.Errorf("create tenant %q: %w", n.Slug, err)
 	}
 	err = c.making(ctx, reserved, func() error {
 		n.ID = models.AccountID(reserved)
@@ -96,15 +100,15 @@ func (c *Creator) making(ctx context.Context, t scopes.Tenant, work func() error
 	})
 }
 
-// exclusively calls work with a tenant's state while nobody else makes, moves or drops the same tenant. It needs a connection of its own, for
-// work uses the others: a lock that lasts for a transaction holds behind a pooler too.
-func (c *Creator) exclusively(ctx context.Context, t scopes.Tenant, work func(state string) error) error {
-	conn, err := connect(ctx, c.setup.cfg.OwnerConn())
-	if err != nil {
-		return err
+// exclusively calls work with a tenant's state while nobody else creates, moves or drops the same tenant. The lock has a connection
+// of its own, since work uses the others, and lasts for a transaction, since a session's would not hold behind a pooler.
+func (c *Creator) exclusively(ctx context.Context, t scopes.Tenant, work func(state string) error) (err error) {
+	if c.locks == nil || c.locks.IsClosed() {
+		if c.locks, err = connect(ctx, c.setup.cfg.OwnerConn()); err != nil {
+			return err
+		}
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+	return pgx.BeginFunc(ctx, c.locks, func(tx pgx.Tx) error {
 		var state string
 		_, err := tx.Exec(ctx, "select set_config('lock_timeout', '10s', true), set_config('idle_in_transaction_session_timeout', '0', true)")
 		if err == nil {

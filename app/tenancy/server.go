@@ -81,7 +81,7 @@ func (s *Setup) ensureDefaultDatabase(ctx context.Context) error {
 		return fmt.Errorf("database %q does not exist, and to create it: %w", s.cfg.Database, err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	return s.createDatabase(ctx, conn, server, s.cfg.Database)
+	return s.createDatabase(ctx, conn, server, s.cfg.Database, "")
 }
 
 // maintenanceConn returns the owner's connection to a server, for making databases there.
