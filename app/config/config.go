@@ -58,6 +58,9 @@ type Config struct {
 	// StatementTimeout and LockTimeout are the server's limits for a tenant's statement, and for its waiting for a lock:
 	// DB_STATEMENT_TIMEOUT and DB_LOCK_TIMEOUT. Default: 5 and 2 seconds.
 	StatementTimeout, LockTimeout time.Duration
+	// Transactions says how a tenant's statement is sent: "implicit", or "explicit" as a Citus cluster needs it: DB_TRANSACTIONS.
+	// Default: by what the server has (empty).
+	Transactions string
 	// LocalDir is the private server's directory: LOCALPG_DIR. Default: one of the user's own (empty).
 	LocalDir string
 	// LocalBinDir is where PostgreSQL's programs are: LOCALPG_BINDIR. Default: found (empty).

@@ -74,6 +74,7 @@ func TestInvalidSettingsNameVariableAndValueInOneLine(t *testing.T) {
 		{"SIGN_IN=no", "SIGN_IN=no: is unknown: choose required or optional"},
 		{"SIGN_IN=Required", "choose required or optional"},
 		{"TZ=Mars/Olympus", "TZ=Mars/Olympus: is not a known time zone"},
+		{"DB_TRANSACTIONS=both", "DB_TRANSACTIONS=both: is unknown: choose auto, implicit or explicit"},
 		{"PGPORT=http", "PGPORT=http: must be from 1 to 65535"},
 		{"PGPORT=65536", "PGPORT=65536: must be"},
 		{"PGDATABASE=" + long, "PGDATABASE=" + long + ": has 64 bytes"},

@@ -30,6 +30,7 @@ type settings struct {
 	StatementTimeout time.Duration `env:"DB_STATEMENT_TIMEOUT" envDefault:"5s"`
 	LockTimeout      time.Duration `env:"DB_LOCK_TIMEOUT" envDefault:"2s"`
 	Prepare          bool          `env:"DB_PREPARED_STATEMENTS" envDefault:"true"`
+	Transactions     string        `env:"DB_TRANSACTIONS" envDefault:"auto"`
 	LocalDir         string        `env:"LOCALPG_DIR"`
 	LocalBinDir      string        `env:"LOCALPG_BINDIR"`
 }
@@ -86,6 +87,8 @@ func (s settings) validate(vars map[string]string) error {
 		return invalid("DB_STATEMENT_TIMEOUT", "must be above zero and below %v, the time limit of a request", requestTimeout)
 	case s.LockTimeout <= 0 || s.LockTimeout > s.StatementTimeout:
 		return invalid("DB_LOCK_TIMEOUT", "must be above zero and no longer than DB_STATEMENT_TIMEOUT, %v", s.StatementTimeout)
+	case !slices.Contains([]string{"auto", "implicit", "explicit"}, s.Transactions):
+		return invalid("DB_TRANSACTIONS", "is unknown: choose auto, implicit or explicit")
 	case s.MaxIdleTime <= 0:
 		return invalid("DB_MAX_IDLE_TIME", "must be above zero")
 	}
@@ -113,7 +116,8 @@ func (s settings) config(vars map[string]string) (Config, error) {
 	c := Config{
 		Strategy: s.Strategy, MultiDBCount: s.MultiDBCount, AllowedHosts: hosts, TrustedProxies: proxies, AuditReads: s.AuditReads,
 		SignInRequired: s.SignIn == signInRequired || s.SignIn == "" && !conn.private, Location: location,
-		MaxConns: s.MaxConns, MaxIdleTime: s.MaxIdleTime, StatementTimeout: s.StatementTimeout, LockTimeout: s.LockTimeout, LocalDir: s.LocalDir, LocalBinDir: s.LocalBinDir,
+		MaxConns: s.MaxConns, MaxIdleTime: s.MaxIdleTime, StatementTimeout: s.StatementTimeout, LockTimeout: s.LockTimeout,
+		Transactions: strings.TrimPrefix(s.Transactions, "auto"), LocalDir: s.LocalDir, LocalBinDir: s.LocalBinDir,
 		Database: conn.settings["dbname"], User: conn.settings["user"], Owner: conn.ownerName, conn: conn,
 	}
 	if err := c.checkNames(); err != nil {

@@ -63,7 +63,8 @@ func OpenTraced(ctx context.Context, cfg config.Config, log *slog.Logger, tracer
 // to a tenant's own database looks first whether that is this deployment's.
 func (t *Tenancy) registryConfig(cfg config.Config) registry.Config {
 	c := registry.Config{Runtime: cfg.Runtime(), Servers: map[string]registry.Server{}, MaxConns: cfg.MaxConns, MaxIdleTime: cfg.MaxIdleTime,
-		Options: session.Options{StatementTimeout: cfg.StatementTimeout, LockTimeout: cfg.LockTimeout, ApplicationName: "tenanted"}}
+		Options: session.Options{StatementTimeout: cfg.StatementTimeout, LockTimeout: cfg.LockTimeout, ApplicationName: "tenanted",
+			TxForm: session.TxForm(cfg.Transactions)}}
 	c.AfterConnect = func(ctx context.Context, conn *pgx.Conn, p scopes.Placement) error {
 		if p.InSchema("") == cfg.Default() {
 			return nil

@@ -27,6 +27,7 @@ import (
 	"tenanted/scopes"
 	"tenanted/scopes/pgtest"
 	"tenanted/scopes/registry"
+	"tenanted/scopes/session"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -164,7 +165,12 @@ func fillMixed(ctx context.Context, conn *pgx.Conn) error {
 
 func (w *fixture) open(t testing.TB, configuration string, change func(*Options)) {
 	t.Helper()
-	pools, err := registry.Open(registry.Config{Runtime: w.db.Config(pgtest.Runtime), Owner: w.db.Config(pgtest.Owner)})
+	// Both forms of sending the tenant, without running everything twice.
+	form := session.ImplicitTx
+	if configuration == schemas || configuration == mixed {
+		form = session.ExplicitTx
+	}
+	pools, err := registry.Open(registry.Config{Runtime: w.db.Config(pgtest.Runtime), Owner: w.db.Config(pgtest.Owner), Options: session.Options{TxForm: form}})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, pools.Close()) })
 	w.gorm, err = pools.OpenGORM(&gorm.Config{Logger: logger.Discard}, scopes.NewPlugin(scopes.Config{}))

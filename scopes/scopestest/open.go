@@ -33,6 +33,8 @@ type Target struct {
 	Judge *pgx.ConnConfig
 	// A attacks, B is attacked. Both have their placement, with the tables in it, on the server that the roles connect to.
 	A, B scopes.Tenant
+	// Options are the application's for scopes/session. Default: none.
+	Options session.Options
 }
 
 // layers are the layers that are on; the keys are a matter of the database, not of how it is opened.
@@ -60,7 +62,7 @@ func openTarget(t testing.TB, target Target, models []model, on layers) *opened 
 	role = o.watched(role)
 	var pool gorm.ConnPool
 	if on.session {
-		r, err := registry.Open(registry.Config{Runtime: role, MaxConns: maxConns})
+		r, err := registry.Open(registry.Config{Runtime: role, MaxConns: maxConns, Options: target.Options})
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = r.Close() })
 		o.pools, pool = []*sql.DB{r.DB()}, r.DB()

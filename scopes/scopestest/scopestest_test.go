@@ -17,6 +17,7 @@ import (
 	"tenanted/scopes"
 	"tenanted/scopes/pgtest"
 	"tenanted/scopes/scopestest"
+	"tenanted/scopes/session"
 )
 
 var update = flag.Bool("update", false, "write docs/security-attacks.md")
@@ -149,6 +150,19 @@ func TestMixed(t *testing.T) {
 	for name, target := range mixed(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			scopestest.Run(t, application, target)
+		})
+	}
+}
+
+// Whatever the form in which the tenant goes to the server.
+func TestExplicitTransactions(t *testing.T) {
+	t.Parallel()
+	for name, open := range map[string]func(*testing.T) scopestest.Target{"shared": shared, "schemas": schemas, "databases": databases} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target := open(t)
+			target.Options.TxForm = session.ExplicitTx
 			scopestest.Run(t, application, target)
 		})
 	}

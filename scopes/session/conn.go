@@ -42,6 +42,7 @@ type core struct {
 
 	set, setWithSchema string // the statements that apply the settings
 	path               string // what follows the tenant's schema in the search_path
+	explicit           bool   // the tenant is set by SET LOCAL too: see [ExplicitTx]
 
 	statements *lru.LRU[statementKey, *pgconn.StatementDescription] // nil: statements are not prepared
 	evicted    []string                                             // prepared on the server, no longer in statements
@@ -100,30 +101,10 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	if err != nil {
 		return nil, err
 	}
-	inner, err := c.begin(ctx, begin)
-	if err != nil {
+	if err := c.begin(ctx, begin); err != nil {
 		return nil, err
 	}
-	return &tx{conn: c, inner: inner, ctx: ctx}, nil
-}
-
-// begin begins a transaction for the context's tenant, by a statement of this text.
-func (c *core) begin(ctx context.Context, begin string) (pgx.Tx, error) {
-	if c.pg.IsClosed() {
-		return nil, errClosed
-	}
-	settings, err := c.settingsFor(ctx)
-	if err != nil {
-		return nil, err
-	}
-	begin = c.beginWith(settings, begin)
-	inner, err := c.pgx.BeginTx(ctx, pgx.TxOptions{BeginQuery: begin})
-	if err != nil {
-		c.closeUnlessIdle()
-		return nil, c.retryable(c.explain(err))
-	}
-	c.tx = &transaction{settings: settings, begin: begin}
-	return inner, nil
+	return &tx{conn: c, ctx: ctx}, nil
 }
 
 // Prepare implements driver.Conn. It always fails: without a context there is no tenant.
@@ -214,39 +195,3 @@ func beginSQL(opts driver.TxOptions) (string, error) {
 
 // cleanupTime bounds what must still happen after a context has ended: a rollback, the closing of a connection.
 const cleanupTime = 5 * time.Second
-
-// transaction is what a connection knows of its open transaction.
-type transaction struct {
-	settings txSettings
-	begin    string // how it was begun
-	used     bool   // a statement has been executed
-}
-
-// tx ends the transaction, and with it its settings.
-type tx struct {
-	conn  *conn
-	inner pgx.Tx
-	ctx   context.Context
-}
-
-// Commit implements driver.Tx.
-func (t *tx) Commit() error {
-	t.conn.tx = nil
-	return t.conn.explain(t.inner.Commit(t.ctx))
-}
-
-// Rollback implements driver.Tx.
-func (t *tx) Rollback() error { return t.conn.rollback(t.ctx, t.inner) }
-
-// rollback works after the transaction's context has ended too. Where the connection is closed, the transaction has ended
-// with it: an error would only hide the one that the caller is rolling back for.
-func (c *core) rollback(ctx context.Context, inner pgx.Tx) error {
-	c.tx = nil
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
-	defer cancel()
-	err := inner.Rollback(ctx)
-	if c.pg.IsClosed() {
-		return nil
-	}
-	return c.explain(err)
-}

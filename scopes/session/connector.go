@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2/simplelru"
@@ -35,7 +36,25 @@ type Options struct {
 	// ApplicationName, with the tenant's id behind it, becomes the application_name that pg_stat_activity and the server's
 	// log show while a tenant's statement runs. Default: the name stays as it is.
 	ApplicationName string
+
+	// TxForm is how the settings and a statement outside a transaction become one. Default: [DetectTx].
+	TxForm TxForm
 }
+
+// TxForm is how the settings reach a statement outside a transaction. Either way they take one round trip together, and nothing
+// is left on the connection.
+type TxForm string
+
+const (
+	// DetectTx is [ExplicitTx] where the database has the extension citus, for which each new connection asks once; otherwise
+	// [ImplicitTx].
+	DetectTx TxForm = ""
+	// ImplicitTx sends both as one pipeline, which is one implicit transaction.
+	ImplicitTx TxForm = "implicit"
+	// ExplicitTx puts BEGIN, SET LOCAL of the tenant, and COMMIT around them. A Citus coordinator passes SET LOCAL on to its
+	// workers, where the policies need it, if citus.propagate_set_commands is 'local' for the role; set_config it does not.
+	ExplicitTx TxForm = "explicit"
+)
 
 var _ driver.Connector = (*Connector)(nil)
 
@@ -78,25 +97,31 @@ func Open(config *pgx.ConnConfig) *sql.DB { return sql.OpenDB(NewConnector(confi
 
 // Connect implements driver.Connector. It needs no tenant.
 func (c *Connector) Connect(ctx context.Context) (driver.Conn, error) {
-	conn, err := stdlib.GetConnector(*c.config).Connect(ctx)
+	plain, err := stdlib.GetConnector(*c.config).Connect(ctx)
 	if err != nil {
 		return nil, Explain(err)
 	}
-	inner := conn.(*stdlib.Conn)
+	inner := plain.(*stdlib.Conn)
 	if c.afterConnect != nil {
 		if err := c.afterConnect(ctx, inner.Conn()); err != nil {
 			return nil, errors.Join(Explain(err), inner.Close())
 		}
 	}
-	return newConn(inner, c), nil
+	core, err := newCore(ctx, inner.Conn(), c)
+	if err != nil {
+		return nil, errors.Join(err, inner.Close())
+	}
+	return &conn{inner, core}, nil
 }
 
 // Driver implements driver.Connector.
 func (*Connector) Driver() driver.Driver { return stdlib.GetDefaultDriver() }
 
-func newConn(inner *stdlib.Conn, c *Connector) *conn { return &conn{inner, newCore(inner.Conn(), c)} }
-
-func newCore(on *pgx.Conn, c *Connector) *core {
+func newCore(ctx context.Context, on *pgx.Conn, c *Connector) (*core, error) {
+	explicit, err := c.explicitTx(ctx, on.PgConn())
+	if err != nil {
+		return nil, err
+	}
 	core := &core{
 		connector:     c,
 		pgx:           on,
@@ -107,11 +132,26 @@ func newCore(on *pgx.Conn, c *Connector) *core {
 		path:          c.options.path(),
 		set:           c.settingsSQL(false),
 		setWithSchema: c.settingsSQL(true),
+		explicit:      explicit,
 	}
 	if c.config.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement && c.config.StatementCacheCapacity > 0 {
 		core.statements, _ = lru.NewLRU(c.config.StatementCacheCapacity, func(_ statementKey, sd *pgconn.StatementDescription) {
 			core.evicted = append(core.evicted, sd.Name)
 		})
 	}
-	return core
+	return core, nil
+}
+
+// explicitTx reports whether transactions on a connection are to be explicit. For all tenants nothing need be passed on: their
+// role sees all rows on the workers too.
+func (c *Connector) explicitTx(ctx context.Context, pg *pgconn.PgConn) (bool, error) {
+	if c.options.TxForm != DetectTx || c.allTenants {
+		return c.options.TxForm == ExplicitTx && !c.allTenants, nil
+	}
+	const ask = "select from pg_extension where extname = 'citus'"
+	answer := pg.ExecParams(ctx, ask, nil, nil, nil, nil).Read()
+	if answer.Err != nil {
+		return false, fmt.Errorf("ask for the extension citus: %w", Explain(answer.Err))
+	}
+	return answer.CommandTag.RowsAffected() > 0, nil
 }

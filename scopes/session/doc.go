@@ -5,7 +5,8 @@
 //
 //   - Without one it fails with a [*scopes.TenantMissingError] before anything is sent.
 //   - Outside a transaction, the tenant and the statement travel in one message and form one implicit
-//     transaction: one round trip, and nothing is left on the connection afterwards.
+//     transaction: one round trip, and nothing is left on the connection afterwards. On a Citus cluster it is an explicit
+//     transaction, in one message too, by whose SET LOCAL the tenant reaches the workers ([ExplicitTx]).
 //   - BEGIN and the tenant travel in one message. Within the transaction, a statement whose context names
 //     another tenant fails.
 //

@@ -26,6 +26,9 @@ func eachWay(t *testing.T, db *pgtest.DB, test func(t *testing.T, config *pgx.Co
 
 // openWith returns a pool of one connection with these options.
 func openWith(t *testing.T, config *pgx.ConnConfig, options session.Options) *sql.DB {
+	if options.TxForm == session.DetectTx {
+		options.TxForm = form(t)
+	}
 	pool := sql.OpenDB(session.NewConnector(config).With(options))
 	pool.SetMaxOpenConns(1)
 	t.Cleanup(func() { require.NoError(t, pool.Close()) })

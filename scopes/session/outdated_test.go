@@ -216,7 +216,7 @@ func TestTimeouts(t *testing.T) {
 	t.Parallel()
 	db := database(t)
 	config := db.Config(pgtest.Runtime)
-	pool := sql.OpenDB(session.NewConnector(config).With(session.Options{StatementTimeout: 200 * time.Millisecond, LockTimeout: 100 * time.Millisecond}))
+	pool := sql.OpenDB(session.NewConnector(config).With(session.Options{StatementTimeout: 200 * time.Millisecond, LockTimeout: 100 * time.Millisecond, TxForm: form(t)}))
 	t.Cleanup(func() { _ = pool.Close() })
 	pool.SetMaxOpenConns(1)
 	ctx := tenant(t.Context(), 1)

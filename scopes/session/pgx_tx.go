@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -11,9 +12,9 @@ import (
 
 // pgxTx is a transaction for one tenant, or a savepoint in one.
 type pgxTx struct {
-	inner     pgx.Tx
 	on        *held
-	savepoint bool
+	savepoint string // its name
+	released  bool   // the savepoint has ended
 }
 
 var _ pgx.Tx = (*pgxTx)(nil)
@@ -26,7 +27,7 @@ type held struct {
 
 // core returns the transaction's connection.
 func (t *pgxTx) core() (*core, error) {
-	if t.on.core == nil {
+	if t.on.core == nil || t.released {
 		return nil, pgx.ErrTxClosed
 	}
 	return t.on.core, nil
@@ -51,40 +52,48 @@ func (t *pgxTx) Begin(ctx context.Context) (pgx.Tx, error) {
 	if err != nil {
 		return nil, err
 	}
-	inner, err := t.inner.Begin(ctx)
-	if err != nil {
+	c.tx.savepoints++
+	name := fmt.Sprintf("session_%d", c.tx.savepoints)
+	if _, err := c.pgx.Exec(ctx, "savepoint "+name); err != nil {
 		return nil, c.explain(err)
 	}
-	return &pgxTx{inner: inner, on: t.on, savepoint: true}, nil
+	return &pgxTx{on: t.on, savepoint: name}, nil
 }
 
 // Commit implements pgx.Tx.
 func (t *pgxTx) Commit(ctx context.Context) error {
-	return t.finish(func(c *core) error { return c.explain(t.inner.Commit(ctx)) })
+	if t.savepoint != "" {
+		return t.release(ctx, "release savepoint ")
+	}
+	return t.finish(ctx, (*core).commit)
 }
 
 // Rollback implements pgx.Tx. A transaction is rolled back after the context has ended too.
 func (t *pgxTx) Rollback(ctx context.Context) error {
-	return t.finish(func(c *core) error {
-		if t.savepoint {
-			return c.explain(t.inner.Rollback(ctx))
-		}
-		return c.rollback(ctx, t.inner)
-	})
+	if t.savepoint != "" {
+		return t.release(ctx, "rollback to savepoint ")
+	}
+	return t.finish(ctx, (*core).rollback)
 }
 
-// finish ends the transaction with f and gives its connection back, or ends the savepoint.
-func (t *pgxTx) finish(f func(*core) error) error {
+// release ends the savepoint.
+func (t *pgxTx) release(ctx context.Context, how string) error {
 	c, err := t.core()
-	if err != nil || t.savepoint {
-		if err == nil {
-			err = f(c)
-		}
+	if err != nil {
 		return err
 	}
-	err = f(c)
-	c.tx = nil
-	c.closeUnlessIdle()
+	t.released = true
+	_, err = c.pgx.Exec(ctx, how+t.savepoint)
+	return c.explain(err)
+}
+
+// finish ends the transaction and gives its connection back.
+func (t *pgxTx) finish(ctx context.Context, end func(*core, context.Context) error) error {
+	c, err := t.core()
+	if err != nil {
+		return err
+	}
+	err = end(c, ctx)
 	t.on.core = nil
 	t.on.release()
 	return err
@@ -123,7 +132,7 @@ func (t *pgxTx) CopyFrom(ctx context.Context, table pgx.Identifier, columns []st
 	if schema := c.tx.settings.schema; schema != "" && len(table) == 1 { // else pgx could take for it what it knows of another schema's
 		table = pgx.Identifier{schema, table[0]}
 	}
-	n, err := t.inner.CopyFrom(ctx, table, columns, rows)
+	n, err := c.pgx.CopyFrom(ctx, table, columns, rows)
 	return n, c.explain(err)
 }
 
@@ -143,7 +152,7 @@ func (t *pgxTx) SendBatch(ctx context.Context, batch *pgx.Batch) pgx.BatchResult
 		copied.SQL = statementKey{c.tx.settings.schema, query.SQL}.text()
 		own.QueuedQueries[i] = &copied
 	}
-	return explainedBatch{t.inner.SendBatch(ctx, own), c}
+	return explainedBatch{c.pgx.SendBatch(ctx, own), c}
 }
 
 // Prepare implements pgx.Tx: it always fails. A statement by name would outlive the transaction and its tenant's schema;

@@ -50,7 +50,10 @@ func (p *Pool) acquire(ctx context.Context) (*pgxpool.Conn, *core, error) {
 	custom := conn.Conn().PgConn().CustomData()
 	kept, ok := custom[coreKey].(*core)
 	if !ok || kept.connector != p.connector { // of another Pool over the same connections
-		kept = newCore(conn.Conn(), p.connector)
+		if kept, err = newCore(ctx, conn.Conn(), p.connector); err != nil {
+			conn.Release()
+			return nil, nil, err
+		}
 		kept.native = true
 		custom[coreKey] = kept
 	}
@@ -124,9 +127,8 @@ func (p *Pool) BeginTx(ctx context.Context, options pgx.TxOptions) (begun pgx.Tx
 		}
 	}
 	err = p.retried(ctx, func(conn *pgxpool.Conn, c *core) error {
-		inner, err := c.begin(ctx, begin)
-		begun = &pgxTx{inner: inner, on: &held{c, conn.Release}}
-		return err
+		begun = &pgxTx{on: &held{c, conn.Release}}
+		return c.begin(ctx, begin)
 	})
 	if err != nil {
 		return nil, err

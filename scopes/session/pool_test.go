@@ -43,7 +43,7 @@ func pgxPool(t *testing.T, config *pgx.ConnConfig, change ...func(*pgxpool.Confi
 		require.Zero(t, pool.Stat().AcquiredConns(), "connections in use")
 		pool.Close()
 	})
-	return session.NewPool(pool)
+	return session.NewPool(pool).With(session.Options{TxForm: form(t)})
 }
 
 func askPgx(ctx context.Context, t *testing.T, q querier) (setting string, rows int) {
@@ -316,7 +316,7 @@ func TestPoolSurvivesTheServerEndingConnections(t *testing.T) {
 
 func TestPoolTimeouts(t *testing.T) {
 	t.Parallel()
-	pool := pgxPool(t, database(t).Config(pgtest.Runtime)).With(session.Options{StatementTimeout: 50 * time.Millisecond})
+	pool := pgxPool(t, database(t).Config(pgtest.Runtime)).With(session.Options{StatementTimeout: 50 * time.Millisecond, TxForm: form(t)})
 	_, err := pool.Exec(tenant(t.Context(), 1), "select pg_sleep(20)")
 	require.ErrorIs(t, err, scopes.ErrTimeout)
 	askPgx(tenant(t.Context(), 1), t, pool)

@@ -43,7 +43,7 @@ func (c *core) describe(ctx context.Context, settings txSettings, query string, 
 		wanted = []statementKey{key, wanted[0]}
 	}
 	p := c.pg.StartPipeline(ctx)
-	c.sendSettings(p, settings)
+	sent := c.sendSettings(p, settings)
 	for _, name := range c.evicted {
 		p.SendDeallocate(name)
 	}
@@ -51,7 +51,7 @@ func (c *core) describe(ctx context.Context, settings txSettings, query string, 
 		p.SendDeallocate(key.name()) // one of that name may be left, of another client of a pooler
 		p.SendPrepare(key.name(), key.text(), nil)
 	}
-	if err := c.receiveSettings(p); err != nil {
+	if err := c.receiveSettings(p, sent); err != nil {
 		return nil, err
 	}
 	return c.receivePrepared(p, wanted)
@@ -79,9 +79,9 @@ func (c *core) describeOnce(ctx context.Context, settings txSettings, query stri
 		return nil, nil
 	}
 	p := c.pg.StartPipeline(ctx)
-	c.sendSettings(p, settings)
+	sent := c.sendSettings(p, settings)
 	p.SendPrepare("", query, nil)
-	if err := c.receiveSettings(p); err != nil {
+	if err := c.receiveSettings(p, sent); err != nil {
 		return nil, err
 	}
 	sd, err := c.receiveDescription(p)

@@ -83,7 +83,7 @@ func (r *rows) Close() error {
 		r.err = err
 	}
 	r.err = r.conn.explain(r.err)
-	if r.conn.tx == nil && r.err == nil && r.conn.pg.TxStatus() != 'I' {
+	if r.conn.tx == nil && r.err == nil && r.beganTransaction() {
 		r.err = fmt.Errorf("the statement began a transaction: use BeginTx, which sets the tenant")
 	}
 	if r.conn.tx == nil {
@@ -93,6 +93,13 @@ func (r *rows) Close() error {
 		r.ended()
 	}
 	return r.err
+}
+
+// beganTransaction reports whether the statement was one that begins a transaction. In an explicit one it begins none, and the
+// caller's next statement would not be in it.
+func (r *rows) beganTransaction() bool {
+	tag := r.tag.String()
+	return r.conn.pg.TxStatus() != 'I' || tag == "BEGIN" || tag == "START TRANSACTION"
 }
 
 // ColumnTypeDatabaseTypeName implements driver.RowsColumnTypeDatabaseTypeName.

@@ -78,11 +78,7 @@ func (c *core) recover(ctx context.Context) bool {
 	case c.tx.used:
 		return false
 	}
-	if _, err := c.pg.Exec(ctx, "rollback; "+c.tx.begin).ReadAll(); err != nil {
-		c.closeUnlessIdle()
-		return false
-	}
-	return true
+	return c.open(ctx, c.tx.settings, "rollback", c.tx.begin) == nil
 }
 
 // describer returns what the server says of a statement's parameters and result, nil when it is not asked.
@@ -106,7 +102,7 @@ func (c *core) execute(ctx context.Context, settings txSettings, query string, a
 // describes the result each time: behind a pooler the statement may have been prepared again since we asked.
 func (c *core) send(ctx context.Context, settings txSettings, query string, sd *pgconn.StatementDescription) (*rows, error) {
 	p := c.pg.StartPipeline(ctx)
-	c.sendSettings(p, settings)
+	sent := c.sendSettings(p, settings)
 	switch {
 	case sd == nil:
 		p.SendQueryParams(query, c.build.ParamValues, nil, c.build.ParamFormats, c.build.ResultFormats)
@@ -115,7 +111,7 @@ func (c *core) send(ctx context.Context, settings txSettings, query string, sd *
 	default:
 		p.SendQueryPrepared(sd.Name, c.build.ParamValues, c.build.ParamFormats, c.build.ResultFormats)
 	}
-	if err := c.receiveSettings(p); err != nil {
+	if err := c.receiveSettings(p, sent); err != nil {
 		return nil, err
 	}
 	result, err := p.GetResults()
@@ -131,10 +127,24 @@ func (c *core) send(ctx context.Context, settings txSettings, query string, sd *
 	return &rows{conn: c, pipeline: p, reader: reader, fields: reader.FieldDescriptions()}, nil
 }
 
-// sendSettings puts the settings at the head of a pipeline, unless the open transaction has them already.
-func (c *core) sendSettings(p *pgconn.Pipeline, settings txSettings) {
+// sendSettings puts the settings at the head of a pipeline, unless the open transaction has them already, and returns the number
+// of statements that it sent.
+func (c *core) sendSettings(p *pgconn.Pipeline, settings txSettings) (sent int) {
 	if c.tx != nil {
-		return
+		return 0
+	}
+	if c.explicit {
+		p.SendQueryParams("begin", nil, nil, nil, nil)
+		sent = 1
+	}
+	return sent + c.sendApply(p, settings)
+}
+
+// sendApply sends what applies the settings to the transaction, and returns the number of statements.
+func (c *core) sendApply(p *pgconn.Pipeline, settings txSettings) (sent int) {
+	if c.explicit {
+		p.SendQueryParams(settings.setLocal(), nil, nil, nil, nil)
+		sent = 1
 	}
 	sql := c.settingsSQL(settings)
 	if sd, ok := c.cached("", sql); ok {
@@ -142,14 +152,21 @@ func (c *core) sendSettings(p *pgconn.Pipeline, settings txSettings) {
 	} else {
 		p.SendQueryParams(sql, c.settingsValues(settings), nil, nil, nil)
 	}
+	return sent + 1
 }
 
-// receiveSettings ends the sending of a pipeline and reads the answer to the settings. An error leaves the pipeline
-// closed; if it came before the first answer, nothing has been executed, and the statement may be tried again on
-// another connection.
-func (c *core) receiveSettings(p *pgconn.Pipeline) error {
+// receiveSettings ends the sending of a pipeline and reads the answers to the settings, of which so many statements were sent. An
+// error leaves the pipeline closed; if it came before the last of these answers, nothing has been executed, and the statement may
+// be tried again on another connection.
+func (c *core) receiveSettings(p *pgconn.Pipeline, sent int) error {
+	if c.explicit && c.tx == nil {
+		// After an error the server leaves out what comes up to the next Sync, so COMMIT needs one before it: then it ends a failed
+		// transaction too.
+		p.SendPipelineSync()
+		p.SendQueryParams("commit", nil, nil, nil, nil)
+	}
 	err := p.Sync()
-	if err == nil && c.tx == nil {
+	for ; err == nil && sent > 0; sent-- {
 		var result any
 		if result, err = p.GetResults(); err == nil {
 			if reader, ok := result.(*pgconn.ResultReader); ok {

@@ -39,7 +39,7 @@ func database(t *testing.T) *pgtest.DB { return pgtest.Database(t, "session", bu
 
 // open returns a pool of one connection, so that whatever is left on it meets the next user.
 func open(t *testing.T, config *pgx.ConnConfig) *sql.DB {
-	pool := session.Open(config)
+	pool := sql.OpenDB(session.NewConnector(config).With(session.Options{TxForm: form(t)}))
 	pool.SetMaxOpenConns(1)
 	t.Cleanup(func() {
 		require.Zero(t, pool.Stats().InUse, "connections in use")

@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -96,13 +95,24 @@ func (c *core) settingsValues(s txSettings) [][]byte {
 	return values
 }
 
-// beginWith returns "begin" and the statement that applies the settings as one message of the simple protocol.
-func (c *core) beginWith(s txSettings, begin string) string {
-	var replaced []string
-	for i, v := range c.settingsValues(s) {
-		replaced = append(replaced, "$"+strconv.Itoa(i+1), quoteLiteral(string(v)))
+// setLocal returns the statement that sets the tenant for this server and for those that it passes SET LOCAL on to.
+func (s txSettings) setLocal() string {
+	return "set local " + Setting + " = " + escapeLiteral(s.tenant)
+}
+
+// escapeLiteral quotes text for a statement that takes no parameters. All but ASCII letters and digits are written by their
+// numbers, so that no encoding of the connection and no setting of the server can find a quote or a backslash in it.
+func escapeLiteral(text string) string {
+	var literal strings.Builder
+	literal.WriteString("E'")
+	for _, r := range text {
+		if 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_' {
+			literal.WriteRune(r)
+		} else {
+			fmt.Fprintf(&literal, `\U%08X`, r)
+		}
 	}
-	return begin + "; " + strings.NewReplacer(replaced...).Replace(c.settingsSQL(s))
+	return literal.String() + "'"
 }
 
 // String names whom the settings are for, in an error message.
