@@ -7,13 +7,16 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"tenanted/models"
 	"tenanted/scopes"
+	"tenanted/scopes/citus"
 	"tenanted/scopes/fleet"
 )
 
 // Fleet completes a fleet's configuration for the placements of a set: its files, its version table, and, after each placement
-// was brought up or found up to date, the rights of the runtime role, which runtime names.
-func Fleet(set Set, c fleet.Config, runtime func(scopes.Placement) string) (*fleet.Fleet, error) {
+// was brought up or found up to date, the rights of the runtime role, which runtime names. The tables of the set Shared are
+// distributed where the database has the extension citus; say, if not nil, gets a line for each.
+func Fleet(set Set, c fleet.Config, runtime func(scopes.Placement) string, say func(string)) (*fleet.Fleet, error) {
 	dir, err := fs.Sub(files, string(set))
 	if err != nil {
 		return nil, err
@@ -30,9 +33,26 @@ func Fleet(set Set, c fleet.Config, runtime func(scopes.Placement) string) (*fle
 		if _, err := conn.Exec(ctx, comment); err != nil {
 			return err
 		}
+		if set == Shared {
+			if err := distribute(ctx, conn, p, runtime(p), say); err != nil {
+				return err
+			}
+		}
 		return Grant(ctx, conn, Target{set, p}, runtime(p))
 	}
 	return fleet.New(c)
+}
+
+// distribute distributes the tables of a shared placement over the workers of a Citus cluster, if the database is one's.
+func distribute(ctx context.Context, conn *pgx.Conn, p scopes.Placement, runtime string, say func(string)) error {
+	if installed, err := citus.Installed(ctx, conn); err != nil || !installed {
+		return err
+	}
+	var tables []citus.Table
+	for _, t := range models.Tables() {
+		tables = append(tables, citus.Table{Name: t.Name, Column: t.Tenant})
+	}
+	return citus.Distribute(ctx, conn, citus.Config{Schema: p.Schema, Tables: tables, Runtime: runtime, Say: say})
 }
 
 // Grant gives the runtime role its rights in a target, over the owner's connection to its database, with its schema as the

@@ -35,7 +35,7 @@ func (r Runner) Down(ctx context.Context, t Target) Result {
 // run does something to a fleet of one placement.
 func (r Runner) run(ctx context.Context, t Target, do func(*fleet.Fleet, context.Context, []scopes.Placement) ([]fleet.Result, error)) Result {
 	f, err := Fleet(t.Set, fleet.Config{Connect: func(scopes.Placement) (*pgx.ConnConfig, error) { return r.Owner, nil }},
-		func(scopes.Placement) string { return r.Runtime })
+		func(scopes.Placement) string { return r.Runtime }, nil)
 	if err != nil {
 		return Result{Target: t, Err: err}
 	}

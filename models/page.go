@@ -82,5 +82,5 @@ func (p Page) fromStart(query *gorm.DB, order string) *gorm.DB {
 
 // counted returns the query that counts the rows of another, at most limit and one.
 func counted(db, query *gorm.DB, limit int) *gorm.DB {
-	return db.Table("(?) AS counted", query.Select("").Limit(limit+1)).Select("count(*)")
+	return db.Table("(?) AS counted", query.Select("1").Limit(limit+1)).Select("count(*)")
 }

@@ -185,7 +185,7 @@ func seenWithoutTenant(ctx context.Context, conn *pgx.Conn, app *tenancy.Tenancy
 		}
 		table := pgx.Identifier{schema, statement.Table}.Sanitize()
 		var exists bool
-		if err := conn.QueryRow(ctx, "select exists (select from "+table+")").Scan(&exists); err != nil {
+		if err := conn.QueryRow(ctx, "select exists (select 1 from "+table+")").Scan(&exists); err != nil {
 			return "", err
 		}
 		if exists {

@@ -234,5 +234,21 @@ func (p *program) showVersions(ctx context.Context, setup *tenancy.Setup, cfg co
 			failed = append(failed, s.Err)
 		}
 	}
-	return errors.Join(table.Flush(), errors.Join(failed...))
+	failed = append(failed, table.Flush())
+	if statuses[0].Version > 0 { // else there may be no database
+		failed = append(failed, p.showShards(ctx, setup, o))
+	}
+	return errors.Join(failed...)
+}
+
+// showShards says where the shared tables are on a Citus cluster, and with --tenant where that one's rows are.
+func (p *program) showShards(ctx context.Context, setup *tenancy.Setup, o migrateOptions) error {
+	nodes, of, err := setup.Shards(ctx, o.tenant)
+	for _, node := range nodes {
+		fmt.Fprintf(p.Out, "distributed: %d shards on %s\n", node.Shards, node.Name)
+	}
+	if of != nil {
+		fmt.Fprintf(p.Out, "%s: shard %v\n", o.tenant, of)
+	}
+	return err
 }

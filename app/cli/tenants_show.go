@@ -82,6 +82,9 @@ func showText(w io.Writer, d tenancy.Description) {
 	if d.Bytes > 0 {
 		line("size", fmt.Sprintf("%.1f MB", float64(d.Bytes)/1e6))
 	}
+	if d.Shard != nil {
+		line("shard", d.Shard)
+	}
 	for _, count := range d.Rows {
 		line(count.Table, fmt.Sprintf("%d rows", count.Rows))
 	}
@@ -99,6 +102,8 @@ type shown struct {
 	Version int64            `json:"version,omitempty"`
 	Rows    map[string]int64 `json:"rows,omitempty"`
 	Bytes   int64            `json:"bytes,omitempty"`
+	Shard   int64            `json:"shard,omitempty"`
+	Node    string           `json:"node,omitempty"`
 	Log     []logged         `json:"log"`
 }
 
@@ -112,6 +117,9 @@ func shownOf(d tenancy.Description, log []tenancy.LogEntry) shown {
 		Problem: d.Problem, Version: d.Version, Bytes: d.Bytes, Log: loggedOf(log)}
 	for _, former := range d.Former {
 		s.Former = append(s.Former, shownFormer{former.Slug, former.Until.UTC()})
+	}
+	if d.Shard != nil {
+		s.Shard, s.Node = d.Shard.ID, d.Shard.Node
 	}
 	if d.Problem == "" {
 		s.Rows = map[string]int64{}

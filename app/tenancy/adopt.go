@@ -151,7 +151,7 @@ func (s *Setup) take(ctx context.Context, d deployment, predecessor string, tena
 	}
 	var own bool
 	accounts := pgx.Identifier{tenant.Schema, "accounts"}.Sanitize()
-	if err := conn.QueryRow(ctx, "select exists (select from "+accounts+" where id = $1)", tenant.Key()).Scan(&own); err != nil {
+	if err := conn.QueryRow(ctx, "select exists (select 1 from "+accounts+" where id = $1)", tenant.Key()).Scan(&own); err != nil {
 		return err
 	}
 	if !own {

@@ -10,6 +10,8 @@ import (
 	"tenanted/app/config"
 	"tenanted/migrations"
 	"tenanted/models"
+	"tenanted/scopes"
+	"tenanted/scopes/citus"
 )
 
 // Description is what [Creator.Describe] finds out about a tenant.
@@ -24,6 +26,7 @@ type Description struct {
 	Version int64        // of its tables
 	Rows    []TableCount // parents before children
 	Bytes   int64        // on disk; 0: not known, since the tables are shared
+	Shard   *citus.Shard // of its account; nil: the tables are not distributed
 }
 
 // TableCount is how many rows a tenant has in a table.
@@ -72,11 +75,20 @@ func (c *Creator) describePlacement(ctx context.Context, d *Description) error {
 		d.Rows, err = countRows(ctx, tx, d.Entry)
 		return err
 	})
-	if err != nil || c.setup.cfg.Shared(d.Placement) {
+	if err == nil && c.setup.cfg.Shared(d.Placement) {
+		d.Shard, err = shardOf(ctx, c.placed, d.Tenant)
+		return err
+	}
+	if err != nil {
 		return err
 	}
 	d.Bytes, err = size(ctx, c.placed, d.Entry, c.setup.cfg)
 	return err
+}
+
+// shardOf returns where a tenant of shared tables has its rows, or nil if they are not distributed.
+func shardOf(ctx context.Context, conn *pgx.Conn, t scopes.Tenant) (*citus.Shard, error) {
+	return citus.ShardOf(ctx, conn, t.Schema, models.Tables()[0].Name, t.Key())
 }
 
 func countRows(ctx context.Context, tx pgx.Tx, e Entry) (counts []TableCount, err error) {

@@ -110,7 +110,7 @@ func (s *Setup) inSet(ctx context.Context, set migrations.Set, placements []scop
 			}
 			m.Report(result, p)
 		},
-	}, s.runtimeAt)
+	}, s.runtimeAt, s.say)
 	if err != nil {
 		return []error{err}
 	}

@@ -15,6 +15,7 @@ import (
 	"tenanted/migrations"
 	"tenanted/models"
 	"tenanted/scopes"
+	"tenanted/scopes/citus"
 	"tenanted/scopes/fleet"
 )
 
@@ -68,6 +69,9 @@ func (s *Setup) Base(ctx context.Context) error {
 	if err := s.refuseOther(ctx, conn); err != nil {
 		return err
 	}
+	if err := s.refuseSchemasOnCitus(ctx, conn); err != nil {
+		return err
+	}
 	result := s.up(ctx, controlTarget(s.cfg))
 	if result.Err != nil {
 		return result.Err
@@ -81,6 +85,19 @@ func (s *Setup) refuseOther(ctx context.Context, conn *pgx.Conn) error {
 	err := sameConfiguration(ctx, s.cfg, conn)
 	if _, notReady := errors.AsType[*NotReadyError](err); notReady {
 		return nil // not set up yet
+	}
+	return err
+}
+
+// refuseSchemasOnCitus: Citus would keep each tenant's schema on the coordinator.
+func (s *Setup) refuseSchemasOnCitus(ctx context.Context, conn *pgx.Conn) error {
+	if s.cfg.Strategy != config.MultipleSchemas {
+		return nil
+	}
+	installed, err := citus.Installed(ctx, conn)
+	if err == nil && installed {
+		err = &config.Error{Variable: "DJANGO_CONFIGURATION", Value: string(s.cfg.Strategy),
+			Reason: "cannot be used on a Citus cluster, whose workers would have none of the tenants' schemas: choose SingleSchema, or a database without the extension citus"}
 	}
 	return err
 }

@@ -8,7 +8,9 @@ import (
 
 	"tenanted/app/config"
 	"tenanted/migrations"
+	"tenanted/models"
 	"tenanted/scopes"
+	"tenanted/scopes/citus"
 )
 
 // Status is how far a placement is.
@@ -17,6 +19,32 @@ type Status struct {
 	Version int64  // 0: there is nothing
 	State   string // "current", "outdated", "newer" than this program, "missing", or "unavailable"
 	Err     error  // why it is unavailable
+}
+
+// Shards returns which nodes of a Citus cluster have how many shards of the shared tables, none if they are not distributed. With a
+// tenant's slug it returns that tenant's shard.
+func (s *Setup) Shards(ctx context.Context, slug string) (nodes []citus.Node, of *citus.Shard, err error) {
+	shared, ok := s.cfg.SharedPlacement()
+	if !ok {
+		return nil, nil, nil
+	}
+	conn, err := connect(ctx, s.cfg.OwnerConn())
+	if err != nil {
+		return nil, nil, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	nodes, err = citus.NodesOf(ctx, conn, shared.Schema, models.Tables()[0].Name)
+	if err != nil || len(nodes) == 0 || slug == "" {
+		return nodes, nil, err
+	}
+	tenant := scopes.Tenant{Placement: shared}
+	if err = conn.QueryRow(ctx, "select id from control.tenants where slug = $1 and database is null and schema = $2", slug, shared.Schema).Scan(&tenant.ID); err == nil {
+		of, err = shardOf(ctx, conn, tenant)
+	}
+	if errors.Is(err, pgx.ErrNoRows) { // it has a placement of its own
+		err = nil
+	}
+	return nodes, of, err
 }
 
 // Status returns the status of the directory and of every placement, as the owner sees them. It changes nothing. A tenant's

@@ -69,6 +69,6 @@ func (t *table) single(ctx context.Context, tx pgx.Tx, d *database) bool {
 		return false
 	}
 	var has bool
-	err := tx.QueryRow(ctx, "select exists (select from "+t.ident+" where "+d.own(t, t.ident)+")").Scan(&has)
+	err := tx.QueryRow(ctx, "select exists (select 1 from "+t.ident+" where "+d.own(t, t.ident)+")").Scan(&has)
 	return err == nil && has
 }

@@ -122,7 +122,7 @@ func lockTenant(ctx context.Context, tx pgx.Tx, tenant scopes.Tenant) error {
 func (i *importer) empty(ctx context.Context) error {
 	for _, t := range i.db.tables {
 		var has bool
-		if err := i.tx.QueryRow(ctx, "select exists (select from "+t.ident+" where "+i.db.own(t, t.ident)+")").Scan(&has); err != nil {
+		if err := i.tx.QueryRow(ctx, "select exists (select 1 from "+t.ident+" where "+i.db.own(t, t.ident)+")").Scan(&has); err != nil {
 			return err
 		}
 		if has {

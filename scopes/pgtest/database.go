@@ -23,6 +23,7 @@ type DB struct {
 	Name string
 
 	cluster *cluster
+	citus   string // the owner's connection string, of one on a Citus cluster
 }
 
 // Database makes a database for the test, as a clone of a template, and drops
@@ -98,13 +99,18 @@ func (db *DB) finish(t testing.TB) {
 }
 
 // DSN is a connection string for the database as role.
-func (db *DB) DSN(role string) string { return db.cluster.dsn(db.Name, role) }
+func (db *DB) DSN(role string) string {
+	if db.citus != "" {
+		return citusDSN(db.citus, role)
+	}
+	return db.cluster.dsn(db.Name, role)
+}
 
 // Config is a new configuration for connecting to the database as role.
 func (db *DB) Config(role string) *pgx.ConnConfig {
 	config, err := pgx.ParseConfig(db.DSN(role))
 	if err != nil {
-		panic(err) // a DSN of our own making
+		panic(err) // a DSN of our own making, or one that has been parsed before
 	}
 	return config
 }
@@ -156,6 +162,9 @@ func (db *DB) AssertQuiet(t testing.TB) {
 }
 
 func (db *DB) busy() ([]string, error) {
+	if db.citus != "" {
+		return db.busyOnCitus()
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), setupTimeout)
 	defer cancel()
 	return db.cluster.names(ctx, `
