@@ -26,6 +26,7 @@ func Fleet(set Set, c fleet.Config, runtime func(scopes.Placement) string, say f
 		return nil, err
 	}
 	c.Migrations, c.Table = dir, set.versionTable()
+	c.NamesSchema = set == Control || set == Placement
 	c.LockKey = func(p scopes.Placement) int64 { return LockKey(p.Schema) }
 	c.Always = true
 	c.After = func(ctx context.Context, conn *pgx.Conn, p scopes.Placement) error {

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,7 +22,7 @@ type migrateOptions struct {
 	database, tenant  string
 	status, down, all bool
 
-	canary string
+	canary, format string
 	tenancy.Migrate
 }
 
@@ -39,6 +38,9 @@ placement that fails does not stop the others, and the next run goes on with wha
 No statement waits for a lock, with a tenant's statements behind it, longer than --lock-timeout; what was too late is tried
 again. --canary takes some placements first, and leaves the others alone if one of them fails. --dry-run does it in transactions
 that are rolled back, and says what would fail and which tables would be locked for how long: it locks them itself meanwhile.
+
+--status shows the version of each placement, and what of its tables, keys, policies and rights is not as the migrations make them, with the
+SQL that would mend it where nothing can be lost by it. It exits with 1 then.
 
 --down undoes the newest migration, with the data in the tables that it drops. It wants to be told where.`,
 		Example: `  PROGRAM migrate
@@ -64,13 +66,19 @@ that are rolled back, and says what would fail and which tables would be locked 
 	cmd.Flags().IntVar(&o.Jobs, "jobs", 4, "how many placements at a time, each with one connection")
 	cmd.Flags().DurationVar(&o.LockTimeout, "lock-timeout", 2*time.Second, "how long a statement waits for a lock before it is tried again later")
 	cmd.Flags().StringVar(&o.canary, "canary", "", "how many placements come first, or the slugs of their tenants, with commas")
+	addFormat(cmd, &o.format)
 	cmd.Flags().BoolVar(&o.DryRun, "dry-run", false, "in transactions that are rolled back")
 	return cmd
 }
 
 func (o migrateOptions) validate() error {
+	if err := knownFormat(o.format); err != nil {
+		return err
+	}
 	one := o.database != "" || o.tenant != ""
 	switch {
+	case o.format == formatJSON && !o.status:
+		return usage("--format json goes with --status")
 	case o.Jobs < 1:
 		return usage("--jobs %d is below one", o.Jobs)
 	case o.LockTimeout <= 0:
@@ -95,7 +103,7 @@ func (p *program) migrate(ctx context.Context, s *server, o migrateOptions) erro
 		return err
 	}
 	if o.status {
-		return p.showVersions(ctx, setup, s.cfg, o)
+		return p.showStatus(ctx, setup, s.cfg, o)
 	}
 	if o.DryRun {
 		err = tenancy.DirectoryReady(ctx, s.cfg) // whose own migrations cannot be tried: they come first
@@ -209,46 +217,4 @@ func lockedTables(locks []fleet.TableLock) string {
 		names = append(names, lock.Table+" ("+lock.Mode+")")
 	}
 	return ", with locks on " + strings.Join(names, ", ")
-}
-
-// showVersions prints a table: the directory, and the chosen placements.
-func (p *program) showVersions(ctx context.Context, setup *tenancy.Setup, cfg config.Config, o migrateOptions) error {
-	statuses, err := setup.Status(ctx)
-	if err != nil {
-		return err
-	}
-	var all []scopes.Placement
-	for _, status := range statuses[1:] {
-		all = append(all, status.Placement)
-	}
-	chosen, err := o.choose(ctx, setup, cfg, all)
-	if err != nil {
-		return err
-	}
-	table := tabwriter.NewWriter(p.Out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "DATABASE\tSCHEMA\tSET\tVERSION\tNEWEST\tSTATE")
-	var failed []error
-	for _, s := range statuses {
-		if s.Set == migrations.Control || slices.Contains(chosen, s.Placement) {
-			fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%s\n", s.InSchema(""), s.Schema, s.Set, s.Version, s.Set.Newest(), s.State)
-			failed = append(failed, s.Err)
-		}
-	}
-	failed = append(failed, table.Flush())
-	if statuses[0].Version > 0 { // else there may be no database
-		failed = append(failed, p.showShards(ctx, setup, o))
-	}
-	return errors.Join(failed...)
-}
-
-// showShards says where the shared tables are on a Citus cluster, and with --tenant where that one's rows are.
-func (p *program) showShards(ctx context.Context, setup *tenancy.Setup, o migrateOptions) error {
-	nodes, of, err := setup.Shards(ctx, o.tenant)
-	for _, node := range nodes {
-		fmt.Fprintf(p.Out, "distributed: %d shards on %s\n", node.Shards, node.Name)
-	}
-	if of != nil {
-		fmt.Fprintf(p.Out, "%s: shard %v\n", o.tenant, of)
-	}
-	return err
 }

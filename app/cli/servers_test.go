@@ -57,7 +57,12 @@ func (o *otherServer) stop(t *testing.T) {
 // exec runs SQL as the superuser.
 func (o *otherServer) exec(t *testing.T, sql string) {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), fmt.Sprintf("host='%s' port=%d user=%s dbname=postgres", o.local.Host(), o.local.Port(), o.local.Superuser()))
+	o.execIn(t, "postgres", sql)
+}
+
+func (o *otherServer) execIn(t *testing.T, database, sql string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), fmt.Sprintf("host='%s' port=%d user=%s dbname='%s'", o.local.Host(), o.local.Port(), o.local.Superuser(), database))
 	require.NoError(t, err)
 	defer conn.Close(context.Background())
 	_, err = conn.Exec(t.Context(), sql)
@@ -82,6 +87,9 @@ func TestATenantOnAnotherServer(t *testing.T) {
 	require.Regexp(t, `acme +acme +`+place+`\.public +active`, w.ok(t, "tenants", "list"))
 	require.Contains(t, w.ok(t, "tenants", "list", "--format", "json"), `"server": "eu"`)
 	require.Regexp(t, place+` +public +tenant .* current`, w.ok(t, "migrate", "--status"))
+	eu.execIn(t, w.db.Name+"_acme", "create index more on tasks (name)")
+	require.Contains(t, w.run(t, "migrate", "--status").out, place+".public: index more on tasks is not of the migrations\n    drop index")
+	eu.execIn(t, w.db.Name+"_acme", "drop index more")
 	require.Contains(t, w.ok(t, "migrate", "--database", place), place+".public: version")
 	require.Empty(t, w.check(t, 0).ids(audit.Defect))
 	require.Contains(t, w.ok(t, "check"), place+".public")

@@ -98,10 +98,8 @@ func (s *Setup) inSet(ctx context.Context, set migrations.Set, placements []scop
 	if len(placements) == 0 {
 		return nil
 	}
-	f, err := migrations.Fleet(set, fleet.Config{
-		Connect: func(p scopes.Placement) (*pgx.ConnConfig, error) { return s.cfg.Conn(config.AsOwner, p) },
-		Jobs:    m.Jobs, LockTimeout: m.LockTimeout, Canary: m.Canary, Waiting: m.Waiting,
-		By: operator(s.cfg), Ledger: log.of(set),
+	f, err := s.fleet(set, fleet.Config{
+		Jobs: m.Jobs, LockTimeout: m.LockTimeout, Canary: m.Canary, Waiting: m.Waiting, Ledger: log.of(set),
 		Report: func(r fleet.Result, p fleet.Progress) {
 			result := s.explained(ctx, migrations.ResultOf(set, r))
 			if result.Err != nil {
@@ -110,12 +108,19 @@ func (s *Setup) inSet(ctx context.Context, set migrations.Set, placements []scop
 			}
 			m.Report(result, p)
 		},
-	}, s.runtimeAt, s.say)
+	})
 	if err != nil {
 		return []error{err}
 	}
 	_, _ = do(f, ctx, placements) // the errors were reported
 	return errs
+}
+
+// fleet returns what migrates the placements of a set, as the owner.
+func (s *Setup) fleet(set migrations.Set, c fleet.Config) (*fleet.Fleet, error) {
+	c.Connect = func(p scopes.Placement) (*pgx.ConnConfig, error) { return s.cfg.Conn(config.AsOwner, p) }
+	c.By = operator(s.cfg)
+	return migrations.Fleet(set, c, s.runtimeAt, s.say)
 }
 
 func (s *Setup) runtimeAt(p scopes.Placement) string {

@@ -3,14 +3,17 @@ package tenancy
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
 
 	"tenanted/app/config"
 	"tenanted/migrations"
 	"tenanted/models"
 	"tenanted/scopes"
 	"tenanted/scopes/citus"
+	"tenanted/scopes/fleet"
 )
 
 // Status is how far a placement is.
@@ -64,19 +67,59 @@ func (s *Setup) Status(ctx context.Context) ([]Status, error) {
 	} else if shared, ok := s.cfg.SharedPlacement(); ok {
 		placements = append(placements, shared)
 	}
-	for _, group := range ByDatabase(s.cfg, placements) {
-		if group.Database != s.cfg.Default() {
-			versions, err = s.versions(ctx, group.Database)
+	groups := ByDatabase(s.cfg, placements)
+	of := make([][]Status, len(groups))
+	var looking errgroup.Group
+	looking.SetLimit(migrateWorkers)
+	for i, group := range groups {
+		looking.Go(func() error {
+			of[i] = s.statusIn(ctx, group, versions)
+			return nil
+		})
+	}
+	_ = looking.Wait() // errors are in the statuses
+	return slices.Concat(statuses, slices.Concat(of...)), ctx.Err()
+}
+
+// statusIn is [Setup.Status] of one database's placements; the default database's versions are known.
+func (s *Setup) statusIn(ctx context.Context, group DatabasePlacements, versions map[migrations.Target]migrations.Version) (statuses []Status) {
+	var err error
+	if group.Database != s.cfg.Default() {
+		versions, err = s.versions(ctx, group.Database)
+	}
+	for _, target := range s.targets(group) {
+		status := statusOf(target, versions)
+		if err != nil {
+			status = Status{Target: target, State: "unavailable", Err: err}
 		}
-		for _, target := range s.targets(group) {
-			if err != nil {
-				statuses = append(statuses, Status{Target: target, State: "unavailable", Err: err})
-			} else {
-				statuses = append(statuses, statusOf(target, versions))
-			}
+		statuses = append(statuses, status)
+	}
+	return statuses
+}
+
+// Drifts compares those schemas that were migrated, of those that statuses are of, with what the migrations make: see [fleet.Drifts]. The
+// control schemas of tenants' own databases are among the answers.
+func (s *Setup) Drifts(ctx context.Context, statuses []Status) ([]fleet.Drift, error) {
+	of := map[migrations.Set][]scopes.Placement{}
+	for _, status := range statuses {
+		if status.State == "missing" || status.Err != nil {
+			continue
+		}
+		of[status.Set] = append(of[status.Set], status.Placement)
+		own := placementTarget(status.InSchema(""))
+		if own.InSchema("") != s.cfg.Default() && !slices.Contains(of[own.Set], own.Placement) {
+			of[own.Set] = append(of[own.Set], own.Placement)
 		}
 	}
-	return statuses, ctx.Err()
+	var parts []fleet.Part
+	for _, set := range []migrations.Set{migrations.Control, migrations.Tenant, migrations.Shared, migrations.Placement} {
+		f, err := s.fleet(set, fleet.Config{})
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, fleet.Part{Fleet: f, Placements: of[set]})
+	}
+	return fleet.Drifts(ctx, parts...), ctx.Err()
 }
 
 // targets returns the sets of a database's placements.

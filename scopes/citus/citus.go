@@ -131,8 +131,8 @@ const Propagation = "citus.propagate_set_commands"
 
 // Shard is where a tenant's rows of a table are.
 type Shard struct {
-	ID   int64  // Citus's number, which is behind the shard's name
-	Node string // as "10.0.0.7:5432"
+	ID   int64  `json:"id"`   // Citus's number, which is behind the shard's name
+	Node string `json:"node"` // as "10.0.0.7:5432"
 }
 
 // String names both.
@@ -159,8 +159,8 @@ func ShardOf(ctx context.Context, conn *pgx.Conn, schema, table, tenant string) 
 
 // Node is one that has shards of a table.
 type Node struct {
-	Name   string // as "10.0.0.7:5432"
-	Shards int    // on it
+	Name   string `json:"name"`   // as "10.0.0.7:5432"
+	Shards int    `json:"shards"` // on it
 }
 
 // NodesOf returns the nodes that have shards of a table, none if it is not distributed.

@@ -21,6 +21,8 @@
 //   - With [Config.Ledger], what happened where is written down: also what failed, and what was under way when the
 //     process was killed.
 //
+// [Drifts] compares placements with what the migrations make, and changes nothing.
+//
 // # Failures
 //
 // [Fleet.Up] returns what became of each placement, and an error if one was not done. A pooler in front of the server is refused

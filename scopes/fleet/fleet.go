@@ -27,6 +27,10 @@ type Config struct {
 	// Table is the name of the version table, which is in each placement's schema. Default: "goose_db_version".
 	Table string
 
+	// NamesSchema says that the migrations name the schema that they work in. [Drifts] then renames it, in the transaction that it
+	// rolls back. Default: false, they find it by search_path.
+	NamesSchema bool
+
 	// After is called with each placement that was brought to the newest version, and, with Always, with those that had it, in
 	// a session that works in its schema: to grant rights. Default: nil.
 	After  func(ctx context.Context, conn *pgx.Conn, p scopes.Placement) error

@@ -9,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"tenanted/scopes"
-	"tenanted/scopes/session"
 )
 
 // state is what a version table says.
@@ -44,6 +43,14 @@ func (f *Fleet) states(ctx context.Context, group []scopes.Placement) (map[strin
 		return nil, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
+	return f.statesOver(ctx, conn, group)
+}
+
+// statesOver is states over a connection to the database.
+func (f *Fleet) statesOver(ctx context.Context, conn *pgx.Conn, group []scopes.Placement) (map[string]state, error) {
+	if len(group) == 0 {
+		return nil, nil
+	}
 	var schemas []string
 	for _, p := range group {
 		schemas = append(schemas, p.Schema)
@@ -89,13 +96,9 @@ func (f *Fleet) readStates(ctx context.Context, conn *pgx.Conn, schemas []string
 
 // connect opens a connection to look at a placement's database, straight to the server.
 func (f *Fleet) connect(ctx context.Context, p scopes.Placement) (*pgx.Conn, error) {
-	to, err := f.connConfig(p)
+	conn, err := f.connectAnyhow(ctx, p)
 	if err != nil {
 		return nil, err
-	}
-	conn, err := pgx.ConnectConfig(ctx, to)
-	if err != nil {
-		return nil, session.Explain(err)
 	}
 	if err := RequireDirect(ctx, conn); err != nil {
 		_ = conn.Close(context.WithoutCancel(ctx))

@@ -25,49 +25,66 @@ func (w *worker) try(ctx context.Context, p scopes.Placement, _ state) (r Result
 	if r.Err = w.fleet.lock(ctx, w.conn, p, w.waiting); r.Err != nil {
 		return r
 	}
-	held, err := w.db.Conn(ctx) // before there is a transaction, in which database/sql would not give it
-	if err == nil {
-		defer held.Close()
-		_, err = w.conn.Exec(ctx, "begin")
-	}
-	if r.Err = err; err != nil {
-		return r
-	}
-	r.From, r.To, r.Locks, r.Err = w.within(ctx, held, p)
+	var locks []TableLock
+	r.Err = w.inTransaction(ctx, func(db *sql.DB) (err error) {
+		var newest uint32 // of the objects there are
+		if err := w.conn.QueryRow(ctx, "select coalesce(max(oid::bigint), 0)::oid from pg_class").Scan(&newest); err != nil {
+			return err
+		}
+		if r.From, r.To, err = w.within(ctx, db, p); err != nil {
+			return err
+		}
+		locks, err = tableLocks(ctx, w.conn, newest)
+		return err
+	}, "rollback")
+	r.Locks = locks
 	cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 	defer cancel()
-	_, failed := w.conn.Exec(cleanup, "rollback")
-	r.Err = errors.Join(r.Err, failed, w.fleet.unlock(cleanup, w.conn, p))
+	r.Err = errors.Join(r.Err, w.fleet.unlock(cleanup, w.conn, p))
 	return r
 }
 
-// within migrates a placement in the open transaction.
-func (w *worker) within(ctx context.Context, held *sql.Conn, p scopes.Placement) (from, to int64, locks []TableLock, err error) {
-	if err := w.enter(ctx, p); err != nil {
-		return 0, 0, nil, err
+// inTransaction calls work in a transaction, which ends with a statement, or is rolled back after an error. Transactions in the database
+// that work gets are savepoints.
+func (w *worker) inTransaction(ctx context.Context, work func(*sql.DB) error, end string) error {
+	held, err := w.db.Conn(ctx) // before there is a transaction, in which database/sql would not give it
+	if err != nil {
+		return err
 	}
-	var newest uint32 // of the objects there are
-	if err := w.conn.QueryRow(ctx, "select coalesce(max(oid::bigint), 0)::oid from pg_class").Scan(&newest); err != nil {
-		return 0, 0, nil, err
+	defer held.Close()
+	if _, err := w.conn.Exec(ctx, "begin"); err != nil {
+		return err
 	}
 	db := sql.OpenDB(nested{held})
-	defer db.Close()
 	db.SetMaxOpenConns(1)
+	err = errors.Join(work(db), db.Close())
+	if err == nil && end != "rollback" {
+		_, err = w.conn.Exec(ctx, end)
+		return err
+	}
+	cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
+	defer cancel()
+	_, failed := w.conn.Exec(cleanup, "rollback")
+	return errors.Join(err, failed)
+}
+
+// within brings a placement up in the open transaction that db is, and returns the versions before and after.
+func (w *worker) within(ctx context.Context, db *sql.DB, p scopes.Placement) (from, to int64, err error) {
+	if err := w.enter(ctx, p); err != nil {
+		return 0, 0, err
+	}
 	provider, err := w.fleet.provider(db)
 	if err != nil {
-		return 0, 0, nil, err
+		return 0, 0, err
 	}
 	if from, _, err = provider.GetVersions(ctx); err != nil {
-		return from, from, nil, err
+		return from, from, err
 	}
 	if _, err = provider.Up(ctx); err != nil {
-		return from, from, nil, err
+		return from, from, err
 	}
-	if to, _, err = provider.GetVersions(ctx); err != nil {
-		return from, from, nil, err
-	}
-	locks, err = tableLocks(ctx, w.conn, newest)
-	return from, to, locks, err
+	to, _, err = provider.GetVersions(ctx)
+	return from, to, err
 }
 
 // tableLocks returns the locks of the transaction that keep others waiting, on tables that were there before.
