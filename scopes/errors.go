@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"time"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/schema"
@@ -74,6 +75,24 @@ func (e *ServerUnknownError) Error() string {
 
 // Unwrap returns ErrUnavailable.
 func (*ServerUnknownError) Unwrap() error { return ErrUnavailable }
+
+// DatabaseAwayError says that a database could not be connected to lately, and that it was not tried again for this statement:
+// while a database is away, one attempt is made at a time, after pauses.
+type DatabaseAwayError struct {
+	Placement Placement // without a schema
+	Since     time.Time // when an attempt first failed
+	RetryAt   time.Time // when the next attempt may be made
+	Err       error     // why the last attempt failed
+}
+
+// Error returns one line.
+func (e *DatabaseAwayError) Error() string {
+	return fmt.Sprintf("database %q is away since %s and is tried again from %s on: %v",
+		e.Placement, e.Since.UTC().Format(time.DateTime), e.RetryAt.UTC().Format(time.TimeOnly+".000"), e.Err)
+}
+
+// Unwrap returns ErrUnavailable, and why the last attempt failed.
+func (e *DatabaseAwayError) Unwrap() []error { return []error{ErrUnavailable, e.Err} }
 
 // TenantUnknownError says that no tenant has a slug.
 type TenantUnknownError struct {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -49,6 +51,8 @@ var unavailableStates = map[string]string{
 	"newer":     "This account is being upgraded. Try again in a moment.",
 }
 
+const unreachable = "The database can't be reached. Try again in a moment."
+
 // describe is the one table from error to answer.
 func describe(err error) problem {
 	p := problem{Type: "about:blank", Status: http.StatusInternalServerError,
@@ -58,6 +62,7 @@ func describe(err error) problem {
 		host        *tenanthttp.HostError
 		unknown     *scopes.TenantUnknownError
 		unavailable *scopes.TenantUnavailableError
+		away        *scopes.DatabaseAwayError
 		tooLarge    *http.MaxBytesError
 		notAllowed  *models.NotAllowedError
 	)
@@ -75,8 +80,10 @@ func describe(err error) problem {
 		}
 	case errors.Is(err, scopes.ErrTimeout):
 		p.Status, p.Detail, p.retryAfter = tenanthttp.Status(err), "The data of this account answers too slowly now. Try again in a moment.", 5
+	case errors.As(err, &away):
+		p.Status, p.Detail, p.retryAfter = tenanthttp.Status(err), unreachable, max(1, int(math.Ceil(time.Until(away.RetryAt).Seconds())))
 	case errors.Is(err, scopes.ErrUnavailable):
-		p.Status, p.Detail, p.retryAfter = tenanthttp.Status(err), "The database can't be reached. Try again in a moment.", 5
+		p.Status, p.Detail, p.retryAfter = tenanthttp.Status(err), unreachable, 5
 	case errors.Is(err, tenanthttp.ErrBusy):
 		p.Status, p.Detail, p.retryAfter = http.StatusServiceUnavailable, "Too many requests at once. Try again in a moment.", 1
 	case errors.Is(err, errTimeout), errors.Is(err, context.DeadlineExceeded):

@@ -7,13 +7,22 @@
 // everything that GORM and database/sql do is routed alike: Transaction, nested ones, Preload, Session,
 // Connection, prepared statements (which database/sql prepares anew on each connection they meet).
 //
+// # Connections
+//
 // Connections are opened when first needed. One bound holds over all databases of a server, and another one over those of
-// each further server, see [Config.Servers]: a server that is away takes nothing from the others. While there is room, each schema has
-// connections of its own, for which PostgreSQL keeps its plans; when the bound is reached, one of another schema in
-// the same database serves as well, and otherwise the connection that has been idle longest, to whichever database,
-// makes room, after a short wait for one that is in use to come back. No tenant and no database holds more than its share
-// of the connections, which shrinks as they get fewer; callers past it wait. A tenant whose statements keep timing out
-// on the server is refused with scopes.ErrTimeout for some seconds, and then tried again. Idle
-// connections are closed after a time. Every connection is one of scopes/session and so carries the tenant; one that
-// has been left in a transaction, or is broken, is closed and not used again.
+// each further server, see [Config.Servers]: a server that is away takes nothing from the others. A connection counts until the
+// server has closed it. While there is room, each schema has connections of its own, for which PostgreSQL keeps its plans. When the
+// bound is reached, an idle one of another schema in the same database serves as well; otherwise, after a short wait for one that is in
+// use to be released, the connection that has been idle longest, to whichever database, makes room.
+//
+// No tenant and no database holds more than its share of the connections, which shrinks as they get fewer; callers past it
+// wait. So a database that is slow, locked or stopped leaves connections to the others. A tenant whose statements keep timing out
+// on the server is refused with scopes.ErrTimeout for some seconds, and then tried again.
+//
+// A database that cannot be connected to is away: statements fail at once with a *scopes.DatabaseAwayError, and one connection
+// at a time is tried, after pauses that grow from 0.1 to 5 seconds. Connections to it that still work are used meanwhile.
+//
+// Connections are closed when they have been idle for some time, and at the end of their lifetime, but never while they are in
+// use. Every connection is one of scopes/session and so carries the tenant; one that has been left in a transaction, or is broken,
+// is closed and not used again.
 package registry

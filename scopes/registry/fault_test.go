@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -159,16 +158,8 @@ func TestCrowdWithConnectionsTerminated(t *testing.T) {
 
 func TestCrowdWithTheServerRestarted(t *testing.T) {
 	t.Parallel()
-	dir, err := os.MkdirTemp("", "registry")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	start := func() *localpg.Server {
-		server, err := localpg.Start(t.Context(), localpg.Options{Dir: dir})
-		require.NoError(t, err)
-		return server
-	}
+	start := privateServer(t)
 	server := start()
-	t.Cleanup(func() { _ = server.Close() })
 	c := newCrowd(fleetOn(t, server))
 
 	stop := make(chan struct{})
@@ -184,9 +175,8 @@ func TestCrowdWithTheServerRestarted(t *testing.T) {
 }
 
 // fleetOn is a fleet of one database on a server of the test's own, which it can restart.
-func fleetOn(t *testing.T, server *localpg.Server) fleet {
-	config, err := pgx.ParseConfig(fmt.Sprintf("host=%s port=%d user=%s dbname=postgres sslmode=disable", server.Host(), server.Port(), server.Superuser()))
-	require.NoError(t, err)
+func fleetOn(t *testing.T, server *localpg.Server, changes ...func(*registry.Config)) fleet {
+	config := superuser(t, server)
 	conn, err := pgx.ConnectConfig(t.Context(), config)
 	require.NoError(t, err)
 	defer conn.Close(t.Context())
@@ -196,10 +186,20 @@ func fleetOn(t *testing.T, server *localpg.Server) fleet {
 	runtime := config.Copy()
 	runtime.User = pgtest.Runtime
 	f := fleet{tenants: []scopes.Tenant{{ID: 1, Placement: scopes.Placement{Database: "postgres", Schema: "public"}}}}
-	f.Registry, err = registry.Open(registry.Config{Runtime: runtime, MaxConns: crowdConns})
+	to := registry.Config{Runtime: runtime, MaxConns: crowdConns}
+	for _, change := range changes {
+		change(&to)
+	}
+	f.Registry, err = registry.Open(to)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = f.Close() })
 	f.DB, err = f.OpenGORM(&gorm.Config{Logger: quiet}, scopes.NewPlugin(scopes.Config{}))
 	require.NoError(t, err)
 	return f
+}
+
+func superuser(t *testing.T, server *localpg.Server) *pgx.ConnConfig {
+	config, err := pgx.ParseConfig(fmt.Sprintf("host=%s port=%d user=%s dbname=postgres sslmode=disable", server.Host(), server.Port(), server.Superuser()))
+	require.NoError(t, err)
+	return config
 }

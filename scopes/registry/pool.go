@@ -4,25 +4,42 @@ import (
 	"container/list"
 	"context"
 	"database/sql/driver"
+	"errors"
+	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
 
+	"tenanted/scopes"
 	"tenanted/scopes/session"
 )
 
-// pool keeps the connections to one server. That no more than max are asked for at a time is the business of [shares].
+// errConnectTimeout ends an attempt to connect to a server that does not answer.
+var errConnectTimeout = fmt.Errorf("%w: no connection within the time for that", scopes.ErrUnavailable)
+
+// limits bound a pool's connections.
+type limits struct {
+	conns       int           // at most, those being closed included
+	idleTime    time.Duration // after which one that is idle is closed
+	lifetime    time.Duration // after which one is closed when it is not in use
+	connectTime time.Duration // for opening one
+}
+
+// pool keeps the connections to one server. That no more than limits.conns are asked for at a time is the business of [shares].
 type pool struct {
-	max       int
-	maxIdle   time.Duration
+	limits
 	connector func(target) *session.Connector
+	outages   *outages
 	stop      chan struct{}
 
 	mu       sync.Mutex
 	closed   bool
 	buckets  map[target]*bucket
 	returned *list.List    // all *conn, in use or idle, the least recently returned first
-	open     int           // connections that are there or being opened
+	open     int           // connections that are there, being opened or being closed
+	closing  int           // those of them that are being closed
+	gone     chan struct{} // closed, and replaced, when one has been closed
 	openTook time.Duration // how long the last one took to open
 }
 
@@ -42,6 +59,7 @@ type sessionConn interface {
 	driver.Pinger
 	driver.SessionResetter
 	driver.Validator
+	CloseAndWait()
 	Lost() bool
 	TimedOut() bool
 }
@@ -53,17 +71,35 @@ type conn struct {
 	place  *list.Element // in pool.returned
 	idle   bool
 	since  time.Time // idle since
+	until  time.Time // the end of its lifetime
 }
 
-func newPool(max int, maxIdle time.Duration, connector func(target) *session.Connector) *pool {
+func newPool(l limits, connector func(target) *session.Connector) *pool {
 	p := &pool{
-		max: max, maxIdle: maxIdle, connector: connector,
+		limits: l, connector: connector, outages: newOutages(),
 		stop:     make(chan struct{}),
 		buckets:  map[target]*bucket{},
 		returned: list.New(),
+		gone:     make(chan struct{}),
 	}
 	go p.expire()
 	return p
+}
+
+// refuses returns an error if t's database is away and there is no connection to it, so that it would be vain to wait for one.
+func (p *pool) refuses(t target) error {
+	err := p.outages.refuses(t)
+	if err == nil {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for e := p.returned.Front(); e != nil; e = e.Next() {
+		if e.Value.(*conn).target.reaches(t) {
+			return nil
+		}
+	}
+	return err
 }
 
 // get returns a connection to t: an idle one that still works, one that somebody returns soon, or a new one.
@@ -95,7 +131,7 @@ func (p *pool) take(t target) (c *conn, handover chan *conn, patience time.Durat
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.bucket(t)
-	full := p.open >= p.max
+	full := p.open >= p.conns
 	if n := len(s.idle); n > 0 {
 		c = s.idle[n-1]
 	} else if full {
@@ -135,46 +171,83 @@ func (p *pool) await(ctx context.Context, t target, handover chan *conn, patienc
 	}
 }
 
-// connect opens a connection to t. To stay below the bound, the connection that has been idle longest is closed
-// first, whichever target it is to.
+// connect opens a connection to t, unless its database is away.
 func (p *pool) connect(ctx context.Context, t target) (*conn, error) {
-	if evicted := p.makeRoom(t); evicted != nil {
-		_ = evicted.Close()
+	ended, err := p.outages.begin(t)
+	if err != nil {
+		return nil, err
 	}
+	c, err := p.dial(ctx, t)
+	ended(ctx, err)
+	return c, err
+}
+
+func (p *pool) dial(ctx context.Context, t target) (*conn, error) {
+	if err := p.makeRoom(ctx, t); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, p.connectTime, errConnectTimeout)
+	defer cancel()
 	began := time.Now()
 	inner, err := p.connector(t).Connect(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err != nil {
 		p.release(t)
+		if errors.Is(context.Cause(ctx), errConnectTimeout) {
+			return nil, fmt.Errorf("%w: %w", errConnectTimeout, err)
+		}
 		return nil, err
 	}
-	p.openTook = time.Since(began)
-	c := &conn{sessionConn: inner.(sessionConn), target: t}
+	now := time.Now()
+	p.openTook = now.Sub(began)
+	c := &conn{sessionConn: inner.(sessionConn), target: t, until: now.Add(p.lifetime - rand.N(p.lifetime/10+1))}
 	c.place = p.returned.PushBack(c)
 	return c, nil
 }
 
-// makeRoom counts a connection to t as in use, and takes out an idle one if there are too many.
-func (p *pool) makeRoom(t target) (evicted *conn) {
+// makeRoom counts a connection to t as in use, as soon as there are fewer than the bound: the one that has been idle longest is
+// closed, whichever target it is to, or one that is being closed has gone. [shares] makes sure that there is either.
+func (p *pool) makeRoom(ctx context.Context, t target) error {
+	for {
+		evicted, gone := p.tryRoom(t)
+		if evicted != nil {
+			p.end(evicted)
+		}
+		if gone == nil {
+			return nil
+		}
+		select {
+		case <-gone:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// tryRoom is one attempt of makeRoom. It returns what to wait for if there is no room, and a connection to close.
+func (p *pool) tryRoom(t target) (evicted *conn, gone chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.bucket(t).inUse++
-	p.open++
-	if p.open <= p.max {
-		return nil
+	if p.open < p.conns {
+		p.open++
+		p.bucket(t).inUse++
+		return nil, nil
 	}
+	gone = p.gone
 	if evicted = p.oldest(func(*conn) bool { return true }); evicted != nil {
 		p.remove(evicted)
 	}
-	return evicted
+	return evicted, gone
 }
 
-// put takes a connection back. What must not be used again is closed.
+// put takes a connection back. What must not be used again, or is past its lifetime, is closed.
 func (p *pool) put(c *conn) {
-	if !c.IsValid() {
+	now := time.Now()
+	if !c.IsValid() || now.After(c.until) {
+		lost := c.Lost()
 		p.discard(c)
-		if c.Lost() {
+		if lost {
 			p.forget(c.target)
 		}
 		return
@@ -183,29 +256,33 @@ func (p *pool) put(c *conn) {
 	defer p.mu.Unlock()
 	s := p.bucket(c.target)
 	if p.closed {
-		p.returned.Remove(c.place)
-		p.release(c.target)
-		_ = c.Close()
+		p.drop(c)
 		return
 	}
 	p.returned.MoveToBack(c.place)
 	if len(s.waiting) > 0 {
-		s.waiting[0] <- c
-		s.waiting = slices.Delete(s.waiting, 0, 1)
+		s.handOver(c)
 		return
 	}
 	s.inUse--
 	s.idle = append(s.idle, c)
-	c.idle, c.since = true, time.Now()
+	c.idle, c.since = true, now
 }
 
-// discard closes a connection that was in use.
+// handOver gives a connection to the first who waits for one, or nil for them to open one.
+func (s *bucket) handOver(c *conn) {
+	s.waiting[0] <- c
+	s.waiting = slices.Delete(s.waiting, 0, 1)
+}
+
+// discard closes a connection that was in use, without waiting for it.
 func (p *pool) discard(c *conn) {
-	_ = c.Close()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.returned.Remove(c.place)
-	p.release(c.target)
+	if s := p.bucket(c.target); len(s.waiting) > 0 {
+		s.handOver(nil)
+	}
+	p.drop(c)
 }
 
 // forget closes the idle connections to t's database: one connection to it broke, so the others may have, and the next
@@ -214,12 +291,12 @@ func (p *pool) forget(t target) {
 	p.mu.Lock()
 	dropped := p.removeAll(func(c *conn) bool { return c.target.reaches(t) })
 	p.mu.Unlock()
-	closeAll(dropped)
+	p.endAll(dropped)
 }
 
-// expire closes connections that have been idle for too long, until the pool is closed.
+// expire closes connections that have been idle for too long, or are idle at the end of their lifetime, until the pool is closed.
 func (p *pool) expire() {
-	ticker := time.NewTicker(max(p.maxIdle/4, 10*time.Millisecond))
+	ticker := time.NewTicker(max(min(p.idleTime, p.lifetime)/4, 10*time.Millisecond))
 	defer ticker.Stop()
 	for {
 		select {
@@ -227,9 +304,10 @@ func (p *pool) expire() {
 			return
 		case now := <-ticker.C:
 			p.mu.Lock()
-			expired := p.removeAll(func(c *conn) bool { return now.Sub(c.since) > p.maxIdle })
+			expired := p.removeAll(func(c *conn) bool { return now.Sub(c.since) > p.idleTime || now.After(c.until) })
 			p.mu.Unlock()
-			closeAll(expired)
+			p.endAll(expired)
+			p.outages.expire(now)
 		}
 	}
 }
@@ -244,7 +322,25 @@ func (p *pool) close() {
 	close(p.stop)
 	idle := p.removeAll(func(*conn) bool { return true })
 	p.mu.Unlock()
-	closeAll(idle)
+	p.endAll(idle).Wait()
+}
+
+// end closes a connection that counts as being closed, and then counts it no longer.
+func (p *pool) end(c *conn) {
+	c.CloseAndWait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closing--
+	p.lower()
+}
+
+// endAll is end for several at once. It does not wait for them, the group it returns can.
+func (p *pool) endAll(conns []*conn) *sync.WaitGroup {
+	var group sync.WaitGroup
+	for _, c := range conns {
+		group.Go(func() { p.end(c) })
+	}
+	return &group
 }
 
 func (p *pool) stats() (open int, databases map[string]DatabaseStats) {
@@ -257,7 +353,7 @@ func (p *pool) stats() (open int, databases map[string]DatabaseStats) {
 		s.Idle += len(bucket.idle)
 		databases[t.Database] = s
 	}
-	return p.open, databases
+	return p.open - p.closing, databases
 }
 
 // The following are called with the lock held.
@@ -278,12 +374,29 @@ func (p *pool) tidy(t target, s *bucket) {
 	}
 }
 
-// release counts a connection to t, no longer in use, as gone.
+// release counts a connection to t that could not be opened no longer.
 func (p *pool) release(t target) {
 	s := p.bucket(t)
 	s.inUse--
-	p.open--
 	p.tidy(t, s)
+	p.lower()
+}
+
+// lower counts one connection less, and tells those who wait for that.
+func (p *pool) lower() {
+	p.open--
+	close(p.gone)
+	p.gone = make(chan struct{})
+}
+
+// drop takes a connection that was in use out, and closes it beside.
+func (p *pool) drop(c *conn) {
+	p.returned.Remove(c.place)
+	s := p.bucket(c.target)
+	s.inUse--
+	p.tidy(c.target, s)
+	p.closing++
+	go p.end(c)
 }
 
 // oldest returns the connection that has been idle longest among those that fit, or nil.
@@ -303,10 +416,10 @@ func (p *pool) acquire(c *conn, t target) {
 	c.idle, c.target = false, t
 }
 
-// remove takes an idle connection out, for the caller to close.
+// remove takes an idle connection out, for the caller to end.
 func (p *pool) remove(c *conn) {
 	p.returned.Remove(c.place)
-	p.open--
+	p.closing++
 	p.unlist(c)
 }
 
@@ -326,10 +439,4 @@ func (p *pool) removeAll(which func(*conn) bool) (removed []*conn) {
 		}
 	}
 	return removed
-}
-
-func closeAll(conns []*conn) {
-	for _, c := range conns {
-		_ = c.Close()
-	}
 }

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -18,7 +19,7 @@ func newTestPool(t *testing.T) (p *pool, a, b target) {
 	t.Parallel()
 	empty := func(context.Context, *pgx.Conn) error { return nil }
 	one, other := pgtest.Database(t, "empty", empty), pgtest.Database(t, "empty", empty)
-	p = newPool(2, time.Hour, func(to target) *session.Connector {
+	p = newPool(limits{2, time.Hour, time.Hour, time.Minute}, func(to target) *session.Connector {
 		config := one.Config(pgtest.Runtime)
 		config.Database = to.Database
 		return session.NewConnector(config)
@@ -115,6 +116,25 @@ func TestPrefersTheConnectionOfTheSchema(t *testing.T) {
 	open, databases := p.stats()
 	require.Equal(t, 2, open)
 	require.Equal(t, map[string]DatabaseStats{database.Database: {Idle: 2}}, databases)
+}
+
+// However many databases hang, with any number of tenants in each, and there are more connections than databases that hang, one that
+// nobody asked for before gets a connection.
+func TestHangingDatabasesLeaveAConnection(t *testing.T) {
+	t.Parallel()
+	for conns := 4; conns <= 12; conns++ {
+		for hanging := 1; hanging < conns; hanging++ {
+			s := newShares(conns)
+			for tenant := range 100 {
+				for database := range hanging {
+					if h := (holder{tenant: fmt.Sprint(tenant), target: in(fmt.Sprint(database))}); s.fits(h) {
+						s.take(h)
+					}
+				}
+			}
+			require.True(t, s.fits(holder{tenant: "new", target: in("new")}), "%d connections, %d databases hang, %d in use", conns, hanging, s.inUse)
+		}
+	}
 }
 
 func in(database string) target { return target{Placement: scopes.Placement{Database: database}} }

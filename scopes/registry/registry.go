@@ -26,6 +26,12 @@ type Config struct {
 	// Owner says how to connect for cross-tenant work. Without it there is none.
 	Owner *pgx.ConnConfig
 
+	// BeforeConnect is called before each connection is opened, with a copy of its settings, whose password it may set: for
+	// credentials that change while the program runs, as a vault's, or tokens. When the server refuses the login it is called once
+	// more, with a context of which [session.LoginRefused] is true, and the connection tried again. Connections that are open live
+	// on. An error becomes the statement's. Default: nil.
+	BeforeConnect func(context.Context, *pgx.ConnConfig) error
+
 	// AfterConnect is called with each new connection of the runtime role, before it is used, and with the placement, without
 	// its schema, that the connection is to. An error closes the connection and becomes the statement's. Default: nil.
 	AfterConnect func(context.Context, *pgx.Conn, scopes.Placement) error
@@ -42,6 +48,15 @@ type Config struct {
 
 	// MaxIdleTime is how long a connection may be idle before it is closed. Default: 5 minutes.
 	MaxIdleTime time.Duration
+
+	// MaxLifetime is how long a connection may live; each lives up to a tenth shorter, at random. One that is in use is closed
+	// when it is released. Default: 1 hour.
+	MaxLifetime time.Duration
+
+	// ConnectTimeout bounds the opening of a connection. A database that cannot be connected to, for whatever reason, is away: its
+	// statements fail at once with a *scopes.DatabaseAwayError, and one connection at a time is tried, after pauses that grow to 5
+	// seconds. Default: 5 seconds.
+	ConnectTimeout time.Duration
 }
 
 // Server is a server beside the default one. Its connections count for no other, so that one that is away or busy holds up its
@@ -52,19 +67,23 @@ type Server struct {
 
 	// MaxConns bounds the connections over all databases there. Default: Config.MaxConns.
 	MaxConns int
+
+	// BeforeConnect is called for the connections there. Default: Config.BeforeConnect.
+	BeforeConnect func(context.Context, *pgx.ConnConfig) error
 }
 
 // WithDefaults returns a copy in which unset fields have their defaults.
 func (c Config) WithDefaults() Config {
-	if c.MaxConns == 0 {
-		c.MaxConns = 20
-	}
-	if c.MaxIdleTime == 0 {
-		c.MaxIdleTime = 5 * time.Minute
-	}
+	c.MaxConns = cmp.Or(c.MaxConns, 20)
+	c.MaxIdleTime = cmp.Or(c.MaxIdleTime, 5*time.Minute)
+	c.MaxLifetime = cmp.Or(c.MaxLifetime, time.Hour)
+	c.ConnectTimeout = cmp.Or(c.ConnectTimeout, 5*time.Second)
 	c.Servers = maps.Clone(c.Servers)
 	for name, server := range c.Servers {
 		server.MaxConns = cmp.Or(server.MaxConns, c.MaxConns)
+		if server.BeforeConnect == nil {
+			server.BeforeConnect = c.BeforeConnect
+		}
 		c.Servers[name] = server
 	}
 	return c
@@ -78,8 +97,8 @@ func (c Config) validate() error {
 		return fmt.Errorf("registry: Config.MaxConns is %d, it must be at least 1", c.MaxConns)
 	case c.Options.StatementTimeout < 0 || c.Options.LockTimeout < 0:
 		return errors.New("registry: Config.Options.StatementTimeout and LockTimeout must not be negative")
-	case c.MaxIdleTime < 0:
-		return fmt.Errorf("registry: Config.MaxIdleTime is %v, it must not be negative", c.MaxIdleTime)
+	case c.MaxIdleTime < 0 || c.MaxLifetime < 0 || c.ConnectTimeout < 0:
+		return errors.New("registry: Config.MaxIdleTime, MaxLifetime and ConnectTimeout must not be negative")
 	}
 	for name, server := range c.Servers {
 		switch {
@@ -104,9 +123,10 @@ type Registry struct {
 
 // server has the connections to one server.
 type server struct {
-	runtime *pgx.ConnConfig
-	shares  *shares
-	pool    *pool
+	runtime       *pgx.ConnConfig
+	beforeConnect func(context.Context, *pgx.ConnConfig) error
+	shares        *shares
+	pool          *pool
 }
 
 // Open returns a registry. It connects to nothing yet. Close it after use.
@@ -116,7 +136,7 @@ func Open(config Config) (*Registry, error) {
 		return nil, err
 	}
 	r := &Registry{config: config, servers: map[string]*server{}, breakers: newBreakers()}
-	r.add("", Server{config.Runtime, config.MaxConns})
+	r.add("", Server{Runtime: config.Runtime, MaxConns: config.MaxConns, BeforeConnect: config.BeforeConnect})
 	conns := config.MaxConns
 	for name, server := range config.Servers {
 		r.add(name, server)
@@ -128,7 +148,10 @@ func Open(config Config) (*Registry, error) {
 }
 
 func (r *Registry) add(name string, s Server) {
-	r.servers[name] = &server{s.Runtime, newShares(s.MaxConns), newPool(s.MaxConns, r.config.MaxIdleTime, r.connector)}
+	to := &server{runtime: s.Runtime, beforeConnect: s.BeforeConnect, shares: newShares(s.MaxConns)}
+	to.pool = newPool(limits{s.MaxConns, r.config.MaxIdleTime, r.config.MaxLifetime, r.config.ConnectTimeout},
+		func(t target) *session.Connector { return r.connector(to, t) })
+	r.servers[name] = to
 }
 
 // DB returns the handle that routes each statement by its context.
@@ -180,6 +203,8 @@ type ServerStats struct {
 	Open int
 	// Databases maps each database of one server that has a connection to its counts.
 	Databases map[string]DatabaseStats
+	// Away maps each database of one server that could not be connected to lately to a *scopes.DatabaseAwayError.
+	Away map[string]error
 }
 
 // DatabaseStats counts the connections to one database, those InUse and those Idle.
@@ -204,6 +229,7 @@ func (s *server) stats() (stats ServerStats) {
 	stats.MaxOpenConnections = s.shares.max
 	stats.InUse, stats.WaitCount, stats.WaitDuration = s.shares.figures()
 	stats.Open, stats.Databases = s.pool.stats()
+	stats.Away = s.pool.outages.away()
 	return stats
 }
 
@@ -221,23 +247,25 @@ func (t target) reaches(other target) bool { return t.whole() == other.whole() }
 // whole is the target's database, whichever the schema.
 func (t target) whole() target { return target{t.InSchema(""), t.allTenants} }
 
-// acquire returns a connection for h, and the function to call when it is given back. It waits for h's share of the
+// acquire returns a connection for h, and the function to call when it is released. It waits for h's share of the
 // connections, unless h is refused.
 func (r *Registry) acquire(ctx context.Context, h holder) (c *conn, done func(error), err error) {
 	if err := r.breakers.refuses(h); err != nil {
 		return nil, nil, err
 	}
-	s := r.servers[h.target.Server]
-	if err := s.shares.acquire(ctx, h); err != nil {
+	if err := h.on.pool.refuses(h.target); err != nil {
+		return nil, nil, err
+	}
+	if err := h.on.shares.acquire(ctx, h); err != nil {
 		return nil, nil, err
 	}
 	if done, err = r.breakers.allow(h); err == nil {
-		if c, err = s.pool.get(ctx, h.target); err == nil {
+		if c, err = h.on.pool.get(ctx, h.target); err == nil {
 			return c, done, nil
 		}
 		done(nil)
 	}
-	s.shares.release(h)
+	h.on.shares.release(h)
 	return nil, nil, err
 }
 
@@ -247,7 +275,7 @@ func (r *Registry) route(ctx context.Context) (holder, error) {
 		if r.config.Owner == nil {
 			return holder{}, errors.New("no cross-tenant view: registry.Config.Owner is not set")
 		}
-		return holder{target: target{scopes.Placement{Database: r.config.Owner.Database}, true}}, nil
+		return holder{target: target{scopes.Placement{Database: r.config.Owner.Database}, true}, on: r.servers[""]}, nil
 	}
 	t, err := scopes.FromContext(ctx)
 	if err != nil {
@@ -256,20 +284,21 @@ func (r *Registry) route(ctx context.Context) (holder, error) {
 	if t.Database == "" {
 		return holder{}, fmt.Errorf("%v has no placement: take tenants from the directory, not from their ids", t)
 	}
-	if r.servers[t.Server] == nil {
+	on := r.servers[t.Server]
+	if on == nil {
 		return holder{}, fmt.Errorf("%v: %w", t, &scopes.ServerUnknownError{Server: t.Server})
 	}
-	return holder{tenant: t.Key(), target: target{Placement: t.Placement}}, nil
+	return holder{tenant: t.Key(), target: target{Placement: t.Placement}, on: on}, nil
 }
 
-// connector returns the way to open a connection for t.
-func (r *Registry) connector(t target) *session.Connector {
+// connector returns the way to open a connection for t on one of its servers.
+func (r *Registry) connector(on *server, t target) *session.Connector {
 	if t.allTenants {
-		return session.NewAllTenantsConnector(r.config.Owner).With(r.config.Options)
+		return session.NewAllTenantsConnector(r.config.Owner).With(r.config.Options).BeforeConnect(on.beforeConnect)
 	}
-	config := r.servers[t.Server].runtime.Copy()
+	config := on.runtime.Copy()
 	config.Database = t.Database
-	connector := session.NewConnector(config).With(r.config.Options)
+	connector := session.NewConnector(config).With(r.config.Options).BeforeConnect(on.beforeConnect)
 	if after := r.config.AfterConnect; after != nil {
 		connector = connector.AfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
 			return after(ctx, conn, t.InSchema(""))

@@ -22,7 +22,7 @@ func (c connector) Connect(context.Context) (driver.Conn, error) { return &route
 func (connector) Driver() driver.Driver { return stdlib.GetDefaultDriver() }
 
 // routedConn stands for a connection in database/sql's pool. It is bound to a connection for the tenant of the first
-// statement or transaction that a user of the pool runs on it, and gives it back when the user returns it.
+// statement or transaction that a user of the pool runs on it, and releases it when the user returns it.
 type routedConn struct {
 	r      *Registry
 	conn   *conn // nil when not bound
@@ -59,7 +59,7 @@ func (c *routedConn) bind(ctx context.Context) (*conn, error) {
 	return c.conn, err
 }
 
-// unbind gives the connection back.
+// unbind releases the connection.
 func (c *routedConn) unbind() {
 	if c.conn == nil {
 		return
@@ -69,9 +69,8 @@ func (c *routedConn) unbind() {
 		timeout = scopes.ErrTimeout
 	}
 	c.done(timeout)
-	s := c.r.servers[c.holder.target.Server]
-	s.pool.put(c.conn)
-	s.shares.release(c.holder)
+	c.holder.on.pool.put(c.conn)
+	c.holder.on.shares.release(c.holder)
 	c.conn = nil
 }
 

@@ -14,14 +14,17 @@ const databaseShare = 3
 type holder struct {
 	tenant string // its key; empty for all tenants
 	target target
+	on     *server
 }
 
 func (h holder) database() target { return h.target.whole() }
 
-// shares bounds the connections in use, of all and of each tenant and database. A tenant gets one more only while at
-// least as many are free as it holds then, so that a tenant whose statements hang holds at most half, two of them two
-// thirds, and whoever holds none finds one as long as there are fewer such tenants than connections. For databases the
-// rule is the same with databaseShare times the free ones. Who does not fit waits in the order they came.
+// shares bounds the connections in use on one server: all of them, and those of each tenant and of each database. A tenant gets
+// one more only while at least as many are free as it holds then, so a tenant whose statements hang holds at most half, two of
+// them two thirds. For databases the rule is the same with databaseShare times the free ones, however many tenants and schemas
+// share the database. The last free connection goes to a tenant and a database that hold none, so one that is asked for
+// the first time finds a connection even while several others hang. Callers over their share wait in the order they came; one who
+// fits overtakes those who do not.
 type shares struct {
 	max int
 
@@ -97,7 +100,16 @@ func (s *shares) figures() (inUse int, waits int64, waited time.Duration) {
 
 func (s *shares) fits(h holder) bool {
 	free := s.max - s.inUse
-	return s.tenants[h] < free && s.databases[h.database()] < databaseShare*free
+	return s.tenants[h] < free && s.databases[h.database()] < s.databaseLimit(free)
+}
+
+// databaseLimit is what a database's connections must stay below for it to get one more. The last free one is kept for a
+// database that has none, unless there are so few that this would be a large part of them.
+func (s *shares) databaseLimit(free int) int {
+	if s.max <= databaseShare {
+		return databaseShare * free
+	}
+	return max(1, databaseShare*(free-1))
 }
 
 func (s *shares) take(h holder) {

@@ -16,10 +16,11 @@ import (
 
 // Connector opens connections to one database that set the tenant for each transaction. It implements driver.Connector.
 type Connector struct {
-	config       *pgx.ConnConfig
-	allTenants   bool
-	options      Options
-	afterConnect func(context.Context, *pgx.Conn) error
+	config        *pgx.ConnConfig
+	allTenants    bool
+	options       Options
+	beforeConnect func(context.Context, *pgx.ConnConfig) error
+	afterConnect  func(context.Context, *pgx.Conn) error
 }
 
 // Options are settings that go to the server with the tenant, for each transaction, so that they hold behind a pooler too.
@@ -97,7 +98,7 @@ func Open(config *pgx.ConnConfig) *sql.DB { return sql.OpenDB(NewConnector(confi
 
 // Connect implements driver.Connector. It needs no tenant.
 func (c *Connector) Connect(ctx context.Context) (driver.Conn, error) {
-	plain, err := stdlib.GetConnector(*c.config).Connect(ctx)
+	plain, err := c.dial(ctx)
 	if err != nil {
 		return nil, Explain(err)
 	}
