@@ -25,7 +25,7 @@ type User struct {
 	LastName      string
 	PasswordHash  string `json:"-"` // empty: none was chosen yet
 	DateJoined    time.Time
-	Role          Role
+	Role          Role       `gorm:"default:member"`
 	DeactivatedAt *time.Time // nil: the user may sign in
 
 	Account Account `gorm:"foreignKey:AccountID;references:ID"`

@@ -3,6 +3,7 @@ package web
 import (
 	"fmt"
 	"net"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -15,7 +16,7 @@ import (
 func TestPictures(t *testing.T) {
 	t.Parallel()
 	chromium := browsertest.Start(t)
-	address := siteToPicture(t)
+	w, address := siteToPicture(t)
 	for _, page := range []struct {
 		name, host, path string
 		status           int
@@ -26,10 +27,21 @@ func TestPictures(t *testing.T) {
 		{"tenants", "localhost", "/tenants/", 200},
 		{"all", "localhost", "/subtasks/", 200},
 		{"not-found", "tenant-9.localhost", "/subtasks/", 404},
+		{"sign-in", "tenant-0.localhost", "/sign-in/", 200},
+		{"signed-in", "tenant-0.localhost", "/subtasks/", 200},
+		{"users", "tenant-0.localhost", "/users/", 200},
+		{"password", "tenant-0.localhost", "/account/password/", 200},
+		{"tokens", "tenant-0.localhost", "/account/tokens/", 200},
 	} {
 		t.Run(page.name, func(t *testing.T) {
 			t.Parallel()
 			tab := browsertest.NewTab(t, chromium)
+			if slices.Contains([]string{"signed-in", "users", "password", "tokens"}, page.name) {
+				if w == nil {
+					t.Skip("nobody is signed in there")
+				}
+				w.signInAs(tab, address, 0, adminID)
+			}
 			for _, width := range []int64{1200, 390} {
 				for _, scheme := range []string{"light", "dark"} {
 					name := fmt.Sprintf("%s-%d-%s", page.name, width, scheme)
@@ -44,12 +56,13 @@ func TestPictures(t *testing.T) {
 	}
 }
 
-// siteToPicture returns the addresses of the running site that a flag names, or of one of its own.
-func siteToPicture(t testing.TB) addresses {
+// siteToPicture returns the addresses of the running site that a flag names, or of a fixture of its own.
+func siteToPicture(t testing.TB) (*fixture, addresses) {
 	if *siteFlag == "" {
-		return newFixture(t, single, nil).serve(t)
+		w := newFixture(t, single, func(o *Options) { o.DemoPassword = passwordOf(0) })
+		return w, w.serve(t)
 	}
 	_, port, err := net.SplitHostPort(*siteFlag)
 	require.NoError(t, err)
-	return func(host, path string) string { return "http://" + host + ":" + port + path }
+	return nil, func(host, path string) string { return "http://" + host + ":" + port + path }
 }

@@ -243,7 +243,7 @@ func userLine(p userPage, u models.User) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			} else {
-				templ_7745c5c3_Err = userButton(u, "link", "", "", "New password").Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = userButton(u, "link", "", "", "Password link").Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
