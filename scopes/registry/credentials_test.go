@@ -62,7 +62,7 @@ func asSuperuser(t *testing.T, server *localpg.Server, sql string) {
 // A changed password is found when the server refuses the old one, for the statement that met it. Connections that are open live on.
 func TestPasswordsThatChange(t *testing.T) {
 	t.Parallel()
-	server := privateServer(t)()
+	server := privateServer(t, nil)()
 	secrets := &vault{password: "first"}
 	f := fleetOn(t, server, func(c *registry.Config) { c.BeforeConnect, c.MaxConns = secrets.beforeConnect, 10 })
 	asSuperuser(t, server, "alter role "+pgtest.Runtime+" password 'first'")

@@ -25,4 +25,16 @@
 // Connections are closed when they have been idle for some time, and at the end of their lifetime, but never while they are in
 // use. Every connection is one of scopes/session and so carries the tenant; one that has been left in a transaction, or is broken,
 // is closed and not used again.
+//
+// # Replicas
+//
+// Statements with a context from scopes.Reading may be executed on a streaming replica, see [Config.Replicas]; all others, and with
+// them every transaction that may write, are executed on the server itself, the primary. Those that only read run in read-only
+// transactions wherever they are executed, so one that writes by mistake fails, and one whose connection is lost is tried again.
+//
+// A replica is read from while it is known to have all that was committed [Config.MaxLag] ago: primary and replica are asked for their
+// positions in the write-ahead log a few times within that time, not with each statement. One that is behind, away or
+// cut off is left out, and the primary serves. Within this process a tenant reads what it wrote: for MaxLag after a statement that was not
+// from scopes.Reading, and while a transaction is open, all its reads go to the primary. What other processes wrote is seen after
+// MaxLag at the latest.
 package registry

@@ -158,7 +158,7 @@ func TestCrowdWithConnectionsTerminated(t *testing.T) {
 
 func TestCrowdWithTheServerRestarted(t *testing.T) {
 	t.Parallel()
-	start := privateServer(t)
+	start := privateServer(t, nil)
 	server := start()
 	c := newCrowd(fleetOn(t, server))
 
@@ -167,7 +167,7 @@ func TestCrowdWithTheServerRestarted(t *testing.T) {
 	c.reach(t, 200)
 	require.NoError(t, server.Close())
 	require.ErrorIs(t, c.home(c.as(t.Context(), 0), 0), scopes.ErrUnavailable)
-	server = start()
+	start()
 	c.reach(t, 200)
 	close(stop)
 	wait()

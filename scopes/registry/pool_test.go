@@ -138,3 +138,15 @@ func TestHangingDatabasesLeaveAConnection(t *testing.T) {
 }
 
 func in(database string) target { return target{Placement: scopes.Placement{Database: database}} }
+
+// A replica that has replayed all of a page is where the next one begins; the primary is behind that one's header.
+func TestPositionsBehindAHeader(t *testing.T) {
+	t.Parallel()
+	const segment, block = 16 << 20, 8192
+	for position, want := range map[int64]int64{
+		segment + 40: segment, segment + block + 24: segment + block,
+		segment + 48: segment + 48, segment + block + 40: segment + block + 40, segment + block: segment + block,
+	} {
+		require.Equal(t, want, beforeHeader(position, segment, block), "%d", position)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -36,12 +37,23 @@ type Config struct {
 	// its schema, that the connection is to. An error closes the connection and becomes the statement's. Default: nil.
 	AfterConnect func(context.Context, *pgx.Conn, scopes.Placement) error
 
-	// MaxConns bounds the connections over all databases of the default server, in use and idle. Default: 20.
+	// MaxConns bounds the connections over all databases of the default server, in use and idle, and as many of each of its
+	// replicas. Default: 20.
 	MaxConns int
 
 	// Servers are those beside the default one, by the names that placements have for them. A placement that names another
 	// server is refused with a *scopes.ServerUnknownError. Default: none.
 	Servers map[string]Server
+
+	// Replicas say how to connect to the streaming replicas of the default server, as Runtime does to the server itself. Statements
+	// with a context from scopes.Reading are executed there while a replica is fresh enough, see [Config.MaxLag], and on the
+	// server itself otherwise. Default: none.
+	Replicas []*pgx.ConnConfig
+
+	// MaxLag is how far what is read from a replica may be behind. For as long after a tenant's last statement that was not from
+	// scopes.Reading, what the tenant reads by this registry comes from the server itself, so it reads what it wrote. Default:
+	// 2 seconds.
+	MaxLag time.Duration
 
 	// Options are set for each transaction. Default: none.
 	Options session.Options
@@ -70,6 +82,10 @@ type Server struct {
 
 	// BeforeConnect is called for the connections there. Default: Config.BeforeConnect.
 	BeforeConnect func(context.Context, *pgx.ConnConfig) error
+
+	// Replicas say how to connect to its streaming replicas, as [Config.Replicas] does. In this and Runtime, Database is one that the
+	// server has: how fresh they are is asked there. Default: none.
+	Replicas []*pgx.ConnConfig
 }
 
 // WithDefaults returns a copy in which unset fields have their defaults.
@@ -78,6 +94,7 @@ func (c Config) WithDefaults() Config {
 	c.MaxIdleTime = cmp.Or(c.MaxIdleTime, 5*time.Minute)
 	c.MaxLifetime = cmp.Or(c.MaxLifetime, time.Hour)
 	c.ConnectTimeout = cmp.Or(c.ConnectTimeout, 5*time.Second)
+	c.MaxLag = cmp.Or(c.MaxLag, 2*time.Second)
 	c.Servers = maps.Clone(c.Servers)
 	for name, server := range c.Servers {
 		server.MaxConns = cmp.Or(server.MaxConns, c.MaxConns)
@@ -97,8 +114,10 @@ func (c Config) validate() error {
 		return fmt.Errorf("registry: Config.MaxConns is %d, it must be at least 1", c.MaxConns)
 	case c.Options.StatementTimeout < 0 || c.Options.LockTimeout < 0:
 		return errors.New("registry: Config.Options.StatementTimeout and LockTimeout must not be negative")
-	case c.MaxIdleTime < 0 || c.MaxLifetime < 0 || c.ConnectTimeout < 0:
-		return errors.New("registry: Config.MaxIdleTime, MaxLifetime and ConnectTimeout must not be negative")
+	case c.MaxIdleTime < 0 || c.MaxLifetime < 0 || c.ConnectTimeout < 0 || c.MaxLag < 0:
+		return errors.New("registry: Config.MaxIdleTime, MaxLifetime, ConnectTimeout and MaxLag must not be negative")
+	case slices.Contains(c.Replicas, nil):
+		return errors.New("registry: Config.Replicas has one that is nil")
 	}
 	for name, server := range c.Servers {
 		switch {
@@ -108,6 +127,8 @@ func (c Config) validate() error {
 			return fmt.Errorf("registry: Config.Servers[%q].Runtime is required", name)
 		case server.MaxConns < 1:
 			return fmt.Errorf("registry: Config.Servers[%q].MaxConns is %d, it must be at least 1", name, server.MaxConns)
+		case slices.Contains(server.Replicas, nil):
+			return fmt.Errorf("registry: Config.Servers[%q].Replicas has one that is nil", name)
 		}
 	}
 	return nil
@@ -121,12 +142,15 @@ type Registry struct {
 	db       *sql.DB
 }
 
-// server has the connections to one server.
+// server has the connections to one server, or replica of one.
 type server struct {
+	name          string
 	runtime       *pgx.ConnConfig
 	beforeConnect func(context.Context, *pgx.ConnConfig) error
 	shares        *shares
 	pool          *pool
+	replicas      *replicas // nil: there are none
+	primary       *server   // of a replica
 }
 
 // Open returns a registry. It connects to nothing yet. Close it after use.
@@ -136,22 +160,30 @@ func Open(config Config) (*Registry, error) {
 		return nil, err
 	}
 	r := &Registry{config: config, servers: map[string]*server{}, breakers: newBreakers()}
-	r.add("", Server{Runtime: config.Runtime, MaxConns: config.MaxConns, BeforeConnect: config.BeforeConnect})
-	conns := config.MaxConns
+	conns := r.add("", Server{config.Runtime, config.MaxConns, config.BeforeConnect, config.Replicas})
 	for name, server := range config.Servers {
-		r.add(name, server)
-		conns += server.MaxConns
+		conns += r.add(name, server)
 	}
 	r.db = sql.OpenDB(connector{r})
 	r.db.SetMaxIdleConns(conns) // routed connections without a connection, which cost nothing
 	return r, nil
 }
 
-func (r *Registry) add(name string, s Server) {
-	to := &server{runtime: s.Runtime, beforeConnect: s.BeforeConnect, shares: newShares(s.MaxConns)}
-	to.pool = newPool(limits{s.MaxConns, r.config.MaxIdleTime, r.config.MaxLifetime, r.config.ConnectTimeout},
-		func(t target) *session.Connector { return r.connector(to, t) })
+// add opens a server and its replicas, and returns how many connections there may be.
+func (r *Registry) add(name string, s Server) (conns int) {
+	to := r.newServer(name, s, r.config.ConnectTimeout)
 	r.servers[name] = to
+	if len(s.Replicas) > 0 {
+		to.replicas = r.newReplicas(to, s)
+	}
+	return s.MaxConns * (1 + len(s.Replicas))
+}
+
+func (r *Registry) newServer(name string, s Server, connectTime time.Duration) *server {
+	to := &server{name: name, runtime: s.Runtime, beforeConnect: s.BeforeConnect, shares: newShares(s.MaxConns)}
+	to.pool = newPool(limits{s.MaxConns, r.config.MaxIdleTime, r.config.MaxLifetime, connectTime},
+		func(t target) *session.Connector { return r.connector(to, t) })
+	return to
 }
 
 // DB returns the handle that routes each statement by its context.
@@ -175,16 +207,23 @@ func (r *Registry) OpenGORM(config *gorm.Config, plugin *scopes.Plugin) (*gorm.D
 func (r *Registry) Close() error {
 	err := r.db.Close()
 	for _, s := range r.servers {
-		s.pool.close()
+		s.close()
 	}
 	return err
+}
+
+func (s *server) close() {
+	s.pool.close()
+	if s.replicas != nil {
+		s.replicas.close()
+	}
 }
 
 // Stats describes the registry's connections at one moment.
 type Stats struct {
 	// ServerStats are over all servers.
 	ServerStats
-	// Servers are the figures of each, by name.
+	// Servers are the figures of each, by name. Replicas are called "replica 1", or "eu replica 1" for those of the server eu.
 	Servers map[string]ServerStats
 	// Suspended is the number of tenants that are refused now since their statements keep timing out, Refused how often
 	// one was.
@@ -205,6 +244,8 @@ type ServerStats struct {
 	Databases map[string]DatabaseStats
 	// Away maps each database of one server that could not be connected to lately to a *scopes.DatabaseAwayError.
 	Away map[string]error
+	// Replica is nil for a server that is none.
+	Replica *ReplicaStats
 }
 
 // DatabaseStats counts the connections to one database, those InUse and those Idle.
@@ -213,16 +254,27 @@ type DatabaseStats struct{ InUse, Idle int }
 // Stats returns the current figures.
 func (r *Registry) Stats() Stats {
 	all := Stats{Servers: map[string]ServerStats{}, Suspended: r.breakers.suspended(), Refused: r.breakers.refused.Load()}
-	for name, server := range r.servers {
-		s := server.stats()
-		all.Servers[name] = s
-		all.MaxOpenConnections += s.MaxOpenConnections
-		all.InUse += s.InUse
-		all.WaitCount += s.WaitCount
-		all.WaitDuration += s.WaitDuration
-		all.Open += s.Open
+	for _, server := range r.servers {
+		all.add(server.name, server.stats())
+		if server.replicas == nil {
+			continue
+		}
+		for _, replica := range server.replicas.all {
+			s := replica.stats()
+			s.Replica = replica.figures(server.replicas.maxLag)
+			all.add(replica.name, s)
+		}
 	}
 	return all
+}
+
+func (all *Stats) add(name string, s ServerStats) {
+	all.Servers[name] = s
+	all.MaxOpenConnections += s.MaxOpenConnections
+	all.InUse += s.InUse
+	all.WaitCount += s.WaitCount
+	all.WaitDuration += s.WaitDuration
+	all.Open += s.Open
 }
 
 func (s *server) stats() (stats ServerStats) {
@@ -269,6 +321,19 @@ func (r *Registry) acquire(ctx context.Context, h holder) (c *conn, done func(er
 	return nil, nil, err
 }
 
+// acquireFor is [Registry.acquire] for a holder who may be on a replica: where that has no connection to give, the server itself
+// serves. It returns the holder that the connection is for.
+func (r *Registry) acquireFor(ctx context.Context, h holder) (c *conn, done func(error), on holder, err error) {
+	if h.on.primary != nil {
+		if c, done, err = r.acquire(ctx, h); err == nil || gaveUp(ctx) {
+			return c, done, h, err
+		}
+		h.on = h.on.primary
+	}
+	c, done, err = r.acquire(ctx, h)
+	return c, done, h, err
+}
+
 // route returns for whom and where a statement with this context is executed.
 func (r *Registry) route(ctx context.Context) (holder, error) {
 	if scopes.IsAllTenants(ctx) {
@@ -288,7 +353,11 @@ func (r *Registry) route(ctx context.Context) (holder, error) {
 	if on == nil {
 		return holder{}, fmt.Errorf("%v: %w", t, &scopes.ServerUnknownError{Server: t.Server})
 	}
-	return holder{tenant: t.Key(), target: target{Placement: t.Placement}, on: on}, nil
+	h := holder{tenant: t.Key(), target: target{Placement: t.Placement}, on: on}
+	if on.replicas != nil && scopes.IsReading(ctx) {
+		h.on = on.replicas.choose(h.tenant)
+	}
+	return h, nil
 }
 
 // connector returns the way to open a connection for t on one of its servers.

@@ -27,6 +27,7 @@ type routedConn struct {
 	r      *Registry
 	conn   *conn // nil when not bound
 	holder holder
+	writes bool        // the tenant may write on it, and read from replicas elsewhere
 	done   func(error) // tells the tenant's breaker
 }
 
@@ -48,15 +49,18 @@ func (c *routedConn) bind(ctx context.Context) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.conn != nil {
-		if !c.conn.target.reaches(h.target) {
-			return nil, fmt.Errorf("statement for database %q on a connection kept for database %q", h.target.InSchema(""), c.conn.target.InSchema(""))
+	if c.conn == nil {
+		if c.conn, c.done, c.holder, err = c.r.acquireFor(ctx, h); err != nil {
+			return nil, err
 		}
-		return c.conn, nil
+	} else if !c.conn.target.reaches(h.target) {
+		return nil, fmt.Errorf("statement for database %q on a connection kept for database %q", h.target.InSchema(""), c.conn.target.InSchema(""))
 	}
-	c.conn, c.done, err = c.r.acquire(ctx, h)
-	c.holder = h
-	return c.conn, err
+	if replicas := c.holder.on.replicas; replicas != nil && !c.writes && !scopes.IsReading(ctx) {
+		c.writes = true
+		replicas.writes(c.holder.tenant, 1)
+	}
+	return c.conn, nil
 }
 
 // unbind releases the connection.
@@ -69,6 +73,10 @@ func (c *routedConn) unbind() {
 		timeout = scopes.ErrTimeout
 	}
 	c.done(timeout)
+	if c.writes {
+		c.writes = false
+		c.holder.on.replicas.writes(c.holder.tenant, -1)
+	}
 	c.holder.on.pool.put(c.conn)
 	c.holder.on.shares.release(c.holder)
 	c.conn = nil

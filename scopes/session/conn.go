@@ -40,9 +40,10 @@ type core struct {
 
 	tracer pgx.QueryTracer // nil: none
 
-	set, setWithSchema string // the statements that apply the settings
-	path               string // what follows the tenant's schema in the search_path
-	explicit           bool   // the tenant is set by SET LOCAL too: see [ExplicitTx]
+	set, setWithSchema               string // the statements that apply the settings
+	setReading, setReadingWithSchema string // the same for statements that only read
+	path                             string // what follows the tenant's schema in the search_path
+	explicit                         bool   // the tenant is set by SET LOCAL too: see [ExplicitTx]
 
 	statements *lru.LRU[statementKey, *pgconn.StatementDescription] // nil: statements are not prepared
 	evicted    []string                                             // prepared on the server, no longer in statements
@@ -166,6 +167,15 @@ func (c *core) retryable(err error) error {
 	var pgErr *pgconn.PgError
 	terminated := errors.As(err, &pgErr) && pgErr.Severity == "FATAL"
 	if c.tx == nil && (terminated || pgconn.SafeToRetry(err)) {
+		return fmt.Errorf("%w: %w", err, driver.ErrBadConn)
+	}
+	return err
+}
+
+// retryableRead is [core.retryable] for what only reads: it may be tried again whatever the server executed of it. A context that has
+// ended is no reason to.
+func (c *core) retryableRead(settings txSettings, err error) error {
+	if settings.reading && c.tx == nil && c.lost && !ended(err) && !errors.Is(err, driver.ErrBadConn) {
 		return fmt.Errorf("%w: %w", err, driver.ErrBadConn)
 	}
 	return err

@@ -135,6 +135,7 @@ func newCore(ctx context.Context, on *pgx.Conn, c *Connector) (*core, error) {
 		setWithSchema: c.settingsSQL(true),
 		explicit:      explicit,
 	}
+	core.setReading, core.setReadingWithSchema = core.set+setReadOnly, core.setWithSchema+setReadOnly
 	if c.config.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement && c.config.StatementCacheCapacity > 0 {
 		core.statements, _ = lru.NewLRU(c.config.StatementCacheCapacity, func(_ statementKey, sd *pgconn.StatementDescription) {
 			core.evicted = append(core.evicted, sd.Name)

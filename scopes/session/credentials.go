@@ -37,6 +37,15 @@ func (c *Connector) dial(ctx context.Context) (driver.Conn, error) {
 	return conn, err
 }
 
+// ConnectPgx opens a connection of pgx itself, for questions about the server: it carries no tenant.
+func (c *Connector) ConnectPgx(ctx context.Context) (*pgx.Conn, error) {
+	conn, err := c.dial(ctx)
+	if err != nil {
+		return nil, Explain(err)
+	}
+	return conn.(*stdlib.Conn).Conn(), nil
+}
+
 // loginRefused reports whether the server did not believe the role or its password, as after a change of it.
 func loginRefused(err error) bool {
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)

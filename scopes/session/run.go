@@ -45,7 +45,7 @@ func (c *core) runAdmitted(ctx context.Context, query string, args []any) (*rows
 	if c.tx != nil {
 		c.tx.used = true
 	}
-	return r, err
+	return r, c.retryableRead(settings, err)
 }
 
 // admit returns the settings for a statement with this context, unless the open transaction is another tenant's or has
@@ -58,6 +58,7 @@ func (c *core) admit(ctx context.Context) (txSettings, error) {
 	if err != nil || c.tx == nil {
 		return settings, err
 	}
+	settings.reading = c.tx.settings.reading
 	if c.tx.settings != settings {
 		return settings, fmt.Errorf("statement for %v inside a transaction of %v: use the transaction's own context", settings, c.tx.settings)
 	}

@@ -29,7 +29,7 @@ func (c *core) begin(ctx context.Context, begin string) (err error) {
 		defer func() { c.tracer.TraceQueryEnd(traced, c.pgx, pgx.TraceQueryEndData{Err: err}) }()
 	}
 	if err := c.open(ctx, settings, begin); err != nil {
-		return c.retryable(err)
+		return c.retryableRead(settings, c.retryable(err))
 	}
 	c.tx = &transaction{settings: settings, begin: begin}
 	return nil

@@ -16,6 +16,7 @@ type txSettings struct {
 	tenant   string // its key; empty for all tenants
 	schema   string // empty: the connection's own search_path
 	readOnly bool
+	reading  bool // the tenant's statements are from a context of scopes.Reading
 }
 
 // settingsFor returns the settings for a statement with this context on this connection. It fails when the context
@@ -34,7 +35,7 @@ func (c *core) settingsFor(ctx context.Context) (txSettings, error) {
 	if t.Database != "" && t.Database != c.database {
 		return txSettings{}, fmt.Errorf("%v lives in database %q, this connection is to %q", t, t.Database, c.database)
 	}
-	return txSettings{tenant: t.Key(), schema: t.Schema}, nil
+	return txSettings{tenant: t.Key(), schema: t.Schema, reading: scopes.IsReading(ctx)}, nil
 }
 
 // settingsSQL returns the statement that applies settings to the rest of the transaction, to be prepared once for a
@@ -73,9 +74,17 @@ func setTimeout(name string, timeout time.Duration) string {
 	return fmt.Sprintf(", set_config('%s', '%d', true)", name, milliseconds)
 }
 
+// setReadOnly follows the other settings for a tenant's statements that only read.
+const setReadOnly = ", set_config('transaction_read_only', 'on', true)"
+
 // settingsSQL returns the statement that applies s.
 func (c *core) settingsSQL(s txSettings) string {
-	if s.schema != "" {
+	switch {
+	case s.reading && s.schema != "":
+		return c.setReadingWithSchema
+	case s.reading:
+		return c.setReading
+	case s.schema != "":
 		return c.setWithSchema
 	}
 	return c.set
