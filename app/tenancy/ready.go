@@ -116,6 +116,9 @@ func AuditConfig(cfg config.Config, p scopes.Placement) audit.Config {
 		Require: []audit.Requirement{{Table: "users", Unique: []string{"account_id", "email"}}},
 	}
 	if p.InSchema("") == cfg.Default() {
+		if shared, ok := cfg.SharedPlacement(); ok {
+			c.Distributed = []string{shared.Schema}
+		}
 		c.Require = append(c.Require,
 			audit.Requirement{Table: config.ControlSchema + ".tenants", Unique: []string{"slug"}},
 			audit.Requirement{Table: config.ControlSchema + ".tenants", Trigger: "tenant_changes"})

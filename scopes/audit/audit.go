@@ -35,6 +35,9 @@ type Config struct {
 	Private []string
 	// Further are the schemas behind the tenant's on the search_path, as session.Options.Schemas. Default: none.
 	Further []string
+	// Distributed are the placements whose tables are to be distributed over the workers, where the database has the extension
+	// citus. Default: none.
+	Distributed []string
 	// Require lists keys and triggers that must exist. Default: none.
 	Require []Requirement
 }

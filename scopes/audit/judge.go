@@ -21,7 +21,7 @@ func one(message, fix string) []finding { return []finding{{message: message, fi
 func (s *state) judge(rules []Rule) Report {
 	r := Report{Database: s.server.database, Runtime: s.cfg.Runtime, Schemas: s.schemas}
 	database := finding{object: "database " + s.server.database}
-	for _, rule := range rules {
+	for _, rule := range s.applicable(rules) {
 		switch {
 		case rule.database != nil:
 			r.Checks = append(r.Checks, s.checks(rule, database, rule.database(s))...)

@@ -9,12 +9,15 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"tenanted/scopes/citus"
 )
 
 // plan is what EXPLAIN said of reading a whole table as the runtime role.
 type plan struct {
 	unseen    string   // why there is none
 	unindexed []string // relations that are read without the tenant as an index condition
+	scattered string   // the statement that reaches more than one shard of a Citus cluster
 }
 
 // node is a part of EXPLAIN (FORMAT JSON).
@@ -22,6 +25,8 @@ type node struct {
 	Relation  string `json:"Relation Name"`
 	Condition string `json:"Index Cond"`
 	Plans     []node
+
+	Distributed *job `json:"Distributed Query"` // on a Citus cluster
 }
 
 // readPlans explains, as the runtime role, what the policy alone makes of a read of each table. Where that
@@ -64,6 +69,9 @@ func (s *state) become(ctx context.Context, tx pgx.Tx) (unseen string, err error
 	if denied := (*pgconn.PgError)(nil); errors.As(err, &denied) && denied.Code == "42501" {
 		return "this connection may not become the runtime role", nil
 	}
+	if err == nil && s.server.citus { // whatever the role's default: what follows is for the workers' planners
+		_, err = tx.Exec(ctx, "set local "+citus.Propagation+" = 'local'")
+	}
 	if err == nil {
 		_, err = tx.Exec(ctx, "set local enable_seqscan = off; set local enable_indexscan = on; set local enable_bitmapscan = on; "+
 			"set local row_security = on")
@@ -75,20 +83,25 @@ func (s *state) become(ctx context.Context, tx pgx.Tx) (unseen string, err error
 // elsewhere, and the other rules must still be judged.
 func (s *state) explain(ctx context.Context, tx pgx.Tx, t *table) plan {
 	var explained []struct{ Plan node }
+	var scattered string
+	c, _ := t.column(t.tenant)
+	tenant := somebody[kindOf(c.Type)]
 	nested, err := tx.Begin(ctx)
 	if err == nil {
-		c, _ := t.column(t.tenant)
-		_, err = nested.Exec(ctx, "set local "+quoteSetting(s.cfg.Setting)+" = '"+somebody[kindOf(c.Type)]+"'")
+		_, err = nested.Exec(ctx, "set local "+quoteSetting(s.cfg.Setting)+" = '"+tenant+"'")
 	}
 	if err == nil {
 		err = nested.QueryRow(ctx, "explain (format json) select * from "+t.sql()).Scan(&explained)
+		if err == nil && s.server.citus {
+			scattered, err = s.scattered(ctx, nested, t, tenant)
+		}
 		// Only a rollback gives the locks back. Those of a thousand placements would not fit into the server's lock table.
 		err = errors.Join(err, nested.Rollback(ctx))
 	}
 	if err != nil {
 		return plan{unseen: oneLine(err)}
 	}
-	return plan{unindexed: explained[0].Plan.unindexed(s.conditions(t.relation, t.tenant))}
+	return plan{unindexed: explained[0].Plan.unindexed(s.conditions(t.relation, t.tenant)), scattered: scattered}
 }
 
 // oneLine returns the server's message, or the error's text.
@@ -109,7 +122,7 @@ func (n node) unindexed(want [2]string) []string {
 		return []string{n.Relation}
 	}
 	var list []string
-	for _, child := range n.Plans {
+	for _, child := range n.children() {
 		list = append(list, child.unindexed(want)...)
 	}
 	return list

@@ -13,7 +13,7 @@ import (
 
 // layers returns all layers, in the order of a report. Those of checks that a program added come last.
 func (r Report) layers() []Layer {
-	all := []Layer{LayerRole, LayerSession, LayerGrants, LayerTables, LayerRLS, LayerKeys, LayerPlan, LayerBypass}
+	all := []Layer{LayerRole, LayerSession, LayerGrants, LayerTables, LayerRLS, LayerKeys, LayerPlan, LayerBypass, LayerCitus}
 	for _, c := range r.Checks {
 		if !slices.Contains(all, c.Layer) {
 			all = append(all, c.Layer)

@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
+
+	"tenanted/scopes/citus"
 )
 
 // state is the database as the audit found it, and what it is measured against.
@@ -38,6 +40,7 @@ type state struct {
 	triggers     []trigger
 	otherGrants  []otherGrant
 	plans        map[uint32]plan
+	shards       shards
 }
 
 // missing is a model's table, or a whole schema when model is nil, that is not there.
@@ -55,6 +58,8 @@ type server struct {
 	rowSecurity string
 	owner       string            // of the database
 	schemas     map[string]uint32 // owners by schema
+	citus       bool              // the database has the extension
+	propagation string            // whether the coordinator passes SET LOCAL on
 }
 
 // part is a part of the catalogs that some rules need. Later parts build on earlier ones.
@@ -75,6 +80,7 @@ const (
 	otherGrants
 	definitions
 	plans
+	onShards
 )
 
 var readers = [...]func(*state, context.Context, pgx.Tx) error{
@@ -82,7 +88,7 @@ var readers = [...]func(*state, context.Context, pgx.Tx) error{
 	foreignKeys: (*state).readForeignKeys, grants: (*state).readGrants, settings: (*state).readSettings,
 	owned: (*state).readOwned, rewrites: (*state).readRewrites, functions: (*state).readFunctions,
 	publications: (*state).readPublications, triggers: (*state).readTriggers, otherGrants: (*state).readOtherGrants,
-	definitions: (*state).readDefinitions, plans: (*state).readPlans,
+	definitions: (*state).readDefinitions, plans: (*state).readPlans, onShards: (*state).readShards,
 }
 
 // read reads roles and the relations of some schemas, or of all when there are none, and then what the rules need.
@@ -94,6 +100,7 @@ func (s *state) read(ctx context.Context, tx pgx.Tx, rules []Rule, schemas []str
 		return err
 	}
 	s.findTables()
+	rules = s.applicable(rules)
 	for part, read := range readers {
 		needs := func(r Rule) bool { return slices.Contains(r.reads, part) }
 		if slices.ContainsFunc(rules, needs) {
@@ -103,6 +110,11 @@ func (s *state) read(ctx context.Context, tx pgx.Tx, rules []Rule, schemas []str
 		}
 	}
 	return nil
+}
+
+// applicable leaves out the rules about a Citus cluster where there is none.
+func (s *state) applicable(rules []Rule) []Rule {
+	return slices.DeleteFunc(slices.Clone(rules), func(r Rule) bool { return r.Layer == LayerCitus && !s.server.citus })
 }
 
 // readServer reads the connection, the schemas and the roles in one query.
@@ -115,12 +127,13 @@ func (s *state) readServer(ctx context.Context, tx pgx.Tx) error {
 				'oid', r.oid::bigint, 'name', r.rolname, 'superuser', r.rolsuper, 'bypassrls', r.rolbypassrls,
 				'createrole', r.rolcreaterole, 'createdb', r.rolcreatedb, 'replication', r.rolreplication,
 				'memberOf', array(select m.roleid::bigint from pg_auth_members m where m.member = r.oid)))
-			from pg_roles r)
+			from pg_roles r),
+			exists (select from pg_extension where extname = 'citus'), coalesce(current_setting($2, true), '')
 		from pg_database d where d.datname = current_database()`
 	var list []*role
 	v := &s.server
-	err := tx.QueryRow(ctx, query, s.cfg.Setting).Scan(
-		&v.database, &v.login, &v.version, &v.tenant, &v.rowSecurity, &v.owner, &v.schemas, &list)
+	err := tx.QueryRow(ctx, query, s.cfg.Setting, citus.Propagation).Scan(
+		&v.database, &v.login, &v.version, &v.tenant, &v.rowSecurity, &v.owner, &v.schemas, &list, &v.citus, &v.propagation)
 	if err != nil {
 		return fmt.Errorf("read roles: %w", err)
 	}
