@@ -40,7 +40,11 @@ type fixture struct {
 
 func newFixture(t *testing.T, strategy config.Strategy, more ...string) *fixture {
 	t.Helper()
-	db := pgtest.Database(t, "empty", func(context.Context, *pgx.Conn) error { return nil })
+	return fixtureOf(t, strategy, pgtest.Database(t, "empty", func(context.Context, *pgx.Conn) error { return nil }), more...)
+}
+
+func fixtureOf(t *testing.T, strategy config.Strategy, db *pgtest.DB, more ...string) *fixture {
+	t.Helper()
 	server := db.Config(pgtest.Runtime)
 	return &fixture{strategy: strategy, db: db, dir: t.TempDir(), environ: append([]string{
 		"PATH=" + os.Getenv("PATH"), "DJANGO_CONFIGURATION=" + string(strategy), "MULTIDB_COUNT=3",

@@ -25,15 +25,15 @@ func (w *fixture) placementOf(t *testing.T, slug string) string {
 	return strings.TrimPrefix(shown.Database, w.db.Name) + "." + shown.Schema
 }
 
-// operated is a fixture of Mixed whose owner may end the sessions that a server keeps in a tenant's database.
+// operated is a fixture of Mixed whose owner may end the sessions that a server keeps in a tenant's database, and follow changes.
 func operated(t *testing.T) *fixture {
 	t.Helper()
-	w := newFixture(t, config.Mixed)
+	w := fixtureOf(t, config.Mixed, pgtest.Elsewhere(t, "empty", func(context.Context, *pgx.Conn) error { return nil }))
 	const role = "test_operator"
 	w.db.Exec(t, pgtest.Superuser, `do $$ begin
 		perform pg_advisory_xact_lock(1); -- roles are the whole server's
 		if not exists (select from pg_roles where rolname = '`+role+`') then
-			create role `+role+` login createdb in role `+pgtest.Owner+`, pg_signal_backend;
+			create role `+role+` login createdb replication in role `+pgtest.Owner+`, pg_signal_backend;
 		end if;
 	end $$`)
 	return w.with("PGOWNER=" + role)
@@ -51,14 +51,20 @@ func TestATenantIsMovedAround(t *testing.T) {
 	mine, others := rows("tenant-0"), rows("tenant-1")+rows("tenant-2")+rows("tenant-3")
 	for _, step := range []struct{ to, place string }{
 		{"--schema mine", ".mine"},
-		{"--schema mine2", ".mine2"},
+		{"--schema mine2 --lock", ".mine2"},
 		{"--database " + w.db.Name + "_mine", "_mine.public"},
 		{"--database " + w.db.Name + "_mine --schema inner", "_mine.inner"},
 		{"--database " + w.db.Name + "_mine2", "_mine2.public"},
 		{"--shared", ".public"},
 	} {
-		out := w.ok(t, append([]string{"tenants", "move", "tenant-0", "--grace", "0"}, strings.Fields(step.to)...)...)
-		require.Regexp(t, `rows; changes of them waited for \d+`, out)
+		r := w.run(t, append([]string{"tenants", "move", "tenant-0", "--grace", "0"}, strings.Fields(step.to)...)...)
+		require.Zero(t, r.code, r.err)
+		if strings.Contains(step.to, "--lock") {
+			require.Contains(t, r.err, "changes of its rows wait now, behind locks, until they are copied: --lock asks for it\n")
+		} else {
+			require.Contains(t, r.err, "changes of its rows go on during the copy, and wait for a moment at its end\n")
+		}
+		require.Regexp(t, `rows, and 0 changes during the copy; changes waited for \d+`, r.out)
 		require.Equal(t, step.place, w.placementOf(t, "tenant-0"))
 		require.Equal(t, mine, rows("tenant-0"))
 		s.becomes(t, "tenant-0", 200)
@@ -71,12 +77,24 @@ func TestATenantIsMovedAround(t *testing.T) {
 	w.fails(t, 1, "is another tenant's", "tenants", "move", "tenant-0", "--schema", "tenant-1")
 	w.fails(t, 1, "is not being moved", "tenants", "move", "tenant-0", "--undo")
 	for want, args := range map[string]string{
-		"say where to": "", "name one place": "--shared --schema x", "name one place, or": "--undo --shared", "--grace -1s": "--shared --grace -1s", "is taken": "--schema public",
+		"say where to": "", "name one place": "--shared --schema x", "name one place, or": "--undo --shared", "an undo copies nothing": "--undo --lock", "--grace -1s": "--shared --grace -1s", "is taken": "--schema public",
 	} {
 		w.fails(t, 2, want, append([]string{"tenants", "move", "tenant-0"}, strings.Fields(args)...)...)
 	}
 	require.Empty(t, w.check(t, 0).ids(audit.Defect))
 	require.Zero(t, s.end(t))
+}
+
+// Where changes cannot be followed, the command says why before it begins.
+func TestAMoveSaysWhyChangesWait(t *testing.T) {
+	t.Parallel()
+	w := newFixture(t, config.Mixed)
+	w.ok(t, "migrate")
+	w.ok(t, "tenants", "create", "acme")
+	r := w.run(t, "tenants", "move", "acme", "--schema", "mine", "--format", "json")
+	require.Zero(t, r.code, r.err)
+	require.Contains(t, r.err, "until they are copied: changes cannot be followed: wal_level is minimal: set it to logical, and restart the server\n")
+	require.Contains(t, r.out, `"changes_followed": false`)
 }
 
 // Under writes without a pause, every change that was acknowledged is there after the moves, once, and reads never fail.

@@ -46,14 +46,14 @@ func (c *Creator) Export(ctx context.Context, tenant string, w io.Writer, progre
 	}
 	var contents archive.Contents
 	err = c.logged(ctx, "export", e.Tenant, "", func() (err error) {
-		contents, err = c.export(ctx, archived, e.Tenant, w, progress)
+		contents, err = c.export(ctx, archived, e.Tenant, w, "", progress)
 		return err
 	})
 	return contents, err
 }
 
-// export writes the rows of some models.
-func (c *Creator) export(ctx context.Context, of func() (*archive.Models, error), t scopes.Tenant, w io.Writer, progress func(int64)) (contents archive.Contents, err error) {
+// export writes the rows of some models: what a new snapshot has, or that of another session by its name.
+func (c *Creator) export(ctx context.Context, of func() (*archive.Models, error), t scopes.Tenant, w io.Writer, snapshot string, progress func(int64)) (contents archive.Contents, err error) {
 	m, err := of()
 	if err == nil {
 		err = c.connectTo(ctx, t.Placement)
@@ -66,6 +66,11 @@ func (c *Creator) export(ctx context.Context, of func() (*archive.Models, error)
 	}
 	o := archive.ExportOptions{SchemaVersion: migrations.Tenant.Newest(), Progress: progress}
 	err = pgx.BeginTxFunc(ctx, c.placed, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		if snapshot != "" {
+			if _, err := tx.Exec(ctx, "set transaction snapshot '"+snapshot+"'"); err != nil {
+				return err
+			}
+		}
 		return inSchema(ctx, tx, t.Schema, func(tx pgx.Tx) (err error) {
 			contents, err = archive.Export(ctx, tx, m, t, o, w)
 			return err

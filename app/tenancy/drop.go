@@ -59,15 +59,16 @@ func (c *Creator) drop(ctx context.Context, erased *Erasure, keep func(Entry, Ex
 	return err
 }
 
-// exporter returns the export of a tenant over connections of its own, for while the others are in a transaction.
-func (c *Creator) exporter(ctx context.Context, of func() (*archive.Models, error), t scopes.Tenant, progress func(rows int64)) Exporter {
+// exporter returns the export of a tenant over connections of its own, for while the others are in a transaction, of a snapshot if one
+// is named.
+func (c *Creator) exporter(ctx context.Context, of func() (*archive.Models, error), t scopes.Tenant, snapshot string, progress func(rows int64)) Exporter {
 	return func(w io.Writer) (contents archive.Contents, err error) {
 		other, err := c.setup.NewCreator(ctx)
 		if err != nil {
 			return contents, err
 		}
 		defer other.Close(context.WithoutCancel(ctx))
-		return other.export(ctx, of, t, w, progress)
+		return other.export(ctx, of, t, w, snapshot, progress)
 	}
 }
 
@@ -182,7 +183,7 @@ func (c *Creator) eraseRows(ctx context.Context, tx pgx.Tx, erased *Erasure, kee
 		return err
 	}
 	if keep != nil && erased.State != StateCreating && !erased.empty() {
-		if err := keep(erased.Entry, c.exporter(ctx, archived, erased.Tenant, nil)); err != nil {
+		if err := keep(erased.Entry, c.exporter(ctx, archived, erased.Tenant, "", nil)); err != nil {
 			return err
 		}
 	}

@@ -27,25 +27,42 @@ const (
 type Move struct {
 	Entry    // as the tenant was when the move began
 	From, To scopes.Placement
-	Rows     int64         // that were moved; 0: an earlier run has moved them
+	Rows     int64         // that were copied; 0: an earlier run has copied them
+	Followed bool          // changes went on during the copy, and were applied after it
+	Changes  int64         // that were applied after the copy
 	Held     time.Duration // how long changes of its rows had to wait; 0: an earlier run has moved them
 	step     string
 }
 
+// MoveOptions are how a tenant is moved.
+type MoveOptions struct {
+	// Where is the placement it is moved to, as far as it is chosen. Default: what the configuration gives each tenant.
+	Where config.Choice
+	// Grace is how long the former place is kept after the switch, for processes and requests that still go by it: 10 seconds are
+	// what a process that hears of no changes remembers. Default: none.
+	Grace time.Duration
+	// Lock has changes wait from the beginning of the copy, also where the server lets them be followed. Default: where it does not.
+	Lock bool
+	// Begins is called before the copy: with nil if changes are followed, or else why they have to wait. It may be nil.
+	Begins func(waiting error)
+	// Progress is called with the rows so far, first those read, then those written. It may be nil.
+	Progress func(rows int64)
+}
+
 // Move moves a tenant to another placement of this configuration: the rows are copied, verified by their checksums, and the
-// directory is switched to them; then what was left behind is removed. Reads go on. Changes of the tenant's rows wait from
-// before the copy until the directory is switched, and no acknowledged one is lost: where they wait longer than their
-// timeout, they fail. Other tenants are not held up.
+// directory is switched to them; then what was left behind is removed. Reads go on, and no acknowledged change is lost. Other
+// tenants are not held up.
 //
-// When it is interrupted, the next Move with the same target goes on, and [Creator.UndoMove] takes back what is not switched. It
-// calls progress with the rows so far, first those read, then those written.
+// Where the server lets changes be followed (see archive.Follow), they go on during the copy, and are applied to it; they wait only
+// while the last of them are, and the directory is switched. Elsewhere they wait from before the copy until then. Where they wait
+// longer than their timeout, they fail.
 //
-// After the switch it waits for grace, for processes and requests that still go by the former place, before that is removed:
-// 10 seconds are what a process that hears of no changes remembers.
+// When it is interrupted, the next Move with the same target goes on, and [Creator.UndoMove] takes back what is not switched. A copy
+// that was not complete is made anew.
 //
-// The errors are those of [Creator.Find] and config.Config.PlacementFor, of archive.Hold, Export and Import, and a *SQLError for
-// a former database in use: the tenant is at its new place then.
-func (c *Creator) Move(ctx context.Context, tenant string, where config.Choice, grace time.Duration, progress func(rows int64)) (Move, error) {
+// The errors are those of [Creator.Find] and config.Config.PlacementFor, of archive.Hold, Export, Import and Changes.Apply, and a
+// *SQLError for a former database in use: the tenant is at its new place then.
+func (c *Creator) Move(ctx context.Context, tenant string, o MoveOptions) (Move, error) {
 	e, err := c.Find(ctx, tenant)
 	if err != nil {
 		return Move{}, err
@@ -55,10 +72,10 @@ func (c *Creator) Move(ctx context.Context, tenant string, where config.Choice, 
 		if state != StateActive && state != StateSuspended {
 			return fmt.Errorf("tenant %q is in state %q: only one in state %q or %q can be moved", e.Slug, state, StateActive, StateSuspended)
 		}
-		if err := c.beginMove(ctx, &m, where); err != nil {
+		if err := c.beginMove(ctx, &m, o.Where); err != nil {
 			return err
 		}
-		return c.logged(ctx, "move", e.Tenant, fmt.Sprintf("from %s to %s", m.From, m.To), func() error { return c.move(ctx, &m, grace, progress) })
+		return c.logged(ctx, "move", e.Tenant, fmt.Sprintf("from %s to %s", m.From, m.To), func() error { return c.move(ctx, &m, o) })
 	})
 	if err != nil {
 		return m, fmt.Errorf("move tenant %q: %w", e.Slug, err)
@@ -66,7 +83,7 @@ func (c *Creator) Move(ctx context.Context, tenant string, where config.Choice, 
 	return m, nil
 }
 
-func (c *Creator) move(ctx context.Context, m *Move, grace time.Duration, progress func(int64)) error {
+func (c *Creator) move(ctx context.Context, m *Move, o MoveOptions) error {
 	if m.step == stepCopied {
 		closed, err := c.isClosed(ctx, m.From)
 		if err != nil {
@@ -82,11 +99,11 @@ func (c *Creator) move(ctx context.Context, m *Move, grace time.Duration, progre
 		}
 	}
 	if m.step == stepCopying {
-		if err := c.copyAndSwitch(ctx, m, progress); err != nil {
+		if err := c.copyAndSwitch(ctx, m, o); err != nil {
 			return err
 		}
 	}
-	return c.leave(ctx, m, grace)
+	return c.leave(ctx, m, o.Grace)
 }
 
 // beginMove finds the move that was begun, or begins one.
@@ -148,9 +165,13 @@ func (c *Creator) isTaken(ctx context.Context, p scopes.Placement, id any) (take
 	return taken, err
 }
 
-// copyAndSwitch copies the rows while nobody changes them, and switches the directory.
-func (c *Creator) copyAndSwitch(ctx context.Context, m *Move, progress func(int64)) error {
+// copyAndSwitch copies the rows, and switches the directory while nobody changes them.
+func (c *Creator) copyAndSwitch(ctx context.Context, m *Move, o MoveOptions) error {
 	if err := c.ensurePlacement(ctx, m.To); err != nil {
+		return err
+	}
+	models, err := allRows()
+	if err != nil {
 		return err
 	}
 	source, err := c.connectOwn(ctx, m.From)
@@ -162,18 +183,36 @@ func (c *Creator) copyAndSwitch(ctx context.Context, m *Move, progress func(int6
 	if _, err := source.Exec(ctx, "select pg_advisory_lock($1)", migrations.LockKey(m.From.Schema)); err != nil {
 		return err
 	}
-	var held time.Time
-	err = pgx.BeginFunc(ctx, source, func(tx pgx.Tx) error {
+	changes, err := c.follow(ctx, m, models, o)
+	if err != nil {
+		return err
+	}
+	if changes == nil {
+		return c.holdAndSwitch(ctx, source, m, models, waitAtMost, func() error { return c.copyRows(ctx, m, "", o.Progress) })
+	}
+	defer changes.Close(context.WithoutCancel(ctx))
+	if err := c.copyRows(ctx, m, changes.Snapshot, o.Progress); err != nil {
+		return err
+	}
+	return c.followAndSwitch(ctx, source, m, models, changes)
+}
+
+// waitAtMost is how long a move waits for each of somebody else's locks.
+const waitAtMost = time.Minute
+
+// holdAndSwitch has changes at the first place wait, calls complete, which makes the second place the same, and switches the directory.
+func (c *Creator) holdAndSwitch(ctx context.Context, source *pgx.Conn, m *Move, models *archive.Models, wait time.Duration, complete func() error) error {
+	held := time.Now()
+	defer func() { m.Held = max(m.Held, time.Since(held)) }()
+	err := pgx.BeginFunc(ctx, source, func(tx pgx.Tx) error {
 		return inSchema(ctx, tx, m.From.Schema, func(tx pgx.Tx) error {
-			models, err := allRows()
-			if err != nil {
+			if _, err := tx.Exec(ctx, fmt.Sprintf("set local lock_timeout = %d", wait.Milliseconds())); err != nil {
 				return err
 			}
-			held = time.Now()
 			if err := archive.Hold(ctx, tx, models, m.Tenant, !c.setup.cfg.Shared(m.From)); err != nil {
 				return err
 			}
-			if err := c.copyRows(ctx, m, progress); err != nil {
+			if err := complete(); err != nil {
 				return err
 			}
 			return c.endAt(ctx, tx, m, models)
@@ -182,16 +221,16 @@ func (c *Creator) copyAndSwitch(ctx context.Context, m *Move, progress func(int6
 	if err == nil && m.step != stepSwitched {
 		err = c.switchTo(ctx, c.control, m)
 	}
-	m.Held = time.Since(held)
 	return err
 }
 
-// copyRows copies the rows through a temporary file to the second place, where they are read back and verified.
-func (c *Creator) copyRows(ctx context.Context, m *Move, progress func(int64)) error {
+// copyRows copies the rows, those of a snapshot if one is named, through a temporary file to the second place, where they are read back
+// and verified.
+func (c *Creator) copyRows(ctx context.Context, m *Move, snapshot string, progress func(int64)) error {
 	from, to := m.Tenant, m.Tenant
 	from.Placement, to.Placement = m.From, m.To
 	return throughFile(ctx, func(w io.Writer) error {
-		_, err := c.exporter(ctx, allRows, from, progress)(w)
+		_, err := c.exporter(ctx, allRows, from, snapshot, progress)(w)
 		return err
 	}, func(a *archive.Archive) error {
 		m.Rows = a.Rows()
@@ -256,6 +295,9 @@ func (c *Creator) switchTo(ctx context.Context, on executor, m *Move) error {
 
 // leave removes what is left at the first place, after a while.
 func (c *Creator) leave(ctx context.Context, m *Move, grace time.Duration) error {
+	if err := c.unfollow(ctx, m); err != nil {
+		return err
+	}
 	if !c.setup.cfg.Shared(m.From) {
 		var past time.Duration
 		err := c.control.QueryRow(ctx, "select clock_timestamp() - switched_at from control.moves where tenant_id = $1", m.ID).Scan(&past)
@@ -305,6 +347,9 @@ func (c *Creator) UndoMove(ctx context.Context, tenant string) (Move, error) {
 
 func (c *Creator) undoMove(ctx context.Context, m *Move) error {
 	if err := c.ensurePlacement(ctx, m.From); err != nil { // which grants the runtime role its rights again
+		return err
+	}
+	if err := c.unfollow(ctx, m); err != nil {
 		return err
 	}
 	left := Erasure{Entry: m.Entry}

@@ -38,7 +38,7 @@ func (s *Setup) ensureRoles(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	if err := s.ensureRole(ctx, conn, s.cfg.Owner, s.cfg.OwnerConn().Password, "createdb in role pg_signal_backend"); err != nil {
+	if err := s.ensureRole(ctx, conn, s.cfg.Owner, s.cfg.OwnerConn().Password, "createdb replication in role pg_signal_backend"); err != nil {
 		return err
 	}
 	return s.ensureRole(ctx, conn, s.cfg.User, s.cfg.Runtime().Password, "")

@@ -18,7 +18,7 @@ func TestSettings(t *testing.T) {
 		want    map[string]string
 	}{
 		"durable": {Options{Durable: true}, map[string]string{
-			"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "wal_level": "replica",
+			"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "wal_level": "logical",
 			"listen_addresses": "", "max_connections": "200", "server_encoding": "UTF8",
 		}},
 		"fast": {Options{Settings: map[string]string{"max_connections": "7"}}, map[string]string{

@@ -36,8 +36,10 @@ type column struct {
 
 // database is what a database has of the models.
 type database struct {
-	tables []*table // parents before children
-	tenant string   // the tenant's id as a literal
+	tables  []*table // parents before children
+	tenant  string   // the tenant's id as a literal
+	key     string   // the tenant's id
+	setting string   // of the models' Config
 }
 
 // readDatabase reads the tables that the models mean there, and refuses what an archive would not hold.
@@ -45,7 +47,7 @@ func readDatabase(ctx context.Context, tx pgx.Tx, m *Models, tenant scopes.Tenan
 	if tenant.Key() == "" {
 		return nil, tenantError{}
 	}
-	d := &database{tenant: quoteLiteral(tenant.Key())}
+	d := &database{tenant: quoteLiteral(tenant.Key()), key: tenant.Key(), setting: m.config.Setting}
 	for _, mt := range m.tables {
 		d.tables = append(d.tables, &table{modelTable: mt, ident: ident(mt.name)})
 	}

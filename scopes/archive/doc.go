@@ -16,6 +16,9 @@
 //	…
 //	err = archive.Import(ctx, tx, models, a, tenant, archive.ImportOptions{})
 //
+// [Follow] follows the changes of a tenant's rows from a snapshot on, which an export can be made of, and [Changes.Apply] applies them
+// to what was imported: a copy beside which the tenant goes on.
+//
 // # Guarantees
 //
 //   - An export is one snapshot. It refuses what it would leave out: a column that no model has, a table that refers to an

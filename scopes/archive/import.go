@@ -82,7 +82,7 @@ func (i *importer) run(ctx context.Context, m *Models) error {
 	if i.options.KeepSequences {
 		return nil
 	}
-	return i.raiseSequences(ctx)
+	return i.db.raiseSequences(ctx, i.tx, func(table, column string) bool { return i.keys != nil && i.keys.has(table, column) })
 }
 
 // begin looks whether the import can be made.

@@ -37,7 +37,7 @@ type cluster struct {
 }
 
 // open prepares the server for this process.
-func open(ctx context.Context, server *localpg.Server) (*cluster, error) {
+func open(ctx context.Context, server *localpg.Server, ownerAttributes string) (*cluster, error) {
 	c := &cluster{server: server, run: rand.Uint32()}
 	var err error
 	if c.admin, err = pgxpool.New(ctx, c.dsn("postgres", Superuser)+" pool_max_conns=8"); err != nil {
@@ -49,7 +49,7 @@ func open(ctx context.Context, server *localpg.Server) (*cluster, error) {
 	if err := c.hold(ctx, `select pg_advisory_lock($1, $2)`, runLock, int32(c.run)); err != nil {
 		return nil, err
 	}
-	if err := c.ensureRoles(ctx); err != nil {
+	if err := c.ensureRoles(ctx, ownerAttributes); err != nil {
 		return nil, fmt.Errorf("create the roles: %w", err)
 	}
 	if err := c.sweep(ctx); err != nil {
@@ -77,12 +77,12 @@ func (c *cluster) hold(ctx context.Context, query string, args ...any) error {
 }
 
 // ensureRoles creates the roles that are missing.
-func (c *cluster) ensureRoles(ctx context.Context) error {
+func (c *cluster) ensureRoles(ctx context.Context, ownerAttributes string) error {
 	return pgx.BeginFunc(ctx, c.admin, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock($1, 0)`, setupLock); err != nil {
 			return err
 		}
-		for role, attributes := range map[string]string{Owner: "login createdb", Runtime: "login"} {
+		for role, attributes := range map[string]string{Owner: ownerAttributes, Runtime: "login"} {
 			var exists bool
 			if err := tx.QueryRow(ctx, `select exists (select from pg_roles where rolname = $1)`, role).Scan(&exists); err != nil {
 				return err

@@ -41,12 +41,14 @@ func Database(t testing.TB, name string, build func(ctx context.Context, conn *p
 	return current.database(t, name, build, inputs)
 }
 
-// Elsewhere is [Database] on another server, with the same roles, for programs that use several. It is started when a test
-// first asks for it.
+// Elsewhere is [Database] on another server, with the same roles, for programs that use several. Its log can be followed
+// (wal_level = logical, and Owner may replicate). It is started when a test first asks for it.
 func Elsewhere(t testing.TB, name string, build func(ctx context.Context, conn *pgx.Conn) error, inputs ...string) *DB {
 	t.Helper()
 	requireMain(t)
-	second.once.Do(func() { second.cluster, second.err = start(context.Background(), dir()+"-elsewhere") })
+	second.once.Do(func() {
+		second.cluster, second.err = start(context.Background(), dir()+"-logical", logical(), "login createdb replication")
+	})
 	require.NoError(t, second.err, "start another server")
 	return second.cluster.database(t, name, build, inputs)
 }

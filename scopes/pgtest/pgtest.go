@@ -26,6 +26,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -72,7 +73,7 @@ func Main(m *testing.M) {
 // run runs tests with the server up, and returns their exit code.
 func run(tests func() int) (code int, err error) {
 	forgetServers()
-	if current, err = start(context.Background(), dir()); err != nil {
+	if current, err = start(context.Background(), dir(), settings, "login createdb"); err != nil {
 		return 1, err
 	}
 	code = tests()
@@ -84,15 +85,15 @@ func run(tests func() int) (code int, err error) {
 	return code, errors.Join(current.stop(ctx), err)
 }
 
-// start joins or starts the server of a directory.
-func start(ctx context.Context, dir string) (*cluster, error) {
+// start joins or starts the server of a directory. Attributes are the owner's.
+func start(ctx context.Context, dir string, settings map[string]string, attributes string) (*cluster, error) {
 	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
 	defer cancel()
 	server, err := localpg.Start(ctx, localpg.Options{Dir: dir, Settings: settings})
 	if err != nil {
 		return nil, err
 	}
-	c, err := open(ctx, server)
+	c, err := open(ctx, server, attributes)
 	if err != nil {
 		return nil, errors.Join(err, server.Close())
 	}
@@ -109,6 +110,13 @@ var settings = map[string]string{
 	"checkpoint_timeout": "30min",
 	// Failing statements are what many tests are about.
 	"log_min_messages": "fatal",
+}
+
+// logical are the settings of a server whose log can be followed.
+func logical() map[string]string {
+	more := maps.Clone(settings)
+	maps.Copy(more, map[string]string{"wal_level": "logical", "max_wal_senders": "20", "max_replication_slots": "20"})
+	return more
 }
 
 func forgetServers() {

@@ -223,7 +223,7 @@ func privateCluster(t *testing.T) *cluster {
 // openCluster opens the server as another process would.
 func openCluster(t *testing.T, server *localpg.Server) *cluster {
 	t.Helper()
-	c, err := open(t.Context(), server)
+	c, err := open(t.Context(), server, "login createdb")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = c.close(context.Background()) })
 	return c
