@@ -61,19 +61,18 @@ func (m UserManager) Reset(secret, password string) (u User, err error) {
 	if err := newPassword(password); err != nil {
 		return u, err
 	}
-	err = m.db.Transaction(func(tx *gorm.DB) error {
-		in := UserManager{tx}
-		if u, err = in.ResetFor(secret); err != nil {
-			return err
-		}
+	if u, err = m.ResetFor(secret); err != nil {
+		return u, err
+	}
+	hash := HashPassword(password, newSalt()) // which takes long, for a transaction
+	return u, m.db.Transaction(func(tx *gorm.DB) error {
 		// Of two who use it at once, the second waits here for the first, and finds it gone.
 		err := tx.Scopes(scopes.RequireRows).Where("token_hash = ?", secretHash(secret)).Delete(&PasswordReset{}).Error
 		if err != nil {
 			return err
 		}
-		return in.setPassword(u.ID, password)
+		return UserManager{tx}.setPassword(u.ID, hash)
 	})
-	return u, err
 }
 
 // ChangePassword sets the actor's password, who knows the present one. The user's links and sessions end. It returns
@@ -96,12 +95,13 @@ func (m UserManager) ChangePassword(old, password string) error {
 	if err := newPassword(password); err != nil {
 		return err
 	}
-	return m.db.Transaction(func(tx *gorm.DB) error { return UserManager{tx}.setPassword(u.ID, password) })
+	hash := HashPassword(password, newSalt())
+	return m.db.Transaction(func(tx *gorm.DB) error { return UserManager{tx}.setPassword(u.ID, hash) })
 }
 
 // setPassword sets a password, and ends what the former one, or who knew it, may have begun.
-func (m UserManager) setPassword(id int64, password string) error {
-	if err := m.update(id, "password_hash", HashPassword(password, newSalt())); err != nil {
+func (m UserManager) setPassword(id int64, hash string) error {
+	if err := m.update(id, "password_hash", hash); err != nil {
 		return err
 	}
 	return m.endAccess(id, &Session{}, &PasswordReset{})

@@ -112,7 +112,8 @@ func (m UserManager) Invite(n NewUser) (u User, secret string, err error) {
 		return u, "", err
 	}
 	err = m.db.Transaction(func(tx *gorm.DB) error {
-		created := tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&u)
+		emails := clause.OnConflict{Columns: []clause.Column{{Name: "account_id"}, {Name: "email"}}, DoNothing: true}
+		created := tx.Clauses(emails).Create(&u)
 		if created.Error != nil {
 			return created.Error
 		}

@@ -51,6 +51,7 @@ const fixtureSQL = `
 	insert into users (account_id, id, email, first_name, last_name, password_hash, role)
 		select $1 + 1, u, 'u' || u || '@example.com', 'U' || u, 'of ' || $1, '$3', case u when 1 then 'admin' else 'member' end
 		from generate_series(1, 2) u where $1 < 2;
+	select setval('users_id_seq', 100);
 	insert into projects (account_id, id, name) select $1 + 1, p, 'project-' || p from generate_series(1, $2) p;
 	insert into tasks (account_id, id, project_id, name)
 		select $1 + 1, (p - 1) * 5 + t, p, 'Task ' || t || ' of ' || p from generate_series(1, $2) p, generate_series(1, 5) t;

@@ -122,6 +122,7 @@ func (s *site) resetForm(c *gin.Context, status int, p resetPage) error {
 	}
 	p.Email = u.Email
 	c.Header("Referrer-Policy", "no-referrer") // the address lets somebody in
+	c.Header("Cache-Control", "no-store")
 	s.respond(c, answer{status: status, title: "Choose a password", page: resetView(p)})
 	return nil
 }

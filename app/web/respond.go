@@ -84,7 +84,7 @@ func write(c *gin.Context, status int, contentType string, body []byte) {
 	h := c.Writer.Header()
 	h.Set("Content-Type", contentType)
 	h.Add("Vary", "Accept, Cookie, Authorization")
-	if status != http.StatusOK {
+	if status != http.StatusOK || h.Get("Cache-Control") == "no-store" {
 		h.Set("Cache-Control", "no-store") // an unknown tenant may exist a minute later
 	} else {
 		h.Set("Cache-Control", "private, no-cache") // never shown again without asking

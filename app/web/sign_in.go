@@ -107,6 +107,7 @@ func (s *site) signOut(c *gin.Context) error {
 	if err := s.sessions.end(c); err != nil {
 		return err
 	}
+	c.Header("Clear-Site-Data", `"cache"`) // so that going back shows nothing
 	seeOther(c, "/")
 	return nil
 }
