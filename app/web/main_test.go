@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -82,11 +83,21 @@ type fixture struct {
 	site    *site
 	handler http.Handler
 	log     *strings.Builder
+	sent    *statements
 }
+
+// statements counts what GORM sends.
+type statements struct {
+	logger.Interface
+	count atomic.Int64
+}
+
+// Trace implements GORM's logger.
+func (s *statements) Trace(context.Context, time.Time, func() (string, int64), error) { s.count.Add(1) }
 
 func newFixture(t testing.TB, configuration string, change func(*Options)) *fixture {
 	t.Helper()
-	w := &fixture{log: &strings.Builder{}}
+	w := &fixture{log: &strings.Builder{}, sent: &statements{Interface: logger.Discard}}
 	switch configuration {
 	case single:
 		w.db = pgtest.Database(t, "web-single", fill("public", 0, 1, 2))
@@ -174,7 +185,7 @@ func (w *fixture) open(t testing.TB, configuration string, change func(*Options)
 	pools, err := registry.Open(registry.Config{Runtime: w.db.Config(pgtest.Runtime), Owner: w.db.Config(pgtest.Owner), Options: session.Options{TxForm: form}})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, pools.Close()) })
-	w.gorm, err = pools.OpenGORM(&gorm.Config{Logger: logger.Discard}, scopes.NewPlugin(scopes.Config{}))
+	w.gorm, err = pools.OpenGORM(&gorm.Config{Logger: w.sent}, scopes.NewPlugin(scopes.Config{}))
 	require.NoError(t, err)
 	o := Options{
 		Models: models.New(w.gorm), Directory: w, List: w.List, WithIDs: w.WithIDs, AllTenants: listsAll(configuration), SomeApart: configuration == mixed,

@@ -84,6 +84,23 @@ func TestSignInAndOut(t *testing.T) {
 	})
 }
 
+// To be somebody costs one statement a page, and to be nobody none.
+func TestStatementsOfAPage(t *testing.T) {
+	eachConfiguration(t, nil, func(t *testing.T, w *fixture) {
+		statements := func(header string) int64 {
+			before := w.sent.count.Load()
+			w.page(t, "GET tenant-0.localhost /subtasks/", header)
+			return w.sent.count.Load() - before
+		}
+		ofNobody := statements(nobody)
+		require.Positive(t, ofNobody)
+		require.Equal(t, ofNobody+1, statements(w.as(t, 0, memberID)))
+		secret, err := w.site.Models.APITokens(models.WithActor(w.tenantContext(t, 0), models.Actor{UserID: memberID})).Create(memberID, "x")
+		require.NoError(t, err)
+		require.Equal(t, ofNobody+1, statements("Authorization: Bearer "+secret))
+	})
+}
+
 func TestCookieOverTLS(t *testing.T) {
 	t.Parallel()
 	w := newFixture(t, single, nil)
