@@ -18,6 +18,11 @@
 //
 // Both tenants must be able to do their own work besides: a database that shows nobody anything does not pass.
 //
+// # Sites
+//
+// [RunSite] attacks an application over HTTP, as people with a browser and a proxy would, who are signed in at one tenant: any handler,
+// two tenants, a user in each.
+//
 // # Use
 //
 // The suite deletes and inserts the rows of the two tenants. Give it a database for tests.

@@ -25,3 +25,6 @@ func Disarm(db *gorm.DB, s Subject) error {
 
 // With exports with.
 func (t Table) With(others ...Table) Table { return t.with(others...) }
+
+// AttackSite returns how attacks on a site succeeded.
+var AttackSite = attackSite
