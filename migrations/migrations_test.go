@@ -108,7 +108,7 @@ func TestMigrationsMakeTheModelsTables(t *testing.T) {
 	db, runner := empty(t)
 	up(t, runner, target(db, migrations.Tenant, "public"))
 	tables := query(t, db, pgtest.Owner, `select tablename::text from pg_tables where schemaname = 'public' and tablename <> 'tenant_version'`)
-	require.ElementsMatch(t, []string{"accounts", "users", "projects", "tasks", "subtasks", "sessions", "password_resets", "api_tokens", "sign_in_attempts"}, tables)
+	require.ElementsMatch(t, []string{"accounts", "users", "projects", "tasks", "subtasks", "sessions", "password_resets", "api_tokens", "sign_in_attempts", "request_keys"}, tables)
 	require.Len(t, models.All(), len(tables))
 }
 
@@ -123,7 +123,7 @@ func TestRuntimeRoleHasExactlyItsRights(t *testing.T) {
 	const all = "DELETE INSERT SELECT UPDATE"
 	require.Equal(t, []string{
 		"control.control_version: SELECT",
-		"tenant-0.accounts: " + all, "tenant-0.api_tokens: " + all, "tenant-0.password_resets: " + all, "tenant-0.projects: " + all,
+		"tenant-0.accounts: " + all, "tenant-0.api_tokens: " + all, "tenant-0.password_resets: " + all, "tenant-0.projects: " + all, "tenant-0.request_keys: " + all,
 		"tenant-0.sessions: " + all, "tenant-0.sign_in_attempts: " + all, "tenant-0.subtasks: " + all, "tenant-0.tasks: " + all, "tenant-0.tenant_version: SELECT", "tenant-0.users: " + all,
 	}, rights)
 	for sql, want := range map[string]string{

@@ -46,12 +46,13 @@ func fill(ctx context.Context, conn *pgx.Conn) error {
 			return err
 		}
 	}
-	return nil
+	_, err := conn.Exec(ctx, `select setval(pg_get_serial_sequence(t, 'id'), 1000000) from unnest(array['projects', 'tasks', 'subtasks']) t`)
+	return err
 }
 
 type fixture struct {
 	models.Models
-	database string
+	db *pgtest.DB
 }
 
 func open(t *testing.T) fixture {
@@ -63,11 +64,11 @@ func open(t *testing.T) fixture {
 	g, err := pools.OpenGORM(&gorm.Config{Logger: logger.Discard}, scopes.NewPlugin(scopes.Config{}))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.Zero(t, pools.Stats().InUse) })
-	return fixture{models.New(g), db.Name}
+	return fixture{models.New(g), db}
 }
 
 func (f fixture) as(t *testing.T, id scopes.TenantID) context.Context {
-	return scopes.WithTenant(t.Context(), scopes.Tenant{ID: id, Placement: scopes.Placement{Database: f.database, Schema: "public"}})
+	return scopes.WithTenant(t.Context(), scopes.Tenant{ID: id, Placement: scopes.Placement{Database: f.db.Name, Schema: "public"}})
 }
 
 // pages reads a list page by page, and returns the keys of its rows.

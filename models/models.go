@@ -42,6 +42,9 @@ func (m Models) Projects(ctx context.Context) ProjectManager {
 	return ProjectManager{db: m.db.WithContext(ctx)}
 }
 
+// Tasks returns the manager of the tasks that ctx may see.
+func (m Models) Tasks(ctx context.Context) TaskManager { return TaskManager{m.db.WithContext(ctx)} }
+
 // Subtasks returns the manager of the subtasks that ctx may see.
 func (m Models) Subtasks(ctx context.Context) SubtaskManager {
 	return SubtaskManager{db: m.db.WithContext(ctx)}
@@ -66,9 +69,11 @@ func All() []any { return append(Data(), Access()...) }
 // Data are the models whose rows are a tenant's data, which an archive has.
 func Data() []any { return []any{&Account{}, &User{}, &Project{}, &Task{}, &Subtask{}} }
 
-// Access are the models whose rows let somebody in, or keep them out. An archive does not have them: it would be a
-// bunch of keys. They are the tenant's rows all the same: they are audited, and they move and go with the tenant.
-func Access() []any { return []any{&Session{}, &PasswordReset{}, &APIToken{}, &SignInAttempt{}} }
+// Access are the models whose rows let somebody in or keep them out, or remember a request. An archive does not have them: it would
+// be a bunch of keys. They are the tenant's rows all the same: they are audited, and they move and go with the tenant.
+func Access() []any {
+	return []any{&Session{}, &PasswordReset{}, &APIToken{}, &SignInAttempt{}, &RequestKey{}}
+}
 
 func label(noun string, id int64) string { return noun + " #" + strconv.FormatInt(id, 10) }
 

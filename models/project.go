@@ -9,8 +9,9 @@ import (
 // Project belongs to an account and holds tasks.
 type Project struct {
 	scopes.Tenanted
-	ID   int64 `gorm:"primaryKey"`
-	Name string
+	ID      int64 `gorm:"primaryKey"`
+	Name    string
+	Version int `gorm:"default:1"` // another one after each edit
 
 	Account Account `gorm:"foreignKey:AccountID;references:ID"`
 	Tasks   []Task  `gorm:"foreignKey:AccountID,ProjectID;references:AccountID,ID"`
@@ -120,4 +121,106 @@ func (m ProjectManager) withProgress() *gorm.DB {
 		Select("projects.*, coalesce(t.tasks, 0) AS tasks, coalesce(t.subtasks, 0) AS subtasks, coalesce(t.done, 0) AS done, " +
 			"sum(t.subtasks) OVER () AS total_subtasks, sum(t.done) OVER () AS total_done")
 	return m.db.Table("(?) AS projects", progress)
+}
+
+// ProjectInput is what people say of a project.
+type ProjectInput struct{ Name string }
+
+func (in *ProjectInput) check() error {
+	wrong := fields{}
+	wrong.name(&in.Name)
+	return wrong.err()
+}
+
+// Create makes a project. A request that is sent again with the same key makes no other one: see [RequestKey]. Errors are an
+// [*InvalidError] and [ErrKeyUsed].
+func (m ProjectManager) Create(in ProjectInput, key string) (p Project, err error) {
+	if err := allowed(contextOf(m.db), EditWork); err != nil {
+		return p, err
+	}
+	if err := in.check(); err != nil {
+		return p, err
+	}
+	id, err := createOnce(m.db, key, in, func(tx *gorm.DB) (int64, error) {
+		made := Project{Name: in.Name}
+		err := tx.Create(&made).Error
+		return made.ID, err
+	})
+	if err != nil {
+		return p, err
+	}
+	return m.Get(id)
+}
+
+// Update changes a project that has a version still. Errors are [ErrNotFound], a [*ConflictError] and an [*InvalidError].
+func (m ProjectManager) Update(id int64, version int, in ProjectInput) (p Project, err error) {
+	if err := allowed(contextOf(m.db), EditWork); err != nil {
+		return p, err
+	}
+	if err := in.check(); err != nil {
+		return p, err
+	}
+	return update(m.db, id, version, map[string]any{"name": in.Name}, m.Get)
+}
+
+// Dependents counts what belongs to a project.
+func (m ProjectManager) Dependents(id int64) (d Dependents, err error) {
+	tasks := m.db.Model(&Task{}).Where("project_id = ?", id)
+	if err := tasks.Session(&gorm.Session{}).Count(&d.Tasks).Error; err != nil {
+		return d, err
+	}
+	return d, m.db.Model(&Subtask{}).Where("task_id IN (?)", tasks.Select("id")).Count(&d.Subtasks).Error
+}
+
+// Delete deletes a project that has a version still; its tasks are moved to another project or deleted with it, as r says. Errors are
+// [ErrNotFound], a [*ConflictError], a [*DependentsError] and, for a project to move to that is not there, an [*InvalidError].
+func (m ProjectManager) Delete(id int64, version int, r Removal) error {
+	if err := allowed(contextOf(m.db), DeleteProjects); err != nil {
+		return err
+	}
+	err := m.db.Transaction(func(tx *gorm.DB) error {
+		if err := hold[Project](tx, id, version, r.MoveTo, "project"); err != nil {
+			return err
+		}
+		tasks := tx.Model(&Task{}).Where("project_id = ?", id)
+		switch {
+		case r.MoveTo != 0:
+			values := map[string]any{"project_id": r.MoveTo, "version": gorm.Expr("version + 1")}
+			if err := tasks.Updates(values).Error; err != nil {
+				return err
+			}
+		case r.With != nil:
+			if err := deleteTasks(tx, tasks.Select("id"), *r.With); err != nil {
+				return err
+			}
+		}
+		return tx.Where("id = ?", id).Delete(&Project{}).Error
+	})
+	if isBroken(m.db, err) {
+		return dependents(m.Dependents(id))
+	}
+	return err
+}
+
+// deleteTasks deletes tasks, of which a query finds the ids, with their subtasks, if there are as many as said.
+func deleteTasks(tx *gorm.DB, ids *gorm.DB, said Dependents) error {
+	subtasks := tx.Where("task_id IN (?)", ids).Delete(&Subtask{})
+	if subtasks.Error != nil {
+		return subtasks.Error
+	}
+	tasks := tx.Where("id IN (?)", ids).Delete(&Task{})
+	if tasks.Error != nil {
+		return tasks.Error
+	}
+	if found := (Dependents{tasks.RowsAffected, subtasks.RowsAffected}); found != said {
+		return &DependentsError{found}
+	}
+	return nil
+}
+
+func dependents(found Dependents, err error) error {
+	if err != nil {
+		return err
+	}
+	return &DependentsError{found}
 }

@@ -1,6 +1,8 @@
 package models
 
 import (
+	"cmp"
+
 	"gorm.io/gorm"
 
 	"tenanted/scopes"
@@ -9,11 +11,13 @@ import (
 // Subtask belongs to a task: the smallest piece of work, done or not.
 type Subtask struct {
 	scopes.Tenanted
-	ID       int64 `gorm:"primaryKey"`
-	TaskID   int64
-	Name     string
-	Complete bool
-	Details  string
+	ID         int64 `gorm:"primaryKey"`
+	TaskID     int64
+	Name       string
+	Complete   bool
+	Details    string
+	Version    int    `gorm:"default:1"` // another one after each edit, but not when it is marked done or open
+	AssigneeID *int64 // a user, or nobody
 
 	Task Task `gorm:"foreignKey:AccountID,TaskID;references:AccountID,ID"`
 }
@@ -33,9 +37,11 @@ const (
 
 // SubtaskFilter says which subtasks a manager finds. The zero value means all that the context may see.
 type SubtaskFilter struct {
-	Search  string // words of the name, of four letters or more also their beginnings; empty is no condition
-	Status  Status
-	Project int64 // 0: of all projects
+	Search   string // words of the name, of four letters or more also their beginnings; empty is no condition
+	Status   Status
+	Project  int64 // 0: of all projects
+	Task     int64 // 0: of all tasks
+	Assignee int64 // a user; 0: whoever
 }
 
 // SubtaskOrder is an order of subtasks.
@@ -76,6 +82,16 @@ func (m SubtaskManager) Filter(f SubtaskFilter) SubtaskManager {
 // Get returns one subtask, or [ErrNotFound].
 func (m SubtaskManager) Get(id int64) (s Subtask, err error) {
 	return s, m.filtered().Where("id = ?", id).Take(&s).Error
+}
+
+// WithParents returns one subtask with its task and project, or [ErrNotFound].
+func (m SubtaskManager) WithParents(id int64) (s Subtask, err error) {
+	keys := m.filtered().Select("account_id, id, 0 AS total").Where("id = ?", id)
+	rows, _, err := m.read(ByName, keys, 1)
+	if err != nil || len(rows) == 0 {
+		return s, cmp.Or(err, ErrNotFound)
+	}
+	return rows[0], nil
 }
 
 // SetComplete marks a subtask done or open. It returns [ErrNotFound] if there is none of that id.
@@ -181,7 +197,7 @@ func (m SubtaskManager) foundKeys(order SubtaskOrder, page Page) *gorm.DB {
 // account, so no condition on the joined tables is needed.
 const (
 	rowColumns = "subtasks.account_id, subtasks.id, subtasks.task_id, subtasks.name, subtasks.complete, subtasks.details, " +
-		"tasks.name, tasks.project_id, projects.name, page.total"
+		"subtasks.version, subtasks.assignee_id, tasks.name, tasks.project_id, projects.name, page.total"
 	rowJoins = "JOIN tasks ON tasks.account_id = subtasks.account_id AND tasks.id = subtasks.task_id " +
 		"JOIN projects ON projects.account_id = tasks.account_id AND projects.id = tasks.project_id"
 )
@@ -200,7 +216,7 @@ func (m SubtaskManager) read(order SubtaskOrder, keys *gorm.DB, size int) (subta
 	subtasks = make([]Subtask, 0, size)
 	for rows.Next() {
 		var s Subtask
-		err := rows.Scan(&s.AccountID, &s.ID, &s.TaskID, &s.Name, &s.Complete, &s.Details,
+		err := rows.Scan(&s.AccountID, &s.ID, &s.TaskID, &s.Name, &s.Complete, &s.Details, &s.Version, &s.AssigneeID,
 			&s.Task.Name, &s.Task.ProjectID, &s.Task.Project.Name, &total)
 		if err != nil {
 			return nil, 0, err
@@ -226,5 +242,99 @@ func (m SubtaskManager) filtered() *gorm.DB {
 		tasks := m.db.Model(&Task{}).Select("id").Where("project_id = ?", m.filter.Project)
 		query = query.Where("subtasks.task_id IN (?)", tasks)
 	}
+	if m.filter.Task != 0 {
+		query = query.Where("subtasks.task_id = ?", m.filter.Task)
+	}
+	if m.filter.Assignee != 0 {
+		query = query.Where("subtasks.assignee_id = ?", m.filter.Assignee)
+	}
 	return query
+}
+
+// SubtaskInput is what people say of a subtask.
+type SubtaskInput struct {
+	Name, Details string
+	Task          int64
+	Assignee      int64 // 0: nobody
+}
+
+func (in *SubtaskInput) check(db *gorm.DB) error {
+	wrong := fields{}
+	wrong.name(&in.Name)
+	wrong.details(&in.Details)
+	if err := wrong.exists(db, FieldTask, "task", &Task{}, in.Task); err != nil {
+		return err
+	}
+	if in.Assignee != 0 {
+		if err := wrong.exists(db, FieldAssignee, "user", &User{}, in.Assignee); err != nil {
+			return err
+		}
+	}
+	return wrong.err()
+}
+
+func (in SubtaskInput) assignee() *int64 {
+	if in.Assignee == 0 {
+		return nil
+	}
+	return &in.Assignee
+}
+
+// Create makes a subtask, which is open. A request that is sent again with the same key makes no other one: see [RequestKey]. Errors are
+// an [*InvalidError] and [ErrKeyUsed].
+func (m SubtaskManager) Create(in SubtaskInput, key string) (s Subtask, err error) {
+	if err := allowed(contextOf(m.db), EditWork); err != nil {
+		return s, err
+	}
+	if err := in.check(m.db); err != nil {
+		return s, err
+	}
+	id, err := createOnce(m.db, key, in, func(tx *gorm.DB) (int64, error) {
+		made := Subtask{Name: in.Name, Details: in.Details, TaskID: in.Task, AssigneeID: in.assignee()}
+		err := tx.Omit("Task").Create(&made).Error
+		return made.ID, err
+	})
+	if err != nil {
+		return s, in.recheck(m.db, err)
+	}
+	return m.WithParents(id)
+}
+
+// Update changes a subtask that has a version still. Errors are [ErrNotFound], a [*ConflictError] and an [*InvalidError].
+func (m SubtaskManager) Update(id int64, version int, in SubtaskInput) (s Subtask, err error) {
+	if err := allowed(contextOf(m.db), EditWork); err != nil {
+		return s, err
+	}
+	if err := in.check(m.db); err != nil {
+		return s, err
+	}
+	values := map[string]any{"name": in.Name, "details": in.Details, "task_id": in.Task, "assignee_id": in.assignee()}
+	s, err = update(m.db, id, version, values, m.WithParents)
+	return s, in.recheck(m.db, err)
+}
+
+// recheck says what went away between check and the writing that failed for it.
+func (in SubtaskInput) recheck(db *gorm.DB, err error) error {
+	if isBroken(db, err) {
+		if wrong := in.check(db); wrong != nil {
+			return wrong
+		}
+	}
+	return err
+}
+
+// Delete deletes a subtask that has a version still. Errors are [ErrNotFound] and a [*ConflictError].
+func (m SubtaskManager) Delete(id int64, version int) error {
+	if err := allowed(contextOf(m.db), DeleteWork); err != nil {
+		return err
+	}
+	deleted := m.db.Where("id = ? AND version = ?", id, version).Delete(&Subtask{})
+	if deleted.Error != nil || deleted.RowsAffected > 0 {
+		return deleted.Error
+	}
+	now, err := m.WithParents(id)
+	if err != nil {
+		return err
+	}
+	return &ConflictError{now}
 }

@@ -52,9 +52,9 @@ func stored(t *testing.T, conn *pgx.Conn) (r rows) {
 		func(p *models.Project) []any { return []any{&p.AccountID, &p.ID, &p.Name} })
 	r.Tasks = collect(t, conn, `select account_id, id, project_id, name from tasks`,
 		func(r *models.Task) []any { return []any{&r.AccountID, &r.ID, &r.ProjectID, &r.Name} })
-	r.Subtasks = collect(t, conn, `select account_id, id, task_id, name, complete, details from subtasks`,
+	r.Subtasks = collect(t, conn, `select account_id, id, task_id, name, complete, details, assignee_id from subtasks`,
 		func(s *models.Subtask) []any {
-			return []any{&s.AccountID, &s.ID, &s.TaskID, &s.Name, &s.Complete, &s.Details}
+			return []any{&s.AccountID, &s.ID, &s.TaskID, &s.Name, &s.Complete, &s.Details, &s.AssigneeID}
 		})
 	return r
 }

@@ -54,6 +54,7 @@ const (
 	taskTexts
 	subtaskCounts
 	subtaskTexts
+	assignees
 	streamBits = 3 // that a stream's number takes
 )
 

@@ -68,21 +68,34 @@ func (p *Plan) Tasks() iter.Seq[models.Task] {
 // Subtasks yields the account's subtasks in the order of their ids, which are 1 to Totals.Subtasks.
 func (p *Plan) Subtasks() iter.Seq[models.Subtask] {
 	return func(yield func(models.Subtask) bool) {
-		draw := p.draw(subtaskTexts)
+		draw, assign := p.draw(subtaskTexts), p.draw(assignees)
 		for id, task := range p.children(p.Totals.Tasks, subtaskCounts, p.options.Subtasks) {
 			subtask := models.Subtask{
-				Tenanted: p.tenanted(),
-				ID:       id,
-				TaskID:   task,
-				Name:     draw.name(),
-				Complete: draw.random.IntN(2) == 0,
-				Details:  draw.paragraph(),
+				Tenanted:   p.tenanted(),
+				ID:         id,
+				TaskID:     task,
+				Name:       draw.name(),
+				Complete:   draw.random.IntN(2) == 0,
+				Details:    draw.paragraph(),
+				AssigneeID: p.assignee(assign),
 			}
 			if !yield(subtask) {
 				return
 			}
 		}
 	}
+}
+
+// assignedOf is the share of subtasks that are somebody's: one of so many.
+const assignedOf = 4
+
+// assignee draws a user for some subtasks, and nobody for the others.
+func (p *Plan) assignee(draw *composer) *int64 {
+	if p.Totals.Users == 0 || draw.random.IntN(assignedOf) != 0 {
+		return nil
+	}
+	id := draw.random.Int64N(p.Totals.Users) + 1
+	return &id
 }
 
 func (p *Plan) tenanted() scopes.Tenanted { return scopes.Tenanted{AccountID: p.Account.ID} }

@@ -39,9 +39,9 @@ var tasks = table[models.Task]{
 
 var subtasks = table[models.Subtask]{
 	name:    "subtasks",
-	columns: []string{"account_id", "id", "task_id", "name", "complete", "details"},
+	columns: []string{"account_id", "id", "task_id", "name", "complete", "details", "assignee_id"},
 	values: func(s models.Subtask) []any {
-		return []any{int64(s.AccountID), s.ID, s.TaskID, s.Name, s.Complete, s.Details}
+		return []any{int64(s.AccountID), s.ID, s.TaskID, s.Name, s.Complete, s.Details, s.AssigneeID}
 	},
 }
 

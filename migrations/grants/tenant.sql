@@ -8,3 +8,5 @@ revoke all on accounts, users, projects, tasks, subtasks, sessions, password_res
 grant select, insert, update, delete on accounts, users, projects, tasks, subtasks, sessions, password_resets, api_tokens, sign_in_attempts
     to :"runtime";
 grant select on tenant_version to :"runtime";
+revoke all on request_keys from :"runtime", public;
+grant select, insert, update, delete on request_keys to :"runtime";
