@@ -98,6 +98,7 @@ func TestPagesHoldEveryRowOnce(t *testing.T) {
 			for _, size := range []int{7, 100} {
 				require.Equal(t, whole, pages(t, list, order, size), "%s %+v", order, filter)
 			}
+			requireProgress(t, list, filter, order)
 			require.Len(t, slices.Compact(slices.Sorted(slices.Values(whole))), len(whole))
 			rows, page, err := list.Page(order, models.LastPage, 7)
 			require.NoError(t, err)
@@ -114,6 +115,25 @@ func TestPagesHoldEveryRowOnce(t *testing.T) {
 	}
 }
 
+// requireProgress checks that each page tells how many rows are open and done, whichever of them it shows.
+func requireProgress(t *testing.T, list models.SubtaskManager, filter models.SubtaskFilter, order models.SubtaskOrder) {
+	t.Helper()
+	var want models.Progress
+	for _, status := range []models.Status{models.Open, models.Done} {
+		filter.Status = status
+		n := int64(len(pages(t, list.Filter(filter), order, 100)))
+		want.Subtasks += n
+		if status == models.Done {
+			want.Done = n
+		}
+	}
+	for _, number := range []int{1, models.LastPage} {
+		_, page, err := list.Page(order, number, 7)
+		require.NoError(t, err)
+		require.Equal(t, &want, page.Of, "%+v", filter)
+	}
+}
+
 // A list of more than CountLimit rows has numbers for the first of them, and one last page.
 func TestLongListIsCountedAndNumberedUpToTheLimit(t *testing.T) {
 	t.Parallel()
@@ -123,6 +143,10 @@ func TestLongListIsCountedAndNumberedUpToTheLimit(t *testing.T) {
 		_, page, err := list.Page(models.ByName, 2, 100)
 		require.NoError(t, err, name)
 		require.Equal(t, models.Page{Number: 2, Pages: 1000, Size: 100, Count: models.CountLimit, More: true}, page, name)
+		_, page, err = list.Filter(models.SubtaskFilter{Status: models.Open}).Page(models.ByName, 2, 100)
+		require.NoError(t, err)
+		require.Equal(t, map[string]int64{"tenant": large - large/3, "all": large - large/3 + small - small/3}[name], page.Count)
+		require.Nil(t, page.Of, "not all are counted")
 		rows, page, err := list.Page(models.ByName, 1000, 100)
 		require.NoError(t, err)
 		require.Len(t, rows, 100)

@@ -26,6 +26,10 @@ type Page struct {
 	Size   int   // rows on a full page
 	Count  int64 // rows in the list, as far as they are counted: at most CountLimit, or SearchLimit
 	More   bool  // the list has more rows than Count
+
+	// Of counts the open and the done rows of a list of subtasks, whichever of them it shows. Nil: they are more than are counted, or
+	// it is no such list.
+	Of *Progress
 }
 
 // PageError says that a list has no page of a number.

@@ -86,7 +86,7 @@ func (m SubtaskManager) Get(id int64) (s Subtask, err error) {
 
 // WithParents returns one subtask with its task and project, or [ErrNotFound].
 func (m SubtaskManager) WithParents(id int64) (s Subtask, err error) {
-	keys := m.filtered().Select("account_id, id, 0 AS total").Where("id = ?", id)
+	keys := m.filtered().Select("account_id, id, 0 AS total, 0 AS everything, 0 AS done").Where("id = ?", id)
 	rows, _, err := m.read(ByName, keys, 1)
 	if err != nil || len(rows) == 0 {
 		return s, cmp.Or(err, ErrNotFound)
@@ -110,39 +110,80 @@ func (m SubtaskManager) limit() int {
 	return CountLimit
 }
 
-// counting returns the query that counts the rows, at most the limit and one. With a status it names an order, whose index
-// has all that is needed: without it PostgreSQL reads the table from its beginning, four times as many pages.
+// counts is how many rows there are.
+type counts struct {
+	Total      int64 // of the filter
+	Everything int64 // of the filter without its status
+	Done       int64 // of those
+}
+
+// page returns where a page stands.
+func (n counts) page(m SubtaskManager, number, size int) (Page, error) {
+	p, err := newPage(number, size, n.Total, m.limit())
+	if n.Everything <= int64(m.limit()) {
+		p.Of = &Progress{Subtasks: n.Everything, Done: n.Done}
+	}
+	return p, err
+}
+
+// The counts in SQL, of a table of that name.
+const countColumns = "(SELECT everything FROM counts) AS everything, (SELECT done FROM counts) AS done"
+
+// counting returns the query that counts the rows of whatever status, at most the limit and one, and the done ones of them. Without other
+// conditions it names an order, whose index has all that is needed: PostgreSQL would read the table from its beginning, four times as
+// many pages.
 func (m SubtaskManager) counting() *gorm.DB {
-	query := m.filtered()
-	if f := m.filter; f.Status != AnyStatus && f.Search == "" && f.Project == 0 {
+	any := m
+	any.filter.Status = AnyStatus
+	query := any.filtered().Select("complete").Limit(m.limit() + 1)
+	if any.filter == (SubtaskFilter{}) {
 		query = query.Order(ByTask.columns())
 	}
-	return counted(m.db, query, m.limit())
+	return m.db.Table("(?) AS counted", query).Select("count(*) AS everything, count(*) FILTER (WHERE complete) AS done")
+}
+
+// total returns how many rows there are of the filter, in SQL that finds the counts: of a status they follow from the counts of all, unless
+// there are more than the limit. Then those of the status are counted.
+func (m SubtaskManager) total() (sql string, args []any) {
+	if m.filter.Status == AnyStatus {
+		return "(SELECT everything FROM counts) AS total", nil
+	}
+	number := map[Status]string{Done: "done", Open: "everything - done"}[m.filter.Status]
+	query := m.filtered()
+	if (m.filter == SubtaskFilter{Status: m.filter.Status}) {
+		query = query.Order(ByTask.columns())
+	}
+	return "(SELECT CASE WHEN everything <= ? THEN " + number + " ELSE (?) END FROM counts) AS total", []any{m.limit(), counted(m.db, query, m.limit())}
 }
 
 // Locate returns where a page stands in the list. It returns a [*PageError] if there is no such page.
 func (m SubtaskManager) Locate(number, size int) (Page, error) {
-	var total int64
-	if err := m.counting().Scan(&total).Error; err != nil {
+	var n counts
+	total, args := m.total()
+	err := m.db.Raw("WITH counts AS MATERIALIZED (?) SELECT "+total+", "+countColumns, append([]any{m.counting()}, args...)...).Scan(&n).Error
+	if err != nil {
 		return Page{}, err
 	}
-	return newPage(number, size, total, m.limit())
+	return n.page(m, number, size)
 }
 
 // Page returns a page of subtasks with the task and project of each. The number may be LastPage. It returns a
 // [*PageError] if there is no such page.
 //
-// A page near the beginning, and one of a search that few rows match, takes one statement, another page two: how it is
-// read depends on the count.
+// A page near the beginning, and one of a search that few rows match, takes one statement, unless it is empty; another page takes two: how
+// it is read depends on the count.
 func (m SubtaskManager) Page(order SubtaskOrder, number, size int) ([]Subtask, Page, error) {
 	near := Page{Number: number, Size: size}
 	switch {
 	case m.filter.Search != "":
 		return m.search(order, near)
 	case number != LastPage && near.Offset() < nearRows:
-		rows, total, err := m.read(order, m.nearKeys(order, near), size)
-		if err != nil || total > 0 || number == 1 {
-			page, _ := newPage(number, size, total, m.limit()) // it exists
+		rows, n, err := m.read(order, m.nearKeys(order, near), size)
+		if err != nil {
+			return nil, near, err
+		}
+		if n.Total > 0 {
+			page, err := n.page(m, number, size)
 			return rows, page, err
 		}
 	}
@@ -157,38 +198,50 @@ func (m SubtaskManager) Page(order SubtaskOrder, number, size int) ([]Subtask, P
 // the index of the order, and where there are none read all of it. Of more matches than the limit PostgreSQL has statistics,
 // so that it chooses well between the two, and the page is read as any other.
 func (m SubtaskManager) search(order SubtaskOrder, page Page) ([]Subtask, Page, error) {
-	rows, total, err := m.read(order, m.foundKeys(order, page), page.Size)
+	rows, n, err := m.read(order, m.foundKeys(order, page), page.Size)
 	if err != nil {
 		return nil, page, err
 	}
-	if total == 0 && page.Number > 1 { // no rows at all, or none there
-		page, err = m.Locate(page.Number, page.Size)
-		return nil, page, err
-	}
-	if page, err = newPage(page.Number, page.Size, total, m.limit()); err != nil || !page.More {
+	tooMany := n.Everything > int64(m.limit())
+	if len(rows) > 0 && !tooMany {
+		page, err := n.page(m, page.Number, page.Size)
 		return rows, page, err
+	}
+	if tooMany && m.filter.Status == AnyStatus {
+		page, err = n.page(m, page.Number, page.Size)
+	} else {
+		page, err = m.Locate(page.Number, page.Size)
+	}
+	if err != nil || page.Count == 0 {
+		return nil, page, err
 	}
 	return m.at(order, page)
 }
 
 // at reads a page that is known to be there.
 func (m SubtaskManager) at(order SubtaskOrder, page Page) ([]Subtask, Page, error) {
-	keys := page.window(m.filtered().Select("account_id, id, 0 AS total"), order.columns())
+	keys := page.window(m.filtered().Select("account_id, id, 0 AS total, 0 AS everything, 0 AS done"), order.columns())
 	rows, _, err := m.read(order, keys, page.Size)
 	return rows, page, err
 }
 
-// nearKeys returns the query for the keys of a page's rows, each with the total count.
+// nearKeys returns the query for the keys of a page's rows, each with the counts.
 func (m SubtaskManager) nearKeys(order SubtaskOrder, page Page) *gorm.DB {
-	return page.fromStart(m.filtered().Select("account_id, id, (?) AS total", m.counting()), order.columns())
+	total, args := m.total()
+	keys := page.fromStart(m.filtered().Select("account_id, id, "+total+", "+countColumns, args...), order.columns())
+	return m.db.Raw("WITH counts AS MATERIALIZED (?) ?", m.counting(), keys)
 }
 
-// foundKeys is nearKeys of a search. If more rows match than the limit, only the total is right.
+// foundKeys is nearKeys of a search. If more rows match than the limit, it is of no use.
 func (m SubtaskManager) foundKeys(order SubtaskOrder, page Page) *gorm.DB {
-	found := m.filtered().Select("account_id, id, task_id, name").Limit(m.limit() + 1)
-	const sql = "WITH subtasks AS MATERIALIZED (?) SELECT account_id, id, (SELECT count(*) FROM subtasks) AS total FROM subtasks ORDER BY "
+	any := m
+	any.filter.Status = AnyStatus
+	found := any.filtered().Select("account_id, id, task_id, name, complete").Limit(m.limit() + 1)
+	where := map[Status]string{AnyStatus: "", Done: " WHERE complete", Open: " WHERE NOT complete"}[m.filter.Status]
+	sql := "WITH subtasks AS MATERIALIZED (?), counts AS (SELECT count(*) AS everything, count(*) FILTER (WHERE complete) AS done FROM subtasks) " +
+		"SELECT account_id, id, (SELECT count(*) FROM subtasks" + where + ") AS total, " + countColumns + " FROM subtasks" + where + " ORDER BY "
 	if page.Number == LastPage {
-		return m.db.Raw(sql+reversed(order.columns())+" LIMIT (SELECT (greatest(count(*), 1) - 1) % ? + 1 FROM subtasks)", found, page.Size)
+		return m.db.Raw(sql+reversed(order.columns())+" LIMIT (SELECT (greatest(count(*), 1) - 1) % ? + 1 FROM subtasks"+where+")", found, page.Size)
 	}
 	return m.db.Raw(sql+order.columns()+" LIMIT ? OFFSET ?", found, page.Size, page.Offset())
 }
@@ -197,35 +250,35 @@ func (m SubtaskManager) foundKeys(order SubtaskOrder, page Page) *gorm.DB {
 // account, so no condition on the joined tables is needed.
 const (
 	rowColumns = "subtasks.account_id, subtasks.id, subtasks.task_id, subtasks.name, subtasks.complete, subtasks.details, " +
-		"subtasks.version, subtasks.assignee_id, tasks.name, tasks.project_id, projects.name, page.total"
+		"subtasks.version, subtasks.assignee_id, tasks.name, tasks.project_id, projects.name, page.total, page.everything, page.done"
 	rowJoins = "JOIN tasks ON tasks.account_id = subtasks.account_id AND tasks.id = subtasks.task_id " +
 		"JOIN projects ON projects.account_id = tasks.account_id AND projects.id = tasks.project_id"
 )
 
-// read returns the rows of the keys, size at most, and the total count that came with them. The keys are found before anything is joined,
+// read returns the rows of the keys, size at most, and the counts that came with them. The keys are found before anything is joined,
 // so nothing is joined for the rows before the page, and PostgreSQL keeps one plan for all pages. The rows are scanned
 // here, without GORM's reflection: this is the page that is asked for most.
-func (m SubtaskManager) read(order SubtaskOrder, keys *gorm.DB, size int) (subtasks []Subtask, total int64, err error) {
+func (m SubtaskManager) read(order SubtaskOrder, keys *gorm.DB, size int) (subtasks []Subtask, n counts, err error) {
 	rows, err := m.db.Model(&Subtask{}).Select(rowColumns).
 		Joins("JOIN (?) AS page ON page.account_id = subtasks.account_id AND page.id = subtasks.id "+rowJoins, keys).
 		Order(order.columns()).Rows()
 	if err != nil {
-		return nil, 0, err
+		return nil, n, err
 	}
 	defer rows.Close()
 	subtasks = make([]Subtask, 0, size)
 	for rows.Next() {
 		var s Subtask
 		err := rows.Scan(&s.AccountID, &s.ID, &s.TaskID, &s.Name, &s.Complete, &s.Details, &s.Version, &s.AssigneeID,
-			&s.Task.Name, &s.Task.ProjectID, &s.Task.Project.Name, &total)
+			&s.Task.Name, &s.Task.ProjectID, &s.Task.Project.Name, &n.Total, &n.Everything, &n.Done)
 		if err != nil {
-			return nil, 0, err
+			return nil, n, err
 		}
 		s.Task.AccountID, s.Task.ID = s.AccountID, s.TaskID
 		s.Task.Project.AccountID, s.Task.Project.ID = s.AccountID, s.Task.ProjectID
 		subtasks = append(subtasks, s)
 	}
-	return subtasks, total, rows.Err()
+	return subtasks, n, rows.Err()
 }
 
 // filtered returns a query for the subtasks of the filter. The conditions are on the subtask's own columns, so that

@@ -38,6 +38,10 @@ type problem struct {
 	Detail    string `json:"detail"`
 	RequestID string `json:"request_id,omitempty"` // where the log knows more
 
+	Errors  map[string]string `json:"errors,omitempty"`  // by field
+	Current any               `json:"current,omitempty"` // what was changed meanwhile
+	Has     *dependentsJSON   `json:"has,omitempty"`     // what belongs to what cannot be deleted for it
+
 	links      []pageLink
 	retryAfter int // seconds; 0: nothing to wait for
 }
@@ -92,6 +96,7 @@ func describe(err error) problem {
 		p.Status, p.Detail = http.StatusUnauthorized, "Nobody is signed in. A program sends an API token: Authorization: Bearer, and the token."
 	case errors.As(err, &notAllowed):
 		p.Status, p.Detail = http.StatusForbidden, fmt.Sprintf("You may not %s here. An admin of your account may.", notAllowed.Operation)
+	case p.describeWriting(err):
 	case errors.Is(err, models.ErrNotFound):
 		p.Status, p.Detail = http.StatusNotFound, "There is nothing at this address."
 	case errors.As(err, &tooLarge):
@@ -99,6 +104,48 @@ func describe(err error) problem {
 	}
 	p.Title = http.StatusText(p.Status)
 	return p
+}
+
+// dependentsJSON is what belongs to a row.
+type dependentsJSON struct {
+	Tasks    int64 `json:"tasks"`
+	Subtasks int64 `json:"subtasks"`
+}
+
+// describeWriting describes why nothing was written, if that is what an error says.
+func (p *problem) describeWriting(err error) bool {
+	var (
+		invalid  *models.InvalidError
+		conflict *models.ConflictError
+		has      *models.DependentsError
+	)
+	switch {
+	case errors.As(err, &invalid):
+		p.Status, p.Detail, p.Errors = http.StatusUnprocessableEntity, "Nothing was written: see the errors of the fields.", invalid.Fields
+	case errors.As(err, &conflict):
+		p.Status, p.Detail, p.Current = http.StatusConflict, "It has been changed since that version. Nothing was written.", documentOf(conflict.Now)
+	case errors.As(err, &has):
+		p.Status, p.Has = http.StatusConflict, &dependentsJSON{has.Tasks, has.Subtasks}
+		p.Detail = dependentsText(has.Dependents) + " " + belong(has.Dependents) + " to it. Move them with move_to, or delete as many with tasks and subtasks."
+	case errors.Is(err, models.ErrKeyUsed):
+		p.Status, p.Detail = http.StatusUnprocessableEntity, "This Idempotency-Key was used for another request. Nothing was written."
+	default:
+		return false
+	}
+	return true
+}
+
+// documentOf returns a row for programs.
+func documentOf(row any) any {
+	switch row := row.(type) {
+	case models.Project:
+		return projectRecord(row).json
+	case models.Task:
+		return taskRecord(row).json
+	case models.Subtask:
+		return subtaskDocument(row)
+	}
+	return nil
 }
 
 // statusClientGone is for the log: the client has closed the connection.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/a-h/templ"
 	"github.com/gin-gonic/gin"
@@ -201,11 +202,12 @@ func (s *site) revokeToken(c *gin.Context) error {
 
 // idOf returns the id in a request's path.
 func idOf(c *gin.Context, noun string) (int64, error) {
-	number, err := strconv.ParseUint(c.Param("id"), 10, 63) // which takes no sign
-	if err != nil || number < 1 {
-		return 0, refuse(http.StatusNotFound, "There is no %s “%s” here.", noun, c.Param("id"))
+	text := strings.TrimSuffix(c.Param("id"), ".json")
+	id, ok := parseID(text)
+	if !ok {
+		return 0, refuse(http.StatusNotFound, "There is no %s “%s” here.", noun, short(text, maxHead))
 	}
-	return int64(number), nil
+	return id, nil
 }
 
 func idText(id int64) string { return strconv.FormatInt(id, 10) }

@@ -146,6 +146,17 @@ func (p pagination) link(n int) pageLink {
 	return pageLink{Text: text, Label: "Page " + text, URL: p.view.url(n), Current: n == p.Number}
 }
 
+// Sizes are the page sizes on offer: another one leads to the first page.
+func (p pagination) Sizes() (links []pageLink) {
+	for _, size := range pageSizes {
+		v := p.view
+		v.Size = size
+		text := strconv.Itoa(size)
+		links = append(links, pageLink{Text: text, Label: text + " rows on a page", URL: v.url(1), Current: size == p.view.Size})
+	}
+	return links
+}
+
 // First, Previous, Next and Last are URLs; empty where there is no such page, or the page is that one.
 func (p pagination) First() string { return p.to(1, p.Number != 1) }
 

@@ -42,6 +42,9 @@ func (s *site) projectChoices(ctx context.Context, v listView) (choices []choice
 // projectRow is a project with its progress, as the template shows it.
 type projectRow struct{ models.ProjectRow }
 
+// URL leads to the project's page.
+func (r projectRow) URL() string { return projectPath(r.ID) }
+
 // SubtasksURL leads to the project's subtasks.
 func (r projectRow) SubtasksURL() string {
 	return "/subtasks/?project=" + strconv.FormatInt(r.ID, 10)

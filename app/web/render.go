@@ -174,3 +174,12 @@ func completeText(done bool) string {
 	}
 	return "Mark done"
 }
+
+func stateText(done bool) string {
+	if done {
+		return "done"
+	}
+	return "open"
+}
+
+func circleClass(done bool) string { return "circle " + stateText(done) }

@@ -42,6 +42,7 @@ type pageData struct {
 	Home   string        // where the brand leads
 	Nav    []navItem
 	Flash  *flash
+	Notice string // about the last change
 }
 
 // fullTitle begins with what tells this page from others, as tabs show only the beginning.
@@ -118,6 +119,9 @@ func (s *site) encode(c *gin.Context, a answer, b *bytes.Buffer) (contentType st
 
 func (s *site) pageData(c *gin.Context, a answer) pageData {
 	data := pageData{Title: a.title, Tenant: slug(c), Home: s.home(c), Others: s.others(c), Nav: s.nav(c), Flash: a.flash}
+	if a.status == http.StatusOK {
+		data.Notice = takeNotice(c)
+	}
 	if !onBareDomain(c) {
 		data.Name, data.Reader = accountName(c), signedIn(c)
 		if data.Reader == nil && c.FullPath() != signInPath {
@@ -204,6 +208,7 @@ func (s *site) nav(c *gin.Context) []navItem {
 		add("Subtasks", "/subtasks/")
 		add("Projects", "/projects/")
 		if signedIn(c) != nil {
+			items = append(items, navItem{"My subtasks", mySubtasks, false})
 			add("Users", usersPath)
 		}
 		if s.Explain != nil {

@@ -38,8 +38,47 @@ type subtaskRow struct {
 	Details                                  text
 	Complete                                 bool
 	AccountURL                               string // the tenant's own list; empty within it
+	ProjectURL, TaskURL, URL                 string // their pages
 	CompleteURL                              string // empty where the list is read-only
 	Anchor                                   string // of the button that marks it done
+}
+
+// Heading says whose subtasks are listed.
+func (p subtaskPage) Heading() string {
+	switch {
+	case p.View.Mine:
+		return "My subtasks"
+	case p.View.Assignee != 0:
+		return "Subtasks of user #" + numText(p.View.Assignee)
+	case p.View.Task != 0:
+		return "Subtasks of task #" + numText(p.View.Task)
+	}
+	return "Subtasks"
+}
+
+// tab leads to the same list with another status.
+type tab struct {
+	Text, Count, URL string // no count: it is not known
+	Current          bool
+}
+
+// Tabs are the statuses, each with its number of subtasks.
+func (p subtaskPage) Tabs() []tab {
+	counts := map[models.Status]string{p.View.Status: thousands(p.Pages.Count)}
+	if p.Pages.More {
+		counts[p.View.Status] += "+"
+	}
+	if of := p.Pages.Of; of != nil {
+		counts = map[models.Status]string{models.Open: thousands(of.Open()), models.Done: thousands(of.Done), models.AnyStatus: thousands(of.Subtasks)}
+	}
+	var tabs []tab
+	for _, status := range []models.Status{models.Open, models.Done, models.AnyStatus} {
+		v := p.View
+		v.Status = status
+		text := map[models.Status]string{models.Open: "Open", models.Done: "Done", models.AnyStatus: "All"}[status]
+		tabs = append(tabs, tab{text, counts[status], v.url(1), status == p.View.Status})
+	}
+	return tabs
 }
 
 var subtaskStatuses = []choice{{string(models.AnyStatus), "All", false}, {string(models.Open), "Open", false}, {string(models.Done), "Done", false}}
@@ -55,7 +94,7 @@ func subtaskOffer(all bool) offer {
 }
 
 func subtaskFilter(v listView) models.SubtaskFilter {
-	return models.SubtaskFilter{Search: v.Search, Status: v.Status, Project: v.Project}
+	return models.SubtaskFilter{Search: v.Search, Status: v.Status, Project: v.Project, Task: v.Task, Assignee: v.Assignee}
 }
 
 // subtasks shows a page of the list: a tenant's, or on the bare domain that over all tenants.
@@ -89,7 +128,7 @@ func (s *site) subtasks(c *gin.Context) error {
 	}
 	page.Rows = subtaskRows(c, page)
 	page.Advice, page.SomeApart = s.seedAdvice(), s.SomeApart
-	s.respond(c, answer{title: page.Pages.title("Subtasks"), flash: message, page: subtaskList(page),
+	s.respond(c, answer{title: page.Pages.title(page.Heading()), flash: message, page: subtaskList(page),
 		json: func() any { return page.Pages.json(c, subtasksJSON(page)) }})
 	return nil
 }
@@ -162,7 +201,7 @@ func (s *site) subtaskContext(c *gin.Context, all bool) (context.Context, error)
 }
 
 func subtaskRows(c *gin.Context, page subtaskPage) []subtaskRow {
-	rows := make([]subtaskRow, len(page.subtasks))
+	rows, here := make([]subtaskRow, len(page.subtasks)), page.View.url(page.View.Page)
 	for i, s := range page.subtasks {
 		task, project, tenant := s.Task, s.Task.Project, page.tenants[s.AccountID]
 		rows[i] = subtaskRow{
@@ -173,11 +212,19 @@ func subtaskRows(c *gin.Context, page subtaskPage) []subtaskRow {
 		switch {
 		case page.All && tenant.State == "active":
 			rows[i].AccountURL = tenantURL(c, tenant.Slug)
+			rows[i].linkTo(strings.TrimSuffix(rows[i].AccountURL, "/"), s)
 		case !page.All:
 			rows[i].CompleteURL, rows[i].Anchor = completeURL(page.View, s.ID, i+1), anchor(i+1)
+			rows[i].linkTo("", s)
+			rows[i].URL = withReturn(rows[i].URL, here+"#"+rows[i].Anchor)
 		}
 	}
 	return rows
+}
+
+// linkTo leads to the pages of a subtask and of what it belongs to, below a host.
+func (r *subtaskRow) linkTo(host string, s models.Subtask) {
+	r.ProjectURL, r.TaskURL, r.URL = host+projectPath(s.Task.ProjectID), host+taskPath(s.TaskID), host+subtaskPath(s.ID)
 }
 
 // anchor is the id of the button of a page's nth row. It counts rows and names no subtask, so that the reader's place is
@@ -210,6 +257,8 @@ type subtaskJSON struct {
 	Name     string    `json:"name"`
 	Complete bool      `json:"complete"`
 	Details  string    `json:"details"`
+	Version  int       `json:"version"`
+	Assignee *int64    `json:"assignee"` // a user's number
 	Account  labelJSON `json:"account"`
 	Project  labelJSON `json:"project"`
 	Task     labelJSON `json:"task"`
@@ -225,13 +274,8 @@ type labelJSON struct {
 func subtasksJSON(page subtaskPage) []subtaskJSON {
 	out := make([]subtaskJSON, len(page.subtasks))
 	for i, r := range page.subtasks {
-		task, project := r.Task, r.Task.Project
-		out[i] = subtaskJSON{
-			ID: r.ID, Label: r.Label(), Name: r.Name, Complete: r.Complete, Details: r.Details,
-			Account: labelJSON{int64(r.AccountID), accountLabel(r.AccountID), page.tenants[r.AccountID].Name},
-			Project: labelJSON{project.ID, project.Label(), project.Name},
-			Task:    labelJSON{task.ID, task.Label(), task.Name},
-		}
+		out[i] = subtaskDocument(r)
+		out[i].Account.Name = page.tenants[r.AccountID].Name
 	}
 	return out
 }

@@ -23,10 +23,9 @@ func (s *site) complete(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	number, err := strconv.ParseUint(c.Param("id"), 10, 63) // which takes no sign
-	id := int64(number)
-	if err != nil || id < 1 {
-		return refuse(http.StatusNotFound, "There is no subtask “%s” here.", c.Param("id"))
+	id, err := idOf(c, "subtask")
+	if err != nil {
+		return err
 	}
 	done, err := readComplete(c)
 	if err != nil {
@@ -41,6 +40,11 @@ func (s *site) complete(c *gin.Context) error {
 	}
 	if wantsJSON(c.Request) {
 		s.respond(c, answer{json: func() any { return completeJSON{id, done} }})
+		return nil
+	}
+	if target := returnTo(c); target != "" {
+		leaveNotice(c, map[bool]string{true: "done", false: "open"}[done], "subtask", id)
+		redirect(c, http.StatusSeeOther, target)
 		return nil
 	}
 	leaveFlash(c, id, done)

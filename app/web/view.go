@@ -16,14 +16,17 @@ import (
 // listView is which rows of a list are shown and how, as its URL says it. Lists differ in what they offer; what a list
 // does not offer has its zero value.
 type listView struct {
-	offer   offer
-	JSON    bool // asked for by the path's ending
-	Page    int  // from 1, or models.LastPage
-	Size    int
-	Search  string
-	Status  models.Status
-	Project int64 // 0: of all projects
-	Sort    string
+	offer    offer
+	JSON     bool // asked for by the path's ending
+	Page     int  // from 1, or models.LastPage
+	Size     int
+	Search   string
+	Status   models.Status
+	Project  int64 // 0: of all projects
+	Task     int64 // 0: of all tasks
+	Assignee int64 // 0: whoever
+	Mine     bool  // Assignee is the reader
+	Sort     string
 }
 
 // offer is what may be asked of a list.
@@ -44,7 +47,7 @@ type choice struct {
 // readList reads the view of a list from the request. A page's number in the path, if there is one, wins over the query's.
 func readList(c *gin.Context, o offer) (listView, error) {
 	v := listView{offer: o, JSON: strings.HasSuffix(c.Request.URL.Path, ".json")}
-	q := readQuery(c.Request.URL.RawQuery, "page", "size", "q", "status", "project", "sort")
+	q := readQuery(c.Request.URL.RawQuery, "page", "size", "q", "status", "project", "task", "assignee", "sort")
 	v.Search = q.search("q")
 	v.Sort = q.oneOf("sort", o.sorts)
 	if o.statuses != nil {
@@ -53,11 +56,23 @@ func readList(c *gin.Context, o offer) (listView, error) {
 	if v.Project = q.id("project"); v.Project != 0 && !o.projects {
 		q.fail("This list cannot be filtered by project.")
 	}
+	v.Task = q.id("task")
+	if v.Mine = q.text("assignee") == me; !v.Mine {
+		v.Assignee = q.id("assignee")
+	}
+	if !o.projects && (v.Task != 0 || v.Assignee != 0 || v.Mine) {
+		q.fail("This list cannot be filtered by task or assignee.")
+	}
 	v.Size = q.size("size")
 	if q.err != nil {
 		return v, q.err
 	}
 	var err error
+	if v.Mine {
+		if v.Assignee, err = reader(c); err != nil {
+			return v, err
+		}
+	}
 	v.Page, err = parsePage(strings.TrimSuffix(c.Param("number"), ".json"), q.text("page"))
 	return v, err
 }
@@ -98,9 +113,33 @@ func (v listView) values() url.Values {
 	set("q", v.Search, "")
 	set("status", string(v.Status), "")
 	set("project", strconv.FormatInt(v.Project, 10), "0")
+	set("task", numText(v.Task), "")
+	set("assignee", v.assignee(), "")
 	set("sort", v.Sort, v.offer.sorts[0].Value)
 	set("size", strconv.Itoa(v.Size), strconv.Itoa(pageSizes[0]))
 	return values
+}
+
+// me stands for the reader, where a user's id may stand.
+const (
+	me         = "me"
+	mySubtasks = "/subtasks/?assignee=" + me
+)
+
+// reader returns the id of who is signed in.
+func reader(c *gin.Context) (int64, error) {
+	actor, ok := models.ActorOf(c.Request.Context())
+	if !ok || actor.UserID == 0 {
+		return 0, models.ErrSignInRequired
+	}
+	return actor.UserID, nil
+}
+
+func (v listView) assignee() string {
+	if v.Mine {
+		return me
+	}
+	return numText(v.Assignee)
 }
 
 func withQuery(path string, values url.Values) string {
@@ -111,21 +150,37 @@ func withQuery(path string, values url.Values) string {
 }
 
 // Filtered reports whether the view leaves rows out.
-func (v listView) Filtered() bool { return v.Search != "" || v.Status != "" || v.Project != 0 }
-
-// Statuses, Sorts and Sizes are the choices of the form.
-func (v listView) Statuses() []choice { return selected(v.offer.statuses, string(v.Status)) }
+func (v listView) Filtered() bool {
+	return v.Search != "" || v.Status != "" || v.Project != 0 || v.Task != 0 || v.Assignee != 0
+}
 
 // Sorts are the orders that the list offers.
 func (v listView) Sorts() []choice { return selected(v.offer.sorts, v.Sort) }
 
-// Sizes are the page sizes on offer.
-func (v listView) Sizes() []choice {
-	out := make([]choice, 0, len(pageSizes))
-	for _, size := range pageSizes {
-		out = append(out, choice{strconv.Itoa(size), strconv.Itoa(size), size == v.Size})
+// Kept are the parameters that the form of filters has no field for, and keeps.
+func (v listView) Kept() (kept []choice) {
+	values := v.values()
+	for _, name := range []string{"status", "task", "assignee", "size"} {
+		if values.Has(name) {
+			kept = append(kept, choice{Text: name, Value: values.Get(name)})
+		}
 	}
-	return out
+	return kept
+}
+
+// offers reports whether a list has an order.
+func (v listView) offers(sort string) bool {
+	return slices.ContainsFunc(v.offer.sorts, func(c choice) bool { return c.Value == sort })
+}
+
+// sorted is where the view is in another order.
+func (v listView) sorted(sort string) string {
+	v.Sort = sort
+	return v.url(1)
+}
+
+func sortTitle(label, direction string) string {
+	return "Sort by " + strings.ToLower(label) + ", " + direction
 }
 
 // selected returns the choices with that of value selected.
