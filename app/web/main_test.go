@@ -154,7 +154,8 @@ func fill(schema string, accounts ...int) func(context.Context, *pgx.Conn) error
 				return err
 			}
 		}
-		return nil
+		_, err := conn.Exec(ctx, `select setval(pg_get_serial_sequence(t, 'id'), 1000) from unnest(array['projects', 'tasks', 'subtasks']) t`)
+		return err
 	}
 }
 
