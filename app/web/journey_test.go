@@ -53,16 +53,18 @@ func lookAround(b *browsertest.Tab, address addresses) {
 func searchAndMark(b *browsertest.Tab, address addresses) {
 	b.Open(address("tenant-0.localhost", "/subtasks/"))
 	b.Press(`input[name="q"]`, "CHAPTER 1")
-	b.Press(`select[name="status"]`, kb.ArrowDown) // open
-	b.Press(`select[name="project"]`, kb.End)      // the third
+	b.Press(`select[name="project"]`, kb.End) // the third
 	b.Click(".filters button")
-	require.Equal(b.T, "/subtasks/?q=CHAPTER+1&status=open&project=3&sort=name&size=10", b.At())
+	require.Equal(b.T, "/subtasks/?q=CHAPTER+1&project=3&sort=name", b.At())
+	b.Click(`.tabs a[href*="status=open"]`)
+	require.Equal(b.T, "/subtasks/?project=3&q=CHAPTER+1&status=open", b.At())
+	require.Equal(b.T, strings.TrimPrefix(strings.TrimSpace(b.Text(".tabs [aria-current]")), "Open "), strings.Fields(strings.Trim(b.Text(".pages small"), "()"))[0])
 	rows := b.Count("tbody tr")
 	require.Positive(b.T, rows)
 	require.Equal(b.T, rows, strings.Count(b.Text("tbody"), "Project #3"))
 
-	require.Equal(b.T, 0, b.Count("details[open]"))
-	b.Do(chromedp.Click(chromedp.CSS("details summary")), chromedp.WaitVisible(chromedp.CSS("details[open]")))
+	require.Equal(b.T, 0, b.Count("details.more[open]"))
+	b.Do(chromedp.Click(chromedp.CSS("details.more summary")), chromedp.WaitVisible(chromedp.CSS("details.more[open]")))
 
 	name, total := strings.TrimSpace(b.Text("tbody th")), b.Text(".pages small")
 	view := b.At()
@@ -134,7 +136,8 @@ func onAPhone(b *browsertest.Tab, address addresses) {
 	require.Equal(b.T, 3, b.Count("tbody .bar"))
 	b.RequireFits("projects")
 	b.Click("tbody a")
-	require.Equal(b.T, "/subtasks/?project=1", b.At())
+	require.Equal(b.T, "/project/1/", b.At())
+	b.RequireFits("project")
 
 	b.Do(chromedp.KeyEvent(kb.Tab))
 	require.Equal(b.T, "Skip to the content", browsertest.Evaluate[string](b, "document.activeElement.textContent"))
