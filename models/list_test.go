@@ -55,7 +55,7 @@ type fixture struct {
 	db *pgtest.DB
 }
 
-func open(t *testing.T) fixture {
+func open(t testing.TB) fixture {
 	t.Helper()
 	db := pgtest.Database(t, "models", fill)
 	pools, err := registry.Open(registry.Config{Runtime: db.Config(pgtest.Runtime), Owner: db.Config(pgtest.Owner)})
@@ -67,7 +67,7 @@ func open(t *testing.T) fixture {
 	return fixture{models.New(g), db}
 }
 
-func (f fixture) as(t *testing.T, id scopes.TenantID) context.Context {
+func (f fixture) as(t testing.TB, id scopes.TenantID) context.Context {
 	return scopes.WithTenant(t.Context(), scopes.Tenant{ID: id, Placement: scopes.Placement{Database: f.db.Name, Schema: "public"}})
 }
 

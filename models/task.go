@@ -55,12 +55,14 @@ func (m TaskManager) Page(project int64, number, size int) (rows []TaskRow, page
 	return rows, page, err
 }
 
-// Names returns the first tasks by name, with their projects. more says that there are further ones.
+// Names returns all tasks by name, with their projects, or none if there are more than the limit: no index has them in that order.
 func (m TaskManager) Names(limit int) (tasks []Task, more bool, err error) {
-	if err = m.db.Joins("Project").Order("tasks.name, tasks.id").Limit(limit + 1).Find(&tasks).Error; err != nil {
-		return nil, false, err
+	var found int64
+	err = counted(m.db, m.db.Model(&Task{}), limit).Scan(&found).Error
+	if more = found > int64(limit); more || err != nil {
+		return nil, more, err
 	}
-	return tasks[:min(limit, len(tasks))], len(tasks) > limit, nil
+	return tasks, false, m.db.Joins("Project").Order("tasks.name, tasks.id").Limit(limit).Find(&tasks).Error
 }
 
 // TaskInput is what people say of a task.

@@ -55,7 +55,7 @@ func (e *DependentsError) Error() string {
 
 // Removal says what becomes of what belongs to a row that is deleted. The zero value is for a row to which nothing belongs.
 type Removal struct {
-	MoveTo int64       // the row of the same kind to which it is moved; 0: it is not moved
+	MoveTo int64       // the row of the same kind to which it is moved; 0: it is not moved; below 0: to one that is still to be chosen
 	With   *Dependents // if it is exactly this, it is deleted too
 }
 
@@ -113,7 +113,7 @@ func (f fields) exists(db *gorm.DB, field, noun string, model any, id int64) err
 	}
 	switch {
 	case there > 0:
-	case id == 0:
+	case id <= 0:
 		f[field] = fmt.Sprintf("Choose a %s.", noun)
 	default:
 		f[field] = fmt.Sprintf("There is no %s #%d here.", noun, id)
@@ -181,6 +181,8 @@ func hold[T row](tx *gorm.DB, id int64, version int, moveTo int64, noun string) 
 		return &ConflictError{now}
 	case moveTo == id:
 		return &InvalidError{fields{FieldMoveTo: fmt.Sprintf("Choose another %s than the one that is deleted.", noun)}}
+	case moveTo < 0:
+		return &InvalidError{fields{FieldMoveTo: fmt.Sprintf("Choose a %s.", noun)}}
 	case !target:
 		return &InvalidError{fields{FieldMoveTo: fmt.Sprintf("There is no %s #%d here.", noun, moveTo)}}
 	}

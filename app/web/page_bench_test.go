@@ -17,6 +17,7 @@ func BenchmarkPage(b *testing.B) {
 	for _, bench := range []struct{ name, host, path, cookie string }{
 		{"tenant", "tenant-0.localhost", "/subtasks/", ""},
 		{"signed-in", "tenant-0.localhost", "/subtasks/", session},
+		{"open", "tenant-0.localhost", "/subtasks/?status=open", ""},
 		{"all", "localhost", "/subtasks/", ""},
 	} {
 		b.Run(bench.name, func(b *testing.B) {

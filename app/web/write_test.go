@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"tenanted/models"
+	"tenanted/scopes/pgtest"
 )
 
 const jsonBody = "Content-Type: application/json"
@@ -240,6 +241,51 @@ func TestFormsReachNoOtherTenant(t *testing.T) {
 			require.Equal(t, 400, answer.status, extra)
 		}
 		require.Equal(t, before, w.counts(t))
+	}
+}
+
+// Of more rows than a select can offer the number is typed.
+func TestATenantWithManyTasks(t *testing.T) {
+	t.Parallel()
+	w := newFixture(t, single, nil)
+	w.db.Exec(t, pgtest.Owner, "insert into tasks (account_id, id, project_id, name) select 1, n, 1, 'one of many' from generate_series(2000, 2300) n")
+	page := w.opened(t, "/subtasks/new?task=2100")
+	require.Contains(t, page, `<input id="field-task" name="task" value="2100" inputmode="numeric"`)
+	require.Contains(t, page, `aria-describedby="field-task-hint"`)
+	status, to := w.submit(t, "/subtasks/new", with(formOf(t, page), "name", "x"))
+	require.Equal(t, 303, status, to)
+	status, page = w.submit(t, "/subtasks/new", url.Values{"name": {"x"}, "task": {"many"}})
+	require.Equal(t, 422, status)
+	require.Contains(t, page, "Choose a task.")
+	require.Contains(t, page, `value="many"`)
+	status, page = w.submit(t, "/task/2100/delete", url.Values{"version": {"1"}, "how": {"move"}})
+	require.Equal(t, 422, status)
+	require.Contains(t, page, "Choose a task.")
+	status, _ = w.submit(t, "/task/2100/delete", url.Values{"version": {"1"}, "how": {"move"}, "move_to": {"2101"}})
+	require.Equal(t, 303, status)
+}
+
+func TestTheListsTabsAndHeads(t *testing.T) {
+	t.Parallel()
+	for _, configuration := range configurations {
+		w := newFixture(t, configuration, nil)
+		page := w.page(t, "GET tenant-0.localhost /subtasks/?q=chapter&sort=task&size=25")
+		for _, part := range []string{
+			`href="/subtasks/?q=chapter&amp;size=25&amp;sort=task&amp;status=open">Open <span class="count">70</span>`, `status=done">Done <span class="count">35</span>`,
+			`aria-current="page">All <span class="count">105</span>`, `<th scope="col" aria-sort="ascending">Task</th>`,
+			`<a href="/subtasks/?q=chapter&amp;size=25" title="Sort by name, ascending">Name</a>`, `<a href="/project/1/">Project #1</a>`, `<a href="/task/1/">Task #1</a>`,
+			`<input type="hidden" name="size" value="25">`, `aria-label="25 rows on a page" aria-current="page">25</a>`,
+			`href="/subtask/1/?return=%2Fsubtasks%2F%3Fq%3Dchapter%26size%3D25%26sort%3Dtask%23row-1"`,
+		} {
+			require.Contains(t, page, part)
+		}
+		require.Contains(t, w.page(t, "GET tenant-0.localhost /subtasks/?sort=newest"), `aria-sort="descending">Subtask`)
+		require.Contains(t, w.page(t, "GET tenant-2.localhost /subtasks/?status=open"), `Open <span class="count">0</span>`)
+		if listsAll(configuration) {
+			page := w.page(t, "GET localhost /subtasks/")
+			require.Contains(t, page, `<a href="//tenant-0.localhost/project/1/">Project #1</a>`)
+			require.NotContains(t, page, "<button id=")
+		}
 	}
 }
 
