@@ -35,6 +35,9 @@ var (
 	connsMaxDesc   = prometheus.NewDesc("tenanted_db_connections_max", "The bound over all databases of a server.", []string{"server"}, nil)
 	waitsDesc      = prometheus.NewDesc("tenanted_db_waits_total", "Times that a statement waited for a connection.", []string{"server"}, nil)
 	waitedDesc     = prometheus.NewDesc("tenanted_db_waited_seconds_total", "Time that statements waited for a connection.", []string{"server"}, nil)
+	awayDesc       = prometheus.NewDesc("tenanted_db_away", "Databases that could not be connected to lately.", []string{"server"}, nil)
+	lagDesc        = prometheus.NewDesc("tenanted_db_replica_lag_seconds", "How far a replica is behind at most.", []string{"server"}, nil)
+	usedDesc       = prometheus.NewDesc("tenanted_db_replica_used", "1 while a replica is read from.", []string{"server"}, nil)
 	suspendedDesc  = prometheus.NewDesc("tenanted_db_suspended_tenants", "Tenants refused now since their statements keep timing out.", nil, nil)
 	refusedDesc    = prometheus.NewDesc("tenanted_db_refused_total", "Statements refused since their tenant's kept timing out.", nil, nil)
 	lookupsDesc    = prometheus.NewDesc("tenanted_directory_lookups_total", "Lookups of a tenant, by where the answer was.", []string{"answer"}, nil)
@@ -61,6 +64,11 @@ func (m tenancyMetrics) Collect(ch chan<- prometheus.Metric) {
 		gauge(connsMaxDesc, server.MaxOpenConnections, name)
 		counter(waitsDesc, float64(server.WaitCount), name)
 		counter(waitedDesc, server.WaitDuration.Seconds(), name)
+		gauge(awayDesc, len(server.Away), name)
+		if replica := server.Replica; replica != nil {
+			ch <- prometheus.MustNewConstMetric(lagDesc, prometheus.GaugeValue, replica.Lag.Seconds(), name)
+			ch <- prometheus.MustNewConstMetric(usedDesc, prometheus.GaugeValue, map[bool]float64{true: 1}[replica.Used], name)
+		}
 	}
 	gauge(suspendedDesc, conns.Suspended)
 	counter(refusedDesc, float64(conns.Refused))

@@ -55,6 +55,10 @@ type Config struct {
 	MaxConns int
 	// MaxIdleTime closes connections that were idle for longer: DB_MAX_IDLE_TIME. Default: 5 minutes.
 	MaxIdleTime time.Duration
+	// MaxLifetime closes connections that are older, when they are not in use: DB_MAX_LIFETIME. Default: 1 hour.
+	MaxLifetime time.Duration
+	// MaxLag is how far what is read from a replica may be behind: DB_REPLICA_MAX_LAG. Default: 2 seconds.
+	MaxLag time.Duration
 	// StatementTimeout and LockTimeout are the server's limits for a tenant's statement, and for its waiting for a lock:
 	// DB_STATEMENT_TIMEOUT and DB_LOCK_TIMEOUT. Default: 5 and 2 seconds.
 	StatementTimeout, LockTimeout time.Duration
@@ -122,7 +126,7 @@ func (c Config) Server() string { return c.conn.address() }
 
 // Runtime returns the runtime role's connection to the default database, a copy at each call. On the
 // private server it panics before [Config.At] has said where that is.
-func (c Config) Runtime() *pgx.ConnConfig { return c.conn.runtime.Copy() }
+func (c Config) Runtime() *pgx.ConnConfig { return c.conn.fresh(c.conn.runtime) }
 
 // OwnerConn returns the owner's connection to the default database, a copy at each call, or nil if there is no
 // owner.
@@ -130,7 +134,7 @@ func (c Config) OwnerConn() *pgx.ConnConfig {
 	if c.conn.owner == nil {
 		return nil
 	}
-	return c.conn.owner.Copy()
+	return c.conn.fresh(c.conn.owner)
 }
 
 // Role is one of the two roles that the program connects as.

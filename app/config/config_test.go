@@ -430,10 +430,10 @@ func TestEnvExampleShowsTheDefaults(t *testing.T) {
 	require.NoError(t, err)
 	defaults := load(t)
 	require.Equal(t, defaults.String(), documented.String())
-	require.Equal(t, []any{defaults.MultiDBCount, defaults.AllowedHosts, defaults.Location, defaults.MaxConns, defaults.MaxIdleTime},
-		[]any{documented.MultiDBCount, documented.AllowedHosts, documented.Location, documented.MaxConns, documented.MaxIdleTime})
+	require.Equal(t, []any{defaults.MultiDBCount, defaults.AllowedHosts, defaults.Location, defaults.MaxConns, defaults.MaxIdleTime, defaults.MaxLifetime, defaults.MaxLag},
+		[]any{documented.MultiDBCount, documented.AllowedHosts, documented.Location, documented.MaxConns, documented.MaxIdleTime, documented.MaxLifetime, documented.MaxLag})
 	for _, name := range []string{"DJANGO_CONFIGURATION", "MULTIDB_COUNT", "PGHOST", "PGPORT", "PGDATABASE", "PGUSER", "PGPASSWORD", "PGOWNER",
-		"PGOWNERPASSWORD", "DB_MAX_CONNS", "DB_MAX_IDLE_TIME", "LOCALPG_DIR", "LOCALPG_BINDIR", "ALLOWED_HOSTS", "TZ"} {
+		"PGOWNERPASSWORD", "PGPASSWORD_FILE", "PGREPLICA_HOST", "DB_MAX_CONNS", "DB_MAX_IDLE_TIME", "DB_MAX_LIFETIME", "DB_REPLICA_MAX_LAG", "LOCALPG_DIR", "LOCALPG_BINDIR", "ALLOWED_HOSTS", "TZ"} {
 		require.Contains(t, strings.Join(settings, ""), name+"=")
 	}
 }

@@ -31,13 +31,14 @@ type connection struct {
 	vars          map[string]string // the merged environment
 	private       bool
 	settings      map[string]string // libpq's keywords, without password
-	password      string            // of the runtime role; empty: PGPASSFILE, or none
+	password      secret            // of the runtime role
 	ownerName     string
-	ownerPassword string
+	ownerPassword secret
 	prepare       bool // statements on the server
 	maxConns      int  // of another server; 0: as many as the default one's
 
-	others map[string]*connection // to the other servers, by name; of the default server's only
+	others   map[string]*connection // to the other servers, by name; of the default server's only
+	replicas []*connection
 
 	runtime, owner *pgx.ConnConfig // nil until there is an address; owner also where there is none
 }
@@ -66,13 +67,11 @@ var unsupported = map[string][]string{
 
 func newConnection(vars map[string]string, database, owner string, prepare bool) (*connection, error) {
 	c := &connection{
-		vars:          vars,
-		private:       isPrivate(vars),
-		settings:      map[string]string{"port": defaultPort, "dbname": database, "user": defaultUser, "application_name": "tenanted"},
-		password:      vars["PGPASSWORD"],
-		ownerName:     owner,
-		ownerPassword: vars["PGOWNERPASSWORD"],
-		prepare:       prepare,
+		vars:      vars,
+		private:   isPrivate(vars),
+		settings:  map[string]string{"port": defaultPort, "dbname": database, "user": defaultUser, "application_name": "tenanted"},
+		ownerName: owner,
+		prepare:   prepare,
 	}
 	if err := c.readSettings(); err != nil {
 		return nil, err
@@ -84,6 +83,9 @@ func newConnection(vars map[string]string, database, owner string, prepare bool)
 		return nil, err
 	}
 	var err error
+	if c.replicas, err = c.newReplicas(vars); err != nil {
+		return nil, err
+	}
 	c.others, err = newServers(vars, c)
 	return c, err
 }
@@ -126,11 +128,12 @@ func (c *connection) readSettings() error {
 	}
 	maps.Copy(c.settings, service)
 	maps.Copy(c.settings, fromURL)
-	if password, ok := c.settings["password"]; ok {
-		c.password = password
-		delete(c.settings, "password")
+	if c.password, err = readSecret(c.vars, "PGPASSWORD", fromURL["password"], service["password"]); err != nil {
+		return err
 	}
-	return nil
+	c.ownerPassword, err = readSecret(c.vars, "PGOWNERPASSWORD", "", "")
+	delete(c.settings, "password")
+	return err
 }
 
 // localHost is where libpq looks for a server of which only the port is named: the directory of its socket, else this
@@ -259,20 +262,28 @@ func (c *connection) complete() (err error) {
 	if c.settings["host"] == "" && c.private {
 		return nil
 	}
-	if c.runtime, err = c.role(c.settings["user"], c.password); err != nil || c.ownerName == "" {
+	for _, replica := range c.replicas {
+		if err := replica.complete(); err != nil {
+			return err
+		}
+	}
+	if c.runtime, err = c.role(c.settings["user"], c.settings["dbname"]); err != nil || c.ownerName == "" {
 		return err
 	}
-	c.owner, err = c.role(c.ownerName, c.ownerPassword)
+	c.owner, err = c.role(c.ownerName, c.settings["dbname"])
 	return err
 }
 
-// role returns the settings of one role. The password is empty in what is parsed, which keeps it out of
-// error messages and keeps the runtime role's PGPASSWORD from being tried as the owner's; pgx then looks
-// into PGPASSFILE for that role.
-func (c *connection) role(name, password string) (*pgx.ConnConfig, error) {
+// role returns the settings of one role for a database, with the password of the moment. It is empty in what is parsed, which keeps
+// it out of error messages and keeps the runtime role's PGPASSWORD from being tried as the owner's; pgx then looks into PGPASSFILE for
+// that role.
+func (c *connection) role(name, database string) (*pgx.ConnConfig, error) {
+	password, err := c.passwordOf(name)
+	if err != nil {
+		return nil, err
+	}
 	settings := maps.Clone(c.settings)
-	settings["user"] = name
-	settings["password"] = ""
+	settings["user"], settings["dbname"], settings["password"] = name, database, ""
 	lookup := lookupAddr(settings)
 	parsed, err := pgx.ParseConfig(keywordValues(settings))
 	if err != nil {
@@ -334,7 +345,7 @@ func keywordValues(settings map[string]string) string {
 func (c *connection) environ(asOwner bool) []string {
 	vars := maps.Clone(c.vars)
 	maps.DeleteFunc(vars, func(name, _ string) bool {
-		return slices.Contains([]string{"PGSERVICE", "DATABASE_URL", "PGPASSWORD", "PGOWNERPASSWORD"}, name) || serverVariable.MatchString(name)
+		return slices.Contains([]string{"PGSERVICE", "DATABASE_URL", "PGPASSWORD", "PGOWNERPASSWORD", "PGPASSWORD_FILE", "PGOWNERPASSWORD_FILE", "PGREPLICA_HOST", "PGREPLICA_PORT"}, name) || serverVariable.MatchString(name)
 	})
 	for name, keyword := range keywords {
 		delete(vars, name)
@@ -342,11 +353,10 @@ func (c *connection) environ(asOwner bool) []string {
 			vars[name] = value
 		}
 	}
-	password := c.password
 	if asOwner {
-		vars["PGUSER"], password = c.ownerName, c.ownerPassword
+		vars["PGUSER"] = c.ownerName
 	}
-	if password != "" {
+	if password, err := c.passwordOf(vars["PGUSER"]); err == nil && password != "" {
 		vars["PGPASSWORD"] = password
 	}
 	environ := make([]string, 0, len(vars))

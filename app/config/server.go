@@ -38,11 +38,15 @@ func (s Server) Conn(role Role, database string) (*pgx.ConnConfig, error) {
 	}
 	to = to.Copy()
 	to.Database = database
-	return to, nil
+	return to, s.conn.renew(to)
 }
 
-// Runtime returns the runtime role's connection, a copy at each call, to the default database's name: set another.
-func (s Server) Runtime() *pgx.ConnConfig { return s.conn.runtime.Copy() }
+// Runtime returns the runtime role's connection, a copy at each call, to a database that each server has: set another.
+func (s Server) Runtime() *pgx.ConnConfig {
+	to := s.conn.fresh(s.conn.runtime)
+	to.Database = maintenanceDatabase
+	return to
+}
 
 // Environ returns the environment for a libpq program such as psql, as one of the roles.
 func (s Server) Environ(role Role) []string { return s.conn.environ(role == AsOwner) }
@@ -125,7 +129,8 @@ func newServers(vars map[string]string, main *connection) (map[string]*connectio
 
 // ownVariables are what may be said of a server beside the default one, under the names of the default server's variables.
 func ownVariables() []string {
-	own := []string{"PGPASSWORD", "PGOWNER", "PGOWNERPASSWORD", "PGSERVICE", "PGSERVICEFILE", "PGMAX_CONNS"}
+	own := []string{"PGPASSWORD", "PGPASSWORD_FILE", "PGOWNER", "PGOWNERPASSWORD", "PGOWNERPASSWORD_FILE", "PGSERVICE", "PGSERVICEFILE",
+		"PGMAX_CONNS", "PGREPLICA_HOST", "PGREPLICA_PORT"}
 	for name := range maps.Keys(keywords) {
 		if name != "PGDATABASE" { // which the placement says
 			own = append(own, name)
@@ -162,13 +167,20 @@ func (c *connection) other(own map[string]string) (*connection, error) {
 	if err := other.apply(own); err != nil {
 		return nil, err
 	}
-	return &other, other.check()
+	if err := other.check(); err != nil {
+		return nil, err
+	}
+	var err error
+	other.replicas, err = other.newReplicas(own)
+	return &other, err
 }
 
 // apply reads a server's own variables, and above them its service.
 func (c *connection) apply(own map[string]string) error {
-	service, err := readService(map[string]string{"PGSERVICE": own["PGSERVICE"], "HOME": c.vars["HOME"], "PGSYSCONFDIR": c.vars["PGSYSCONFDIR"],
-		"PGSERVICEFILE": cmp.Or(own["PGSERVICEFILE"], c.vars["PGSERVICEFILE"])})
+	variables := map[string]string{"PGSERVICE": own["PGSERVICE"], "HOME": c.vars["HOME"], "PGSYSCONFDIR": c.vars["PGSYSCONFDIR"],
+		"PGSERVICEFILE": cmp.Or(own["PGSERVICEFILE"], c.vars["PGSERVICEFILE"]),
+		"PGPASSWORD":    own["PGPASSWORD"], "PGPASSWORD_FILE": own["PGPASSWORD_FILE"]}
+	service, err := readService(variables)
 	if err != nil {
 		return err
 	}
@@ -180,10 +192,18 @@ func (c *connection) apply(own map[string]string) error {
 		}
 	}
 	maps.Copy(c.settings, service)
-	c.password = cmp.Or(c.settings["password"], own["PGPASSWORD"], c.password)
 	delete(c.settings, "password")
 	c.ownerName = cmp.Or(own["PGOWNER"], c.ownerName)
-	c.ownerPassword = cmp.Or(own["PGOWNERPASSWORD"], c.ownerPassword)
+	if own["PGPASSWORD"] != "" || own["PGPASSWORD_FILE"] != "" || service["password"] != "" {
+		if c.password, err = readSecret(variables, "PGPASSWORD", "", service["password"]); err != nil {
+			return err
+		}
+	}
+	if own["PGOWNERPASSWORD"] != "" || own["PGOWNERPASSWORD_FILE"] != "" {
+		if c.ownerPassword, err = readSecret(own, "PGOWNERPASSWORD", "", ""); err != nil {
+			return err
+		}
+	}
 	if text := own["PGMAX_CONNS"]; text != "" {
 		if c.maxConns, err = strconv.Atoi(text); err != nil || c.maxConns < 2 {
 			return &Error{"PGMAX_CONNS", text, "must be a whole number of at least 2"}

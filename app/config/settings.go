@@ -27,6 +27,8 @@ type settings struct {
 	TimeZone         string        `env:"TZ" envDefault:"UTC"`
 	MaxConns         int           `env:"DB_MAX_CONNS" envDefault:"40"`
 	MaxIdleTime      time.Duration `env:"DB_MAX_IDLE_TIME" envDefault:"5m"`
+	MaxLifetime      time.Duration `env:"DB_MAX_LIFETIME" envDefault:"1h"`
+	MaxLag           time.Duration `env:"DB_REPLICA_MAX_LAG" envDefault:"2s"`
 	StatementTimeout time.Duration `env:"DB_STATEMENT_TIMEOUT" envDefault:"5s"`
 	LockTimeout      time.Duration `env:"DB_LOCK_TIMEOUT" envDefault:"2s"`
 	Prepare          bool          `env:"DB_PREPARED_STATEMENTS" envDefault:"true"`
@@ -91,6 +93,10 @@ func (s settings) validate(vars map[string]string) error {
 		return invalid("DB_TRANSACTIONS", "is unknown: choose auto, implicit or explicit")
 	case s.MaxIdleTime <= 0:
 		return invalid("DB_MAX_IDLE_TIME", "must be above zero")
+	case s.MaxLifetime <= 0:
+		return invalid("DB_MAX_LIFETIME", "must be above zero")
+	case s.MaxLag <= 0:
+		return invalid("DB_REPLICA_MAX_LAG", "must be above zero")
 	}
 	return nil
 }
@@ -116,7 +122,8 @@ func (s settings) config(vars map[string]string) (Config, error) {
 	c := Config{
 		Strategy: s.Strategy, MultiDBCount: s.MultiDBCount, AllowedHosts: hosts, TrustedProxies: proxies, AuditReads: s.AuditReads,
 		SignInRequired: s.SignIn == signInRequired || s.SignIn == "" && !conn.private, Location: location,
-		MaxConns: s.MaxConns, MaxIdleTime: s.MaxIdleTime, StatementTimeout: s.StatementTimeout, LockTimeout: s.LockTimeout,
+		MaxConns: s.MaxConns, MaxIdleTime: s.MaxIdleTime, MaxLifetime: s.MaxLifetime, MaxLag: s.MaxLag,
+		StatementTimeout: s.StatementTimeout, LockTimeout: s.LockTimeout,
 		Transactions: strings.TrimPrefix(s.Transactions, "auto"), LocalDir: s.LocalDir, LocalBinDir: s.LocalBinDir,
 		Database: conn.settings["dbname"], User: conn.settings["user"], Owner: conn.ownerName, conn: conn,
 	}

@@ -47,15 +47,16 @@ func scanEntry(row pgx.CollectableRow) (e Entry, err error) {
 // OpenDirectory returns the directory of cfg's default database. It connects to nothing yet. Close it after use.
 func OpenDirectory(ctx context.Context, cfg config.Config) (*Directory, error) {
 	found, err := directory.Open(ctx, directory.Config{
-		Database: cfg.Runtime(),
-		Query:    "select id, slug, name, server, database, schema, state from control.tenant_by_slug($1)",
+		Database:      cfg.Runtime(),
+		BeforeConnect: cfg.Servers()[0].BeforeConnect,
+		Query:         "select id, slug, name, server, database, schema, state from control.tenant_by_slug($1)",
 	})
 	if err != nil {
 		return nil, err
 	}
 	d := &Directory{Directory: found, operator: operator(cfg)}
 	if owner := cfg.OwnerConn(); owner != nil {
-		if d.owner, err = newPool(ctx, owner); err != nil {
+		if d.owner, err = newPool(ctx, owner, cfg.Servers()[0].BeforeConnect); err != nil {
 			return nil, errors.Join(err, found.Close())
 		}
 	}
@@ -63,12 +64,12 @@ func OpenDirectory(ctx context.Context, cfg config.Config) (*Directory, error) {
 }
 
 // newPool returns a pool of one connection. pgxpool reads the process's environment by itself, which to has replaced.
-func newPool(ctx context.Context, to *pgx.ConnConfig) (*pgxpool.Pool, error) {
+func newPool(ctx context.Context, to *pgx.ConnConfig, before func(context.Context, *pgx.ConnConfig) error) (*pgxpool.Pool, error) {
 	pool, err := pgxpool.ParseConfig(to.ConnString())
 	if err != nil {
 		return nil, err
 	}
-	pool.ConnConfig, pool.MaxConns = to, 1
+	pool.ConnConfig, pool.BeforeConnect, pool.MaxConns = to, before, 1
 	return pgxpool.NewWithConfig(ctx, pool)
 }
 

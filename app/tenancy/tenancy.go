@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -42,10 +43,7 @@ func OpenTraced(ctx context.Context, cfg config.Config, log *slog.Logger, tracer
 	}
 	t := &Tenancy{Directory: directory, readiness: newReadiness(cfg)}
 	pooled := t.registryConfig(cfg)
-	pooled.Runtime.Tracer = tracer
-	for _, server := range pooled.Servers {
-		server.Runtime.Tracer = tracer
-	}
+	trace(pooled, tracer)
 	pools, err := registry.Open(pooled)
 	if err != nil {
 		return nil, errors.Join(err, directory.Close())
@@ -59,10 +57,23 @@ func OpenTraced(ctx context.Context, cfg config.Config, log *slog.Logger, tracer
 	return t, nil
 }
 
+// trace has a tracer told of each statement of tenants.
+func trace(c registry.Config, tracer pgx.QueryTracer) {
+	traced := append([]*pgx.ConnConfig{c.Runtime}, c.Replicas...)
+	for _, server := range c.Servers {
+		traced = append(append(traced, server.Runtime), server.Replicas...)
+	}
+	for _, to := range traced {
+		to.Tracer = tracer
+	}
+}
+
 // registryConfig leaves the owner out where the tenants' tables are not one: there is no view over them. Each connection
 // to a tenant's own database looks first whether that is this deployment's.
 func (t *Tenancy) registryConfig(cfg config.Config) registry.Config {
-	c := registry.Config{Runtime: cfg.Runtime(), Servers: map[string]registry.Server{}, MaxConns: cfg.MaxConns, MaxIdleTime: cfg.MaxIdleTime,
+	main := cfg.Servers()[0]
+	c := registry.Config{Runtime: cfg.Runtime(), BeforeConnect: main.BeforeConnect, Replicas: main.Replicas(), MaxLag: cfg.MaxLag,
+		Servers: map[string]registry.Server{}, MaxConns: cfg.MaxConns, MaxIdleTime: cfg.MaxIdleTime, MaxLifetime: cfg.MaxLifetime,
 		Options: session.Options{StatementTimeout: cfg.StatementTimeout, LockTimeout: cfg.LockTimeout, ApplicationName: "tenanted",
 			TxForm: session.TxForm(cfg.Transactions)}}
 	c.AfterConnect = func(ctx context.Context, conn *pgx.Conn, p scopes.Placement) error {
@@ -76,7 +87,7 @@ func (t *Tenancy) registryConfig(cfg config.Config) registry.Config {
 		return d.verify(ctx, cfg, conn, p)
 	}
 	for _, server := range cfg.Servers()[1:] {
-		c.Servers[server.Name] = registry.Server{Runtime: server.Runtime(), MaxConns: server.MaxConns}
+		c.Servers[server.Name] = registry.Server{Runtime: server.Runtime(), BeforeConnect: server.BeforeConnect, Replicas: server.Replicas(), MaxConns: server.MaxConns}
 	}
 	if cfg.ListsAllTenants() {
 		c.Owner = cfg.OwnerConn()
@@ -101,7 +112,8 @@ func (t *Tenancy) NotServed() map[string]string { return t.readiness.problems() 
 // pingTime is how long a server may take to answer that it is there.
 const pingTime = time.Second
 
-// ServersAway returns, by the names of the servers beside the default one, why they do not answer.
+// ServersAway returns, by the names of the servers beside the default one, why they do not answer, and by those of replicas, as "eu
+// replica 1", why they are not read from.
 func (t *Tenancy) ServersAway(ctx context.Context) map[string]string {
 	ctx, cancel := context.WithTimeout(ctx, pingTime)
 	defer cancel()
@@ -118,7 +130,19 @@ func (t *Tenancy) ServersAway(ctx context.Context) map[string]string {
 		})
 	}
 	servers.Wait()
+	for name, stats := range t.registry.Stats().Servers {
+		if replica := stats.Replica; replica != nil && !replica.Used {
+			away[name] = leftOut(replica)
+		}
+	}
 	return away
+}
+
+func leftOut(replica *registry.ReplicaStats) string {
+	if replica.Err != nil {
+		return replica.Err.Error()
+	}
+	return fmt.Sprintf("it is %v behind", replica.Lag.Round(time.Millisecond))
 }
 
 // pingServer logs in as the runtime role, to no tenant's database. That it may not enter that one is an answer.

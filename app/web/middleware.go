@@ -100,7 +100,8 @@ func headers(c *gin.Context) {
 		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 }
 
-// tenant puts the tenant into the request's context. On the bare domain there is none.
+// tenant puts the tenant into the request's context. On the bare domain there is none. A page that is looked at only reads, perhaps
+// from a replica.
 func (s *site) tenant(c *gin.Context) {
 	_, r, err := s.forwarded(c.Request)
 	if err == nil {
@@ -109,6 +110,8 @@ func (s *site) tenant(c *gin.Context) {
 	}
 	var renamed *scopes.TenantRenamedError
 	switch {
+	case err == nil && (r.Method == http.MethodGet || r.Method == http.MethodHead):
+		c.Request = r.WithContext(scopes.Reading(r.Context()))
 	case err == nil:
 		c.Request = r
 	case errors.As(err, &renamed):

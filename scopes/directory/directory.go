@@ -22,6 +22,10 @@ type Config struct {
 	// Database says how to connect to the database that has the tenants. Required.
 	Database *pgx.ConnConfig
 
+	// BeforeConnect is called before each connection is opened, with a copy of its settings, whose password it may set: for credentials
+	// that change while the program runs. Default: nil.
+	BeforeConnect func(context.Context, *pgx.ConnConfig) error
+
 	// Query returns the tenant that is called $1, a text, in one row, or none. Its columns are id, slug, and as far as it has
 	// them name, server, database, schema and state; others are ignored. A null server is the default one, see
 	// scopes.Placement, and a null database the one that Database names. A state
@@ -119,6 +123,7 @@ func newPool(ctx context.Context, config Config) (*pgxpool.Pool, error) {
 		return nil, err
 	}
 	pool.ConnConfig = config.Database.Copy()
+	pool.BeforeConnect = config.BeforeConnect
 	pool.MaxConns = config.MaxConns
 	return pgxpool.NewWithConfig(ctx, pool)
 }

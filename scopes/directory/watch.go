@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"tenanted/scopes/session"
 )
 
 // reconnectAfter is how long the directory waits before it listens again.
@@ -30,7 +32,7 @@ func (d *Directory) Watch(ctx context.Context) {
 
 // listen forgets everything at each change, until the connection breaks. A lookup takes a fraction of a millisecond.
 func (d *Directory) listen(ctx context.Context) error {
-	conn, err := pgx.ConnectConfig(ctx, d.config.Database)
+	conn, err := session.NewConnector(d.config.Database).BeforeConnect(d.config.BeforeConnect).ConnectPgx(ctx)
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"tenanted/internal/localpg"
 	"tenanted/scopes"
 	"tenanted/scopes/pgtest"
 	"tenanted/scopes/registry"
@@ -43,52 +42,41 @@ func (v *vault) beforeConnect(ctx context.Context, config *pgx.ConnConfig) error
 }
 
 // requirePasswords has a server ask the runtime role for one.
-func requirePasswords(t *testing.T, server *localpg.Server) {
-	path := filepath.Join(server.Dir(), "data", "pg_hba.conf")
+func requirePasswords(t *testing.T, server *pgtest.PrivateServer) {
+	path := filepath.Join(server.Data(), "pg_hba.conf")
 	rules, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(path, append([]byte("local all "+pgtest.Runtime+" scram-sha-256\n"), rules...), 0o600))
-	asSuperuser(t, server, "select pg_reload_conf()")
-}
-
-func asSuperuser(t *testing.T, server *localpg.Server, sql string) {
-	conn, err := pgx.ConnectConfig(t.Context(), superuser(t, server))
-	require.NoError(t, err)
-	defer conn.Close(t.Context())
-	_, err = conn.Exec(t.Context(), sql)
-	require.NoError(t, err)
-}
-
-// A changed password is found when the server refuses the old one, for the statement that met it. Connections that are open live on.
-func TestPasswordsThatChange(t *testing.T) {
-	t.Parallel()
-	server := privateServer(t, nil)()
-	secrets := &vault{password: "first"}
-	f := fleetOn(t, server, func(c *registry.Config) { c.BeforeConnect, c.MaxConns = secrets.beforeConnect, 10 })
-	asSuperuser(t, server, "alter role "+pgtest.Runtime+" password 'first'")
-	requirePasswords(t, server)
-	require.Eventually(t, func() bool { // until the server has read the rule
-		config := superuser(t, server)
-		config.User = pgtest.Runtime
-		conn, err := pgx.ConnectConfig(t.Context(), config)
+	server.Exec("postgres", "select pg_reload_conf()")
+	require.Eventually(t, func() bool { // until it has read the rule
+		conn, err := pgx.ConnectConfig(t.Context(), server.Config("postgres", pgtest.Runtime))
 		if err == nil {
 			_ = conn.Close(t.Context())
 		}
 		return err != nil
 	}, 10*time.Second, 10*time.Millisecond)
+}
 
+// A changed password is found when the server refuses the old one, for the statement that met it. Connections that are open live on.
+func TestPasswordsThatChange(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Private(t, nil)
+	secrets := &vault{password: "first"}
+	f := fleetOn(t, server, func(c *registry.Config) { c.BeforeConnect, c.MaxConns = secrets.beforeConnect, 10 })
+	server.Exec("postgres", "alter role "+pgtest.Runtime+" password 'first'")
+	requirePasswords(t, server)
 	open, err := f.Registry.DB().BeginTx(f.context(t.Context(), 0), nil)
 	require.NoError(t, err)
 	require.Equal(t, 1, secrets.asked)
 
-	asSuperuser(t, server, "alter role "+pgtest.Runtime+" password 'second'")
+	server.Exec("postgres", "alter role "+pgtest.Runtime+" password 'second'")
 	secrets.set("second")
 	require.NoError(t, f.onServer(t), "over a new connection")
 	require.Equal(t, 2, secrets.asked)
 	_, err = open.ExecContext(f.context(t.Context(), 0), "select from notes")
 	require.NoError(t, err)
 
-	asSuperuser(t, server, "alter role "+pgtest.Runtime+" password 'third'")
+	server.Exec("postgres", "alter role "+pgtest.Runtime+" password 'third'")
 	second, err := f.Registry.DB().BeginTx(f.context(t.Context(), 0), nil)
 	require.NoError(t, err, "over the idle connection")
 	err = f.onServer(t)

@@ -16,7 +16,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 
-	"tenanted/internal/localpg"
 	"tenanted/scopes"
 	"tenanted/scopes/pgtest"
 	"tenanted/scopes/registry"
@@ -158,16 +157,15 @@ func TestCrowdWithConnectionsTerminated(t *testing.T) {
 
 func TestCrowdWithTheServerRestarted(t *testing.T) {
 	t.Parallel()
-	start := privateServer(t, nil)
-	server := start()
+	server := pgtest.Private(t, nil)
 	c := newCrowd(fleetOn(t, server))
 
 	stop := make(chan struct{})
 	wait := c.run(t, stop)
 	c.reach(t, 200)
-	require.NoError(t, server.Close())
+	server.Stop()
 	require.ErrorIs(t, c.home(c.as(t.Context(), 0), 0), scopes.ErrUnavailable)
-	start()
+	server.Start()
 	c.reach(t, 200)
 	close(stop)
 	wait()
@@ -175,31 +173,23 @@ func TestCrowdWithTheServerRestarted(t *testing.T) {
 }
 
 // fleetOn is a fleet of one database on a server of the test's own, which it can restart.
-func fleetOn(t *testing.T, server *localpg.Server, changes ...func(*registry.Config)) fleet {
-	config := superuser(t, server)
-	conn, err := pgx.ConnectConfig(t.Context(), config)
+func fleetOn(t *testing.T, server *pgtest.PrivateServer, changes ...func(*registry.Config)) fleet {
+	conn, err := pgx.ConnectConfig(t.Context(), server.Config("postgres", pgtest.Superuser))
 	require.NoError(t, err)
 	defer conn.Close(t.Context())
-	_, err = conn.Exec(t.Context(), "create role "+pgtest.Runtime+" login")
-	require.NoError(t, err)
 	require.NoError(t, notes(t.Context(), conn))
-	runtime := config.Copy()
-	runtime.User = pgtest.Runtime
-	f := fleet{tenants: []scopes.Tenant{{ID: 1, Placement: scopes.Placement{Database: "postgres", Schema: "public"}}}}
-	to := registry.Config{Runtime: runtime, MaxConns: crowdConns}
+	config := registry.Config{Runtime: server.Config("postgres", pgtest.Runtime), MaxConns: crowdConns}
 	for _, change := range changes {
-		change(&to)
+		change(&config)
 	}
-	f.Registry, err = registry.Open(to)
+	f := fleet{tenants: []scopes.Tenant{{ID: 1, Placement: scopes.Placement{Database: "postgres", Schema: "public"}}}}
+	f.Registry, err = registry.Open(config)
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = f.Close() })
+	t.Cleanup(func() {
+		require.Zero(t, f.Stats().InUse, "connections in use")
+		require.NoError(t, f.Close())
+	})
 	f.DB, err = f.OpenGORM(&gorm.Config{Logger: quiet}, scopes.NewPlugin(scopes.Config{}))
 	require.NoError(t, err)
 	return f
-}
-
-func superuser(t *testing.T, server *localpg.Server) *pgx.ConnConfig {
-	config, err := pgx.ParseConfig(fmt.Sprintf("host=%s port=%d user=%s dbname=postgres sslmode=disable", server.Host(), server.Port(), server.Superuser()))
-	require.NoError(t, err)
-	return config
 }

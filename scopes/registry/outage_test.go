@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"net"
-	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"tenanted/internal/localpg"
 	"tenanted/scopes"
 	"tenanted/scopes/pgtest"
 	"tenanted/scopes/registry"
@@ -37,12 +35,11 @@ func (d *dials) watch(config *registry.Config) {
 // tried, less and less often. They succeed again soon after it is back.
 func TestAServerThatIsAwayFailsFast(t *testing.T) {
 	t.Parallel()
-	start := privateServer(t, nil)
-	server := start()
+	server := pgtest.Private(t, nil)
 	var dialed dials
 	f := fleetOn(t, server, dialed.watch)
 	require.NoError(t, f.onServer(t))
-	require.NoError(t, server.Close())
+	server.Stop()
 	stopped := time.Now()
 
 	require.ErrorIs(t, f.onServer(t), scopes.ErrUnavailable)
@@ -74,33 +71,10 @@ func TestAServerThatIsAwayFailsFast(t *testing.T) {
 	require.Greater(t, count.Load(), 100*(dialed.all.Load()-before), "nearly all fail without an attempt")
 	require.Zero(t, f.Stats().InUse)
 
-	start()
+	server.Start()
 	require.Eventually(t, func() bool { return f.onServer(t) == nil }, 20*time.Second, 5*time.Millisecond)
 	require.Empty(t, f.Stats().Servers[""].Away)
 	require.NoError(t, f.onServer(t))
-}
-
-// privateServer returns a function that starts a server of the test's own, with those settings and on a directory that was prepared,
-// and again after it was closed.
-func privateServer(t *testing.T, settings map[string]string, prepare ...func(dir string)) (start func() *localpg.Server) {
-	dir, err := os.MkdirTemp("", "registry") // which the server's account may enter
-	require.NoError(t, err)
-	for _, f := range prepare {
-		f(dir)
-	}
-	var running []*localpg.Server
-	t.Cleanup(func() {
-		for _, server := range running {
-			_ = server.Close()
-		}
-		_ = os.RemoveAll(dir)
-	})
-	return func() *localpg.Server {
-		server, err := localpg.Start(context.WithoutCancel(t.Context()), localpg.Options{Dir: dir, Settings: settings})
-		require.NoError(t, err)
-		running = append(running, server)
-		return server
-	}
 }
 
 func (f fleet) onServer(t *testing.T) error {

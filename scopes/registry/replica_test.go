@@ -3,13 +3,7 @@ package registry_test
 import (
 	"context"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -17,7 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 
-	"tenanted/internal/localpg"
 	"tenanted/scopes"
 	"tenanted/scopes/pgtest"
 	"tenanted/scopes/registry"
@@ -26,58 +19,20 @@ import (
 // replicated is a fleet of one database on a server of the test's own, with a streaming replica.
 type replicated struct {
 	fleet
-	replica *localpg.Server
-	start   func() *localpg.Server // the replica, again
+	replica *pgtest.PrivateServer
 }
 
 const maxLag = 800 * time.Millisecond
 
 // newReplicated starts both servers. The replica's settings may be changed.
 func newReplicated(t *testing.T, settings map[string]string) replicated {
-	streams := map[string]string{"wal_level": "replica", "max_wal_senders": "4", "max_connections": "100"}
-	start := privateServer(t, streams)
-	primary := start()
-	f := fleetOn(t, primary) // makes the role and the table
-	require.NoError(t, f.Close())
-
-	for name, value := range streams {
-		if settings == nil {
-			settings = map[string]string{}
-		}
-		settings[name] = value
-	}
-	r := replicated{start: privateServer(t, settings, func(dir string) { baseBackup(t, primary, dir) })}
-	r.replica = r.start()
-	r.fleet = f
-	config, to := superuser(t, primary), superuser(t, r.replica)
-	config.User, to.User = pgtest.Runtime, pgtest.Runtime
-	var err error
-	r.Registry, err = registry.Open(registry.Config{Runtime: config, Replicas: []*pgx.ConnConfig{to}, MaxLag: maxLag})
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		require.Zero(t, r.Stats().InUse)
-		require.NoError(t, r.Close())
-		require.Zero(t, r.Stats().Open)
+	servers := pgtest.Replica(t, settings)
+	f := fleetOn(t, servers.Primary, func(c *registry.Config) {
+		c.Replicas, c.MaxLag = []*pgx.ConnConfig{servers.Replica.Config("postgres", pgtest.Runtime)}, maxLag
 	})
-	r.DB, err = r.OpenGORM(&gorm.Config{Logger: quiet}, scopes.NewPlugin(scopes.Config{}))
-	require.NoError(t, err)
+	r := replicated{f, servers.Replica}
 	r.awaitUsed(t, true)
 	return r
-}
-
-// baseBackup copies a server's data to where a new one has them.
-func baseBackup(t *testing.T, of *localpg.Server, dir string) {
-	data := filepath.Join(dir, "data")
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "start.lock"), nil, 0o600)) // localpg's mark
-	run := func(name string, args ...string) {
-		out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()
-		require.NoError(t, err, "%s: %s", name, out)
-	}
-	run(filepath.Join(of.BinDir(), "pg_basebackup"), "-D", data, "-R", "-X", "stream", "-c", "fast", "--no-sync", "-w",
-		"-h", of.Host(), "-p", fmt.Sprint(of.Port()), "-U", of.Superuser())
-	if os.Getuid() == 0 { // the server runs as another account
-		run("chown", "-R", "--reference", filepath.Join(of.Dir(), "data"), dir)
-	}
 }
 
 func (r replicated) figures() registry.ReplicaStats { return *r.Stats().Servers["replica 1"].Replica }
@@ -185,7 +140,7 @@ func TestTenantsReadWhatTheyWrote(t *testing.T) {
 func TestAReplicaThatLagsIsLeftOut(t *testing.T) {
 	t.Parallel()
 	r := newReplicated(t, nil)
-	asSuperuser(t, r.replica, "select pg_wal_replay_pause()")
+	r.replica.Exec("postgres", "select pg_wal_replay_pause()")
 	require.NoError(t, r.writing(t).Create(&Note{Text: "new"}).Error)
 	r.awaitUsed(t, false)
 	require.NoError(t, r.figures().Err)
@@ -194,7 +149,7 @@ func TestAReplicaThatLagsIsLeftOut(t *testing.T) {
 		require.False(t, where(t, r.reading(t)))
 		require.EqualValues(t, 1, count(t, r.reading(t)))
 	}
-	asSuperuser(t, r.replica, "select pg_wal_replay_resume()")
+	r.replica.Exec("postgres", "select pg_wal_replay_resume()")
 	r.awaitUsed(t, true)
 	require.EqualValues(t, 1, count(t, r.reading(t)))
 	r.onReplicaSoon(t)
@@ -222,30 +177,19 @@ func TestAReplicaThatGoesTakesNoReadWithIt(t *testing.T) {
 	}
 	for _, killed := range []bool{false, true} {
 		if killed {
-			kill(t, r.replica)
+			r.replica.Kill()
+		} else {
+			r.replica.Stop()
 		}
-		require.NoError(t, r.replica.Close())
 		r.awaitUsed(t, false)
 		require.Error(t, r.figures().Err)
 		require.False(t, where(t, r.reading(t)))
-		r.replica = r.start()
+		r.replica.Start()
 		r.awaitUsed(t, true)
 		r.onReplicaSoon(t)
 	}
 	stop()
 	group.Wait()
-}
-
-// kill has a server end at once, without a word to its clients.
-func kill(t *testing.T, server *localpg.Server) {
-	written, err := os.ReadFile(filepath.Join(server.Dir(), "data", "postmaster.pid"))
-	require.NoError(t, err)
-	first, _, _ := strings.Cut(string(written), "\n")
-	pid, err := strconv.Atoi(first)
-	require.NoError(t, err)
-	process, err := os.FindProcess(pid)
-	require.NoError(t, err)
-	require.NoError(t, process.Signal(syscall.SIGQUIT))
 }
 
 // A server that is no replica, or one of another server, is not read from.
@@ -262,7 +206,7 @@ func TestAServerThatIsNoReplica(t *testing.T) {
 	require.Zero(t, r.Stats().Servers["replica 1"].Open)
 
 	stranger := newReplicated(t, nil)
-	r2, err := registry.Open(registry.Config{Runtime: f.server.Config(pgtest.Runtime), Replicas: []*pgx.ConnConfig{superuser(t, stranger.replica)}})
+	r2, err := registry.Open(registry.Config{Runtime: f.server.Config(pgtest.Runtime), Replicas: []*pgx.ConnConfig{stranger.replica.Config("postgres", pgtest.Runtime)}})
 	require.NoError(t, err)
 	defer r2.Close()
 	require.Eventually(t, func() bool { return r2.Stats().Servers["replica 1"].Replica.Err != nil }, 10*time.Second, time.Millisecond)
