@@ -40,6 +40,8 @@ func (c *cluster) arguments() []string {
 		// The text of failed statements stays out of the log: it may hold
 		// passwords (ALTER ROLE ... PASSWORD) and tenants' data.
 		"log_min_error_statement": "panic",
+		// For migrations that are atomic over several databases.
+		"max_prepared_transactions": "100",
 	}
 	if !c.options.Durable {
 		maps.Copy(settings, map[string]string{

@@ -13,7 +13,7 @@
 //
 // # Guarantees
 //
-// Any number of schemas is read by one query, which takes no lock on a table. Names in definitions are compared without the schema
+// Any number of schemas is read by one query, which locks each table for a moment as reading a row of it would. Names in definitions are compared without the schema
 // that they are of, so two schemas that the same statements made are equal. A name in another schema stays what it is.
 //
 // A [Difference] has the SQL that would mend it where no row can be lost by it; it is to be read before it is run.

@@ -81,17 +81,29 @@ type Querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// ReadOnly is [Read] in a transaction of its own.
+// ReadOnly is [Read] in a transaction of its own. It waits two seconds for a table that somebody has locked, and fails then.
 func ReadOnly(ctx context.Context, conn *pgx.Conn, schemas ...string) (found map[string]Schema, err error) {
 	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 	err = pgx.BeginTxFunc(ctx, conn, options, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, SearchPath); err != nil {
 			return err
 		}
+		if _, err := tx.Exec(ctx, "set local lock_timeout = '2s'"); err != nil {
+			return err
+		}
 		found, err = Read(ctx, tx, schemas...)
 		return err
 	})
 	return found, err
+}
+
+// Locked returns which of the schemas have a table that somebody has locked altogether, so that [Read] would wait.
+func Locked(ctx context.Context, conn Querier, schemas ...string) ([]string, error) {
+	rows, _ := conn.Query(ctx, `
+		select distinct n.nspname::text from pg_locks l join pg_class c on c.oid = l.relation join pg_namespace n on n.oid = c.relnamespace
+		where l.mode = 'AccessExclusiveLock' and l.granted and n.nspname = any($1) and l.pid is distinct from pg_backend_pid()
+		  and l.database = (select oid from pg_database where datname = current_database())`, pgx.QueryExecModeExec, schemas)
+	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
 // SearchPath has PostgreSQL print names with their schema, until the transaction ends.

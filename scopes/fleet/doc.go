@@ -21,7 +21,7 @@
 //   - With [Config.Ledger], what happened where is written down: also what failed, and what was under way when the
 //     process was killed.
 //
-// [Drifts] compares placements with what the migrations make, and changes nothing.
+// [Atomic] does all placements or none. [Drifts] compares placements with what the migrations make, and changes nothing.
 //
 // # Failures
 //

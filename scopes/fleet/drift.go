@@ -6,6 +6,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 
@@ -33,6 +35,9 @@ type Drift struct {
 
 // ErrNewer says that a placement was migrated by a newer program, whose migrations are not known here.
 var ErrNewer = errors.New("a newer program has migrated it")
+
+// ErrLocked says that somebody has locked one of a placement's tables, so that it could not be compared.
+var ErrLocked = errors.New("one of its tables is locked")
 
 // Drifts compares placements with what the migrations make, at the version where each placement is. What the migrations make is found
 // out once on each server for each version, in a schema that is made, migrated and rolled back in one transaction of a placement's
@@ -133,15 +138,20 @@ func (c *comparer) database(ctx context.Context, group []scopes.Placement) []Dri
 	recipes, schemas, err := c.read(ctx, group)
 	for i, p := range group {
 		d := Drift{Placement: p, Err: err}
-		if err == nil && len(recipes[p.Schema]) > 0 {
-			d.Differences, d.Err = c.compare(ctx, p, recipes[p.Schema], schemas[p.Schema])
+		has, read := schemas[p.Schema]
+		switch {
+		case err != nil || len(recipes[p.Schema]) == 0:
+		case !read:
+			d.Err = ErrLocked
+		default:
+			d.Differences, d.Err = c.compare(ctx, p, recipes[p.Schema], has)
 		}
 		drifts[i] = d
 	}
 	return drifts
 }
 
-// read returns, by schema, how the placements of a database were made and what they have.
+// read returns, by schema, how the placements of a database were made, and what those have that nobody has locked.
 func (c *comparer) read(ctx context.Context, group []scopes.Placement) (map[string]recipe, map[string]catalog.Schema, error) {
 	conn, err := c.parts[0].Fleet.connectAnyhow(ctx, group[0])
 	if err != nil {
@@ -158,10 +168,12 @@ func (c *comparer) read(ctx context.Context, group []scopes.Placement) (map[stri
 			recipes[schema] = append(recipes[schema], ingredient{part.Fleet, s.newest})
 		}
 	}
-	var schemas []string
-	for schema := range recipes {
-		schemas = append(schemas, schema)
+	schemas := slices.Sorted(maps.Keys(recipes))
+	locked, err := catalog.Locked(ctx, conn, schemas...)
+	if err != nil {
+		return nil, nil, err
 	}
+	schemas = slices.DeleteFunc(schemas, func(schema string) bool { return slices.Contains(locked, schema) })
 	found, err := catalog.ReadOnly(ctx, conn, schemas...)
 	return recipes, found, err
 }

@@ -181,3 +181,26 @@ func BenchmarkDrifts(b *testing.B) {
 		})
 	}
 }
+
+// A table that is locked keeps its own placement from being compared, and no other.
+func TestDriftsBesideALock(t *testing.T) {
+	t.Parallel()
+	w := newFixture(t, 1)
+	placements := w.placements(3)
+	f := w.fleet(t, w.config(makeNotes))
+	_, err := f.Up(pgtest.Context(t), placements)
+	require.NoError(t, err)
+	tx, err := w.connect(t, w.db.Name).Begin(t.Context())
+	require.NoError(t, err)
+	defer tx.Rollback(context.Background())
+	_, err = tx.Exec(t.Context(), "alter table s1.notes add more int")
+	require.NoError(t, err)
+	for i, d := range fleet.Drifts(pgtest.Context(t), fleet.Part{Fleet: f, Placements: placements}) {
+		if i == 1 {
+			require.ErrorIs(t, d.Err, fleet.ErrLocked)
+		} else {
+			require.NoError(t, d.Err)
+			require.Empty(t, d.Differences)
+		}
+	}
+}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -57,10 +59,16 @@ type Config struct {
 	// Ledger writes down what happens. Default: nil, nobody.
 	Ledger Ledger
 
-	// Report is called with each result, and how far the work is. Waiting is called when a placement is locked by somebody else.
-	// Neither is called twice at once. Default: nil.
+	// Decisions keeps what is decided about atomic migrations over several databases. With it, [Fleet.Up] and [Fleet.Down] too end what
+	// an interrupted one has prepared. Default: nil, [Atomic] does for one database only.
+	Decisions Decisions
+
+	// Report is called with each result, and how far the work is. Waiting is called when a placement is locked by somebody else,
+	// Settled when something was ended that an interrupted atomic migration had prepared. Report and Waiting are not called twice
+	// at once. Default: nil.
 	Report  func(Result, Progress)
 	Waiting func(Lock)
+	Settled func(Settled)
 }
 
 // WithDefaults returns a copy in which unset fields have their defaults.
@@ -75,6 +83,9 @@ func (c Config) WithDefaults() Config {
 	}
 	if c.Waiting == nil {
 		c.Waiting = func(Lock) {}
+	}
+	if c.Settled == nil {
+		c.Settled = func(Settled) {}
 	}
 	return c
 }
@@ -101,7 +112,8 @@ func (c Config) validate() error {
 // Fleet migrates placements. It may be used by several goroutines at once.
 type Fleet struct {
 	config   Config
-	versions []int64 // of all migrations, in their order
+	versions []int64  // of all migrations, in their order
+	loose    []string // the migrations that do not run in a transaction
 }
 
 // New returns a fleet. It connects to nothing. Errors are those of Config, and of goose for files that are none of its.
@@ -119,6 +131,9 @@ func New(config Config) (*Fleet, error) {
 	}
 	for _, source := range provider.ListSources() {
 		f.versions = append(f.versions, source.Version)
+	}
+	if f.loose, err = looseOf(config); err != nil {
+		return nil, fmt.Errorf("fleet: %w", err)
 	}
 	return f, nil
 }
@@ -192,11 +207,30 @@ func (f *Fleet) Down(ctx context.Context, placements []scopes.Placement) ([]Resu
 // would be locked for how long. It locks them for that long itself. The ledger has nothing of it, and After and Always do
 // nothing. A migration without a transaction, as one that makes an index concurrently, fails, since it cannot be tried.
 func (f *Fleet) DryRun(ctx context.Context, placements []scopes.Placement) ([]Result, error) {
-	return f.do(ctx, placements, (*worker).try, nil)
+	run := newRun(f, placements, (*worker).try, nil)
+	run.dry = true
+	return run.all(ctx, placements)
+}
+
+// Settle ends what interrupted atomic migrations have prepared in the placements' databases, as was decided: what [Fleet.Up], [Fleet.Down]
+// and [Atomic] do first. It is for who has other work to do before, which would be held up.
+func (f *Fleet) Settle(ctx context.Context, placements []scopes.Placement) error {
+	return errors.Join(slices.Collect(maps.Values(f.settleAll(ctx, placements, f.config.Waiting)))...)
 }
 
 func (f *Fleet) do(ctx context.Context, placements []scopes.Placement, do, whenComplete step) ([]Result, error) {
-	run := newRun(f, placements, do, whenComplete)
+	return newRun(f, placements, do, whenComplete).all(ctx, placements)
+}
+
+func (run *run) all(ctx context.Context, placements []scopes.Placement) ([]Result, error) {
+	f := run.fleet
+	switch {
+	case run.dry:
+	case len(byDatabase(placements)) == 1:
+		run.settle = run.waiting
+	default:
+		run.unsettled = f.settleAll(ctx, placements, run.waiting)
+	}
 	first := min(f.config.Canary, len(placements))
 	run.do(ctx, placements[:first])
 	if first > 0 && run.progress.Failed > 0 {

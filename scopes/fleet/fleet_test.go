@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -19,7 +20,12 @@ import (
 	"tenanted/scopes/pgtest"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(asChild) != "" {
+		child()
+	}
+	pgtest.Main(m)
+}
 
 // files makes a file system of migrations, numbered from 1.
 func files(ups ...string) fstest.MapFS {
@@ -39,6 +45,7 @@ const (
 type fixture struct {
 	db        *pgtest.DB
 	databases []string
+	decisions *fleet.DecisionTable
 }
 
 // newFixture makes n databases; the first one is the test's.

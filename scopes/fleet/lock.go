@@ -17,13 +17,17 @@ import (
 type Lock struct {
 	scopes.Placement
 	By    string    // who, as Config.By of the holder
-	PID   int32     // its server process
+	PID   int32     // its server process; 0: none, the transaction is prepared
 	Since time.Time // when its last statement began
 }
 
 // String implements fmt.Stringer.
 func (l Lock) String() string {
-	return fmt.Sprintf("%s is being migrated by %s (process %d) since %s", l.Placement, l.By, l.PID, l.Since.UTC().Format(time.RFC3339))
+	by := l.By
+	if l.PID != 0 {
+		by += fmt.Sprintf(" (process %d)", l.PID)
+	}
+	return fmt.Sprintf("%s is being migrated by %s since %s", l.Placement, by, l.Since.UTC().Format(time.RFC3339))
 }
 
 const namePrefix = "migrate: "
@@ -42,36 +46,104 @@ func (f *Fleet) lockKey(p scopes.Placement) int64 {
 	return int64(hash.Sum64())
 }
 
-// lock takes a placement's lock for the session. When it has to wait it says for whom.
-func (f *Fleet) lock(ctx context.Context, conn *pgx.Conn, p scopes.Placement, waiting func(Lock)) error {
-	key := f.lockKey(p)
-	var taken bool
-	if err := conn.QueryRow(ctx, "select pg_try_advisory_lock($1)", key).Scan(&taken); err != nil || taken {
-		return err
-	}
-	holder, err := lockHolder(ctx, conn, p, key)
-	if err == nil {
-		waiting(holder)
-	} else if !errors.Is(err, pgx.ErrNoRows) { // it has just been given back
-		return err
-	}
-	// Nobody waits behind this one, so it may take its time.
-	if _, err := conn.Exec(ctx, fmt.Sprintf("begin; set local lock_timeout = 0; set local statement_timeout = 0; select pg_advisory_lock(%d); commit", key),
-		pgx.QueryExecModeSimpleProtocol); err != nil {
-		return fmt.Errorf("%v: %w", holder, err)
-	}
-	return nil
+// locking is how an advisory lock is taken.
+type locking struct {
+	try    string // returns whether the lock was free
+	wait   string // for a second
+	giveUp string // after wait has failed
 }
 
-func lockHolder(ctx context.Context, conn *pgx.Conn, p scopes.Placement, key int64) (Lock, error) {
-	l := Lock{Placement: p}
-	err := conn.QueryRow(ctx, `
-		select a.application_name, a.pid, coalesce(a.query_start, a.backend_start) from pg_locks l join pg_stat_activity a using (pid)
+// oneSecond has a statement wait for a lock for a second, until the transaction ends. Nobody waits behind this one.
+const oneSecond = "set local lock_timeout = '1s'; set local statement_timeout = 0; "
+
+// forSession takes a placement's lock until it is given back.
+func (f *Fleet) forSession(p scopes.Placement) locking {
+	key := f.lockKey(p)
+	return locking{
+		try:    fmt.Sprintf("select pg_try_advisory_lock(%d)", key),
+		wait:   fmt.Sprintf("begin; "+oneSecond+"select pg_advisory_lock(%d); commit", key),
+		giveUp: "rollback",
+	}
+}
+
+// forTransaction takes a placement's lock until the transaction ends that the session is in.
+func (f *Fleet) forTransaction(p scopes.Placement) locking {
+	key := f.lockKey(p)
+	return locking{
+		try: fmt.Sprintf("select pg_try_advisory_xact_lock(%d)", key),
+		wait: fmt.Sprintf("savepoint waiting; "+oneSecond+"select pg_advisory_xact_lock(%d); set local lock_timeout = %s; set local statement_timeout = %s; release waiting",
+			key, ms(f.config.LockTimeout), ms(f.config.StatementTimeout)),
+		giveUp: "rollback to waiting",
+	}
+}
+
+// lock takes a placement's lock. When it has to wait it says for whom. It waits for a second at a time, since what holds the lock may be
+// prepared meanwhile, and must then be ended.
+func (f *Fleet) lock(ctx context.Context, conn *pgx.Conn, p scopes.Placement, l locking, waiting func(Lock)) error {
+	var taken bool
+	if err := conn.QueryRow(ctx, l.try).Scan(&taken); err != nil || taken {
+		return err
+	}
+	for said := false; ; said = true {
+		holder, gid, err := lockHolder(ctx, conn, p, f.lockKey(p))
+		switch {
+		case errors.Is(err, pgx.ErrNoRows): // it has just been given back
+		case err != nil:
+			return err
+		case gid != "":
+			if err := f.settlePlacement(ctx, p, gid, waiting); err != nil {
+				return err
+			}
+		case !said:
+			waiting(holder)
+		}
+		_, err = conn.Exec(ctx, l.wait, pgx.QueryExecModeSimpleProtocol)
+		if err == nil {
+			return nil
+		}
+		if !lostLock(err) {
+			return fmt.Errorf("%v: %w", holder, err)
+		}
+		if _, err := conn.Exec(ctx, l.giveUp); err != nil {
+			return err
+		}
+	}
+}
+
+// settlePlacement ends what an interrupted atomic migration has prepared in a placement's database, over a connection of its own: the
+// caller's may be in a transaction.
+func (f *Fleet) settlePlacement(ctx context.Context, p scopes.Placement, gid string, waiting func(Lock)) error {
+	if f.config.Decisions == nil {
+		return &PreparedError{p, gid}
+	}
+	outcome, err := f.config.Decisions.Outcome(ctx, Prepared{GID: gid}.Migration())
+	if err != nil || outcome == UnderWay {
+		return err
+	}
+	if outcome == Unknown {
+		return &PreparedError{p, gid}
+	}
+	conn, err := f.connectAnyhow(ctx, p)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	return f.settle(ctx, conn, p, waiting)
+}
+
+// lockHolder returns who holds a lock: a session, or, with its name, a prepared transaction.
+func lockHolder(ctx context.Context, conn *pgx.Conn, p scopes.Placement, key int64) (l Lock, gid string, err error) {
+	l.Placement = p
+	err = conn.QueryRow(ctx, `
+		select coalesce(a.application_name, ''), coalesce(a.pid, 0), coalesce(a.query_start, a.backend_start, x.prepared, now()), coalesce(x.gid, '')
+		from pg_locks l left join pg_stat_activity a using (pid)
+		left join pg_locks own on l.pid is null and own.pid is null and own.virtualtransaction = l.virtualtransaction and own.locktype = 'transactionid'
+		left join pg_prepared_xacts x on x.transaction = own.transactionid
 		where l.locktype = 'advisory' and l.granted and l.objsubid = 1
 		  and l.database = (select oid from pg_database where datname = current_database())
-		  and (l.classid::bigint << 32 | l.objid::bigint) = $1`, key).Scan(&l.By, &l.PID, &l.Since)
+		  and (l.classid::bigint << 32 | l.objid::bigint) = $1 and (a.pid is not null or x.gid is not null)`, key).Scan(&l.By, &l.PID, &l.Since, &gid)
 	l.By = strings.TrimPrefix(l.By, namePrefix)
-	return l, err
+	return l, gid, err
 }
 
 func (f *Fleet) unlock(ctx context.Context, conn *pgx.Conn, p scopes.Placement) error {

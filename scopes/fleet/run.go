@@ -19,7 +19,10 @@ type run struct {
 	fleet        *Fleet
 	began        time.Time
 	step         step
-	whenComplete step // instead, for placements at the newest version; nil: they are left alone
+	dry          bool                       // nothing is changed
+	settle       func(Lock)                 // for a single database, over the connection that is there anyway
+	unsettled    map[scopes.Placement]error // databases in which something is prepared that could not be ended
+	whenComplete step                       // instead, for placements at the newest version; nil: they are left alone
 	results      []Result
 	at           map[scopes.Placement]int
 
@@ -97,7 +100,11 @@ func byDatabase(placements []scopes.Placement) (groups [][]scopes.Placement) {
 
 // look returns what is to be done in one database. Where it cannot look, its error is the placements'.
 func (r *run) look(ctx context.Context, group []scopes.Placement) (tasks []task) {
-	states, err := r.fleet.states(ctx, group)
+	var states map[string]state
+	err := r.unsettled[group[0].InSchema("")]
+	if err == nil {
+		states, err = r.fleet.states(ctx, group, r.settle)
+	}
 	for _, p := range group {
 		t := task{p, states[p.Schema], r.step}
 		if t.state.complete(r.fleet.versions) {

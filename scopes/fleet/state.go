@@ -36,13 +36,19 @@ func (s state) unchanged(p scopes.Placement) Result {
 const tablesAtOnce = 50
 
 // states reads the version tables of placements in one database, over one connection and without a lock that anybody would
-// wait for. A schema without one is not among them.
-func (f *Fleet) states(ctx context.Context, group []scopes.Placement) (map[string]state, error) {
+// wait for. A schema without one is not among them. Before that it settles what was prepared, unless settle is nil, which is
+// told whom it has to wait for.
+func (f *Fleet) states(ctx context.Context, group []scopes.Placement, settle func(Lock)) (map[string]state, error) {
 	conn, err := f.connect(ctx, group[0])
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
+	if settle != nil {
+		if err := f.settle(ctx, conn, group[0], settle); err != nil {
+			return nil, err
+		}
+	}
 	return f.statesOver(ctx, conn, group)
 }
 

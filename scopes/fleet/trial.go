@@ -22,7 +22,7 @@ func (w *worker) try(ctx context.Context, p scopes.Placement, _ state) (r Result
 	if r.Err = w.open(ctx); r.Err != nil {
 		return r
 	}
-	if r.Err = w.fleet.lock(ctx, w.conn, p, w.waiting); r.Err != nil {
+	if r.Err = w.fleet.lock(ctx, w.conn, p, w.fleet.forSession(p), w.waiting); r.Err != nil {
 		return r
 	}
 	var locks []TableLock

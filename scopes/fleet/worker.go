@@ -173,7 +173,7 @@ func (w *worker) locked(ctx context.Context, p scopes.Placement, work func() err
 	if err := w.open(ctx); err != nil {
 		return err
 	}
-	if err := w.fleet.lock(ctx, w.conn, p, w.waiting); err != nil {
+	if err := w.fleet.lock(ctx, w.conn, p, w.fleet.forSession(p), w.waiting); err != nil {
 		return err
 	}
 	defer func() {

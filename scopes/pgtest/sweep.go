@@ -106,10 +106,32 @@ func (c *cluster) dropAll(ctx context.Context, prefix string) error {
 	return nil
 }
 
-// drop drops a database and ends the connections to it.
+// drop drops a database, and ends the connections to it and what is prepared in it.
 func (c *cluster) drop(ctx context.Context, name string) error {
-	_, err := c.admin.Exec(ctx, `drop database if exists `+ident(name)+` with (force)`)
+	prepared, err := c.names(ctx, `select gid from pg_prepared_xacts where database = $1`, name)
+	if err == nil && len(prepared) > 0 {
+		err = c.rollBack(ctx, name, prepared)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = c.admin.Exec(ctx, `drop database if exists `+ident(name)+` with (force)`)
 	return err
+}
+
+// rollBack rolls back what is prepared in a database.
+func (c *cluster) rollBack(ctx context.Context, database string, prepared []string) error {
+	conn, err := pgx.Connect(ctx, c.dsn(database, Superuser))
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	for _, gid := range prepared {
+		if _, err := conn.Exec(ctx, "rollback prepared "+quote(gid), pgx.QueryExecModeSimpleProtocol); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *cluster) names(ctx context.Context, query string, args ...any) ([]string, error) {
