@@ -2,7 +2,10 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"slices"
+	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -14,6 +17,9 @@ import (
 // shownDatabases bounds the databases with figures of their own; the others are added up as "other". They hold the
 // connections at the moment, so MultipleDb with many tenants stays bounded too.
 const shownDatabases = 50
+
+// versionsTime is how long the directory may take to say how many placements are at which version.
+const versionsTime = 2 * time.Second
 
 // metricsOf returns the process's metrics, the connections' and the directory's. No label is a tenant; in MultipleDb,
 // though, a database's name has the slug in it.
@@ -40,6 +46,7 @@ var (
 	usedDesc       = prometheus.NewDesc("tenanted_db_replica_used", "1 while a replica is read from.", []string{"server"}, nil)
 	suspendedDesc  = prometheus.NewDesc("tenanted_db_suspended_tenants", "Tenants refused now since their statements keep timing out.", nil, nil)
 	refusedDesc    = prometheus.NewDesc("tenanted_db_refused_total", "Statements refused since their tenant's kept timing out.", nil, nil)
+	placementsDesc = prometheus.NewDesc("tenanted_placements", "Placements by the version of their tables, and how it stands to this program's.", []string{"migrations", "version", "state"}, nil)
 	lookupsDesc    = prometheus.NewDesc("tenanted_directory_lookups_total", "Lookups of a tenant, by where the answer was.", []string{"answer"}, nil)
 	rememberedDesc = prometheus.NewDesc("tenanted_directory_remembered", "Slugs in memory.", []string{"kind"}, nil)
 )
@@ -72,6 +79,16 @@ func (m tenancyMetrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(suspendedDesc, conns.Suspended)
 	counter(refusedDesc, float64(conns.Refused))
+
+	ctx, cancel := context.WithTimeout(context.Background(), versionsTime)
+	defer cancel()
+	versions, err := m.app.Versions(ctx)
+	if err != nil {
+		versions = nil // no figure rather than an old one
+	}
+	for _, v := range versions {
+		gauge(placementsDesc, int(v.Placements), string(v.Set), strconv.FormatInt(v.Version, 10), v.State())
+	}
 
 	directory := m.app.Directory.Stats()
 	counter(lookupsDesc, float64(directory.Remembered), "memory")

@@ -39,6 +39,10 @@ No statement waits for a lock, with a tenant's statements behind it, longer than
 again. --canary takes some placements first, and leaves the others alone if one of them fails. --dry-run does it in transactions
 that are rolled back, and says what would fail and which tables would be locked for how long: it locks them itself meanwhile.
 
+--atomic brings all placements to the newest version or, if one fails, none. The tables that are changed stay locked until the last one is done. Over several
+databases each server needs max_prepared_transactions of as many as it has databases. Killed in the middle, it leaves transactions that are
+prepared and hold their locks: the next "migrate" ends them as was decided.
+
 --status shows the version of each placement, and what of its tables, keys, policies and rights is not as the migrations make them, with the
 SQL that would mend it where nothing can be lost by it. It exits with 1 then.
 
@@ -49,6 +53,7 @@ SQL that would mend it where nothing can be lost by it. It exits with 1 then.
   PROGRAM migrate --database tenanted_multipledb_tenant-0
   PROGRAM migrate --dry-run
   PROGRAM migrate --canary acme,bolt
+  PROGRAM migrate --atomic
   PROGRAM migrate --down --all`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -67,6 +72,7 @@ SQL that would mend it where nothing can be lost by it. It exits with 1 then.
 	cmd.Flags().DurationVar(&o.LockTimeout, "lock-timeout", 2*time.Second, "how long a statement waits for a lock before it is tried again later")
 	cmd.Flags().StringVar(&o.canary, "canary", "", "how many placements come first, or the slugs of their tenants, with commas")
 	addFormat(cmd, &o.format)
+	cmd.Flags().BoolVar(&o.Atomic, "atomic", false, "all placements or none, by two-phase commit over several databases")
 	cmd.Flags().BoolVar(&o.DryRun, "dry-run", false, "in transactions that are rolled back")
 	return cmd
 }
@@ -83,6 +89,8 @@ func (o migrateOptions) validate() error {
 		return usage("--jobs %d is below one", o.Jobs)
 	case o.LockTimeout <= 0:
 		return usage("--lock-timeout %v must be above zero", o.LockTimeout)
+	case o.Atomic && (o.canary != "" || o.DryRun || o.down || o.status):
+		return usage("--atomic goes without --canary, --dry-run, --down and --status")
 	case (o.canary != "" || o.DryRun) && (o.down || o.status):
 		return usage("--canary and --dry-run go with neither --down nor --status")
 	case o.database != "" && o.tenant != "":
@@ -135,6 +143,7 @@ func (p *program) migrate(ctx context.Context, s *server, o migrateOptions) erro
 		p.showMigrated(r, o.DryRun)
 	}
 	o.Waiting = func(l fleet.Lock) { fmt.Fprintf(p.Err, "waiting: %v\n", l) }
+	o.Settled = func(s fleet.Settled) { fmt.Fprintln(p.Err, s) }
 	err = setup.Migrate(ctx, chosen, o.Migrate)
 	shown.end()
 	return err
@@ -197,6 +206,8 @@ func (p *program) showMigrated(r migrations.Result, dryRun bool) {
 	switch {
 	case errors.Is(r.Err, fleet.ErrNotBegun):
 		p.say(fmt.Sprintf("%s: not begun", r.Target))
+	case errors.Is(r.Err, fleet.ErrRolledBack):
+		p.say(fmt.Sprintf("%s: rolled back", r.Target))
 	case r.Err != nil:
 		p.say(fmt.Sprintf("%s: failed", r.Target))
 	case dryRun && r.From != r.To:

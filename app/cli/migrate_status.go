@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"tenanted/app/config"
 	"tenanted/app/tenancy"
@@ -18,13 +19,25 @@ import (
 	"tenanted/scopes/fleet"
 )
 
-// fleetStatus is what migrate --status shows: the versions of the directory and of the chosen placements, and how their schemas differ from
-// what the migrations make.
+// fleetStatus is what migrate --status shows: the versions of the directory and of the chosen placements, how their schemas differ from
+// what the migrations make, and what atomic migrations have left prepared.
 type fleetStatus struct {
 	Versions []versionStatus `json:"versions"`
 	Drift    []driftStatus   `json:"drift"`
+	Prepared []preparedShown `json:"prepared"`
 	Nodes    []citus.Node    `json:"nodes,omitempty"` // of a Citus cluster, with the shards of the shared tables
 	Shard    *citus.Shard    `json:"shard,omitempty"` // of the chosen tenant
+}
+
+// preparedShown is a transaction that an atomic migration has left prepared.
+type preparedShown struct {
+	Server   string    `json:"server,omitempty"`
+	Database string    `json:"database"`
+	GID      string    `json:"gid"`
+	Since    time.Time `json:"since"`
+	Operator string    `json:"operator"`
+	Decision string    `json:"decision,omitempty"` // commit or rollback
+	text     string
 }
 
 type versionStatus struct {
@@ -72,7 +85,7 @@ func (p *program) showStatus(ctx context.Context, setup *tenancy.Setup, cfg conf
 	drifts = slices.DeleteFunc(drifts, func(d fleet.Drift) bool { return d.Err == nil && len(d.Differences) == 0 })
 	shown := statusShown(statuses, drifts)
 	if statuses[0].Version > 0 { // else there may be no database
-		if shown.Nodes, shown.Shard, err = setup.Shards(ctx, o.tenant); err != nil {
+		if err := shown.complete(ctx, setup, statuses, o.tenant); err != nil {
 			return err
 		}
 	}
@@ -81,11 +94,11 @@ func (p *program) showStatus(ctx context.Context, setup *tenancy.Setup, cfg conf
 	} else {
 		err = shown.write(p.Out)
 	}
-	return errors.Join(err, statusVerdict(statuses, drifts))
+	return errors.Join(err, statusVerdict(statuses, drifts, shown.Prepared))
 }
 
 // statusVerdict is an error where something could not be looked at, or is not as the migrations make it.
-func statusVerdict(statuses []tenancy.Status, drifts []fleet.Drift) error {
+func statusVerdict(statuses []tenancy.Status, drifts []fleet.Drift, prepared []preparedShown) error {
 	var failed []error
 	for _, s := range statuses {
 		failed = append(failed, s.Err)
@@ -98,6 +111,9 @@ func statusVerdict(statuses []tenancy.Status, drifts []fleet.Drift) error {
 			drifted++
 		}
 	}
+	if len(prepared) > 0 {
+		failed = append(failed, fmt.Errorf("%d transactions of an atomic migration are left prepared, and hold their locks", len(prepared)))
+	}
 	if drifted > 0 {
 		failed = append(failed, fmt.Errorf("drift: %d schemas are not as the migrations make them", drifted))
 	}
@@ -107,8 +123,20 @@ func statusVerdict(statuses []tenancy.Status, drifts []fleet.Drift) error {
 	return errors.Join(failed...)
 }
 
+// complete adds what the directory's database and the servers know.
+func (f *fleetStatus) complete(ctx context.Context, setup *tenancy.Setup, statuses []tenancy.Status, tenant string) (err error) {
+	if f.Nodes, f.Shard, err = setup.Shards(ctx, tenant); err != nil {
+		return err
+	}
+	prepared, err := setup.Prepared(ctx, statuses)
+	for _, p := range prepared {
+		f.Prepared = append(f.Prepared, preparedShown{p.Server, p.Database, p.GID, p.Since, p.Operator, p.Decision, p.String()})
+	}
+	return err
+}
+
 func statusShown(statuses []tenancy.Status, drifts []fleet.Drift) fleetStatus {
-	shown := fleetStatus{Versions: []versionStatus{}, Drift: []driftStatus{}}
+	shown := fleetStatus{Versions: []versionStatus{}, Drift: []driftStatus{}, Prepared: []preparedShown{}}
 	for _, s := range statuses {
 		v := versionStatus{placed(s.Placement), string(s.Set), s.Version, s.Set.Newest(), s.State, ""}
 		if s.Err != nil {
@@ -141,6 +169,9 @@ func (f fleetStatus) write(w io.Writer) error {
 	}
 	if f.Shard != nil {
 		fmt.Fprintf(w, "the tenant's shard: %v\n", f.Shard)
+	}
+	for _, p := range f.Prepared {
+		fmt.Fprintln(w, p.text)
 	}
 	for _, d := range f.Drift {
 		at := scopes.Placement(d.placed)

@@ -161,6 +161,7 @@ func site(app *tenancy.Tenancy, s *server, o serveOptions, log *slog.Logger) (ht
 		AllTenants: cfg.ListsAllTenants() && !cfg.SignInRequired,
 		SomeApart:  cfg.SomeApart(),
 		Ready:      app.Ping,
+		Drift:      func(ctx context.Context) []string { return drift(ctx, app) },
 		Hosts:      cfg.AllowedHosts,
 
 		TrustedProxies: cfg.TrustedProxies,
@@ -211,11 +212,25 @@ func (m mailLog) Send(ctx context.Context, to, subject, _ string) error {
 	return nil
 }
 
+// drift says how many placements are at another version than this program's; nothing where that is not known.
+func drift(ctx context.Context, app *tenancy.Tenancy) (lines []string) {
+	versions, err := app.Versions(ctx)
+	if err != nil {
+		return nil // whether the directory answers was asked before
+	}
+	for _, v := range versions {
+		if state := v.State(); state != "current" {
+			lines = append(lines, fmt.Sprintf("%s: %d placements at version %d of the %s tables, and this program knows %d", state, v.Placements, v.Version, v.Set, v.Newest()))
+		}
+	}
+	return lines
+}
+
 // entries returns the directory's answer in the terms of the web.
 func entries(found []tenancy.Entry, err error) ([]web.TenantEntry, error) {
 	list := make([]web.TenantEntry, len(found))
 	for i, entry := range found {
-		list[i] = web.TenantEntry(entry)
+		list[i] = web.TenantEntry{Tenant: entry.Tenant, State: entry.State}
 	}
 	return list, err
 }

@@ -22,17 +22,20 @@ import (
 
 // otherServer is a server of a test's own, which it may stop and start.
 type otherServer struct {
-	dir   string
-	local *localpg.Server
+	dir      string
+	settings map[string]string
+	local    *localpg.Server
 }
 
 // startOther starts a server with an owner who may make databases and the runtime role.
-func startOther(t *testing.T) *otherServer {
+func startOther(t *testing.T) *otherServer { return startOtherWith(t, nil) }
+
+func startOtherWith(t *testing.T, settings map[string]string) *otherServer {
 	t.Helper()
 	dir, err := os.MkdirTemp(localpg.ScratchDir(), "tenanted-other-")
 	require.NoError(t, err)
 	require.NoError(t, os.Chmod(dir, 0o755))
-	o := &otherServer{dir: dir}
+	o := &otherServer{dir: dir, settings: settings}
 	o.start(t)
 	t.Cleanup(func() {
 		o.stop(t)
@@ -45,7 +48,7 @@ func startOther(t *testing.T) *otherServer {
 func (o *otherServer) start(t *testing.T) {
 	t.Helper()
 	var err error
-	o.local, err = localpg.Start(t.Context(), localpg.Options{Dir: filepath.Join(o.dir, "pg")})
+	o.local, err = localpg.Start(t.Context(), localpg.Options{Dir: filepath.Join(o.dir, "pg"), Settings: o.settings})
 	require.NoError(t, err)
 }
 

@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"tenanted/app/tenancy"
+	"tenanted/migrations"
 	"tenanted/models"
 )
 
@@ -99,11 +101,25 @@ func (p *program) listTenants(ctx context.Context, s *server, format string) err
 		return writeTenants(p.Out, entries)
 	}
 	table := tabwriter.NewWriter(p.Out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "ID\tSLUG\tNAME\tPLACEMENT\tSTATE")
+	fmt.Fprintln(table, "ID\tSLUG\tNAME\tPLACEMENT\tSTATE\tVERSION")
 	for _, e := range entries {
-		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\n", e.ID, e.Slug, e.Name, e.Placement, e.State)
+		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s\n", e.ID, e.Slug, e.Name, e.Placement, e.State, versionShown(e.Version))
 	}
 	return table.Flush()
+}
+
+// versionShown says how a version of the tables stands to this program's, where it is not the same.
+func versionShown(version int64) string {
+	newest := migrations.Tenant.Newest()
+	switch {
+	case version == 0:
+		return "not known"
+	case version < newest:
+		return fmt.Sprintf("%d, outdated", version)
+	case version > newest:
+		return fmt.Sprintf("%d, newer", version)
+	}
+	return strconv.FormatInt(version, 10)
 }
 
 // listed is a tenant as JSON.
@@ -115,6 +131,7 @@ type listed struct {
 	Database string `json:"database"`
 	Schema   string `json:"schema"`
 	State    string `json:"state"`
+	Version  int64  `json:"version,omitempty"` // of its tables, if it is known
 }
 
 func writeTenants(w io.Writer, entries []tenancy.Entry) error {
@@ -126,5 +143,5 @@ func writeTenants(w io.Writer, entries []tenancy.Entry) error {
 }
 
 func listedOf(e tenancy.Entry) listed {
-	return listed{int64(models.AccountID(e.Tenant)), e.Slug, e.Name, e.Server, e.Database, e.Schema, e.State}
+	return listed{int64(models.AccountID(e.Tenant)), e.Slug, e.Name, e.Server, e.Database, e.Schema, e.State, e.Version}
 }

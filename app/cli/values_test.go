@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"tenanted/app/config"
+	"tenanted/migrations"
 	"tenanted/scopes/pgtest"
 )
 
@@ -68,7 +69,7 @@ func TestTenantsListForPrograms(t *testing.T) {
 			config.Mixed:           {w.db.Name, "tenant-1"},
 		}[w.strategy]
 		require.Equal(t, map[string]any{"id": 2.0, "slug": "tenant-1", "name": `A <b> & "c"`, "database": placement[0], "schema": placement[1],
-			"state": "suspended"}, tenants[1])
+			"state": "suspended", "version": float64(migrations.Tenant.Newest())}, tenants[1])
 		w.fails(t, 2, "--format xml is unknown: choose text or json", "tenants", "list", "--format", "xml")
 	})
 }

@@ -29,26 +29,36 @@ type Directory struct {
 type Entry struct {
 	scopes.Tenant
 	State string // "creating", "active", "suspended" or "dropping"
+	// Version is that of its tables, as far as `migrate` has told; 0: not known.
+	Version int64
 }
 
 // placementColumns are a placement's in control.tenants, in the order of scopes.Placement.
 const placementColumns = "coalesce(server, ''), coalesce(database, current_database()), schema"
 
-// entryColumns are what scanEntry reads.
-const entryColumns = "id, slug, name, " + placementColumns + ", state"
+// entryColumns are what scanEntry reads, of control.tenants.
+const entryColumns = "id, slug, name, " + placementColumns + `, state,
+	coalesce((select v.version from control.placement_versions v where v.server = coalesce(tenants.server, '') and v.database = coalesce(tenants.database, '')
+		and v.schema = tenants.schema and v.migrations = 'tenant'), 0)`
 
 func scanEntry(row pgx.CollectableRow) (e Entry, err error) {
 	var id scopes.TenantID
-	err = row.Scan(&id, &e.Slug, &e.Name, &e.Server, &e.Database, &e.Schema, &e.State)
+	err = row.Scan(&id, &e.Slug, &e.Name, &e.Server, &e.Database, &e.Schema, &e.State, &e.Version)
 	e.ID = id
 	return e, err
 }
 
 // OpenDirectory returns the directory of cfg's default database. It connects to nothing yet. Close it after use.
 func OpenDirectory(ctx context.Context, cfg config.Config) (*Directory, error) {
+	return openDirectory(ctx, cfg, nil)
+}
+
+// openDirectory is [OpenDirectory] with what is told of notifications.
+func openDirectory(ctx context.Context, cfg config.Config, notified func(string) bool) (*Directory, error) {
 	found, err := directory.Open(ctx, directory.Config{
 		Database:      cfg.Runtime(),
 		BeforeConnect: cfg.Servers()[0].BeforeConnect,
+		Notified:      notified,
 		Query:         "select id, slug, name, server, database, schema, state from control.tenant_by_slug($1)",
 	})
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"tenanted/app/config"
 	"tenanted/app/tenancy"
+	"tenanted/migrations"
 	"tenanted/models"
 	"tenanted/scopes"
 	"tenanted/scopes/pgtest"
@@ -31,7 +32,7 @@ func TestLookupAndList(t *testing.T) {
 			placement, err := cfg.PlacementFor(entry.Slug, planned(cfg, number).Where)
 			require.NoError(t, err)
 			want := scopes.Tenant{ID: scopes.TenantID(number + 1), Slug: fmt.Sprintf("tenant-%d", number), Name: fmt.Sprintf("Company %d", number), Placement: placement}
-			require.Equal(t, tenancy.Entry{Tenant: want, State: "active"}, entry)
+			require.Equal(t, tenancy.Entry{Tenant: want, State: "active", Version: migrations.Tenant.Newest()}, entry)
 			for range 2 { // the second answer is remembered
 				found, err := directory.Lookup(t.Context(), entry.Slug)
 				require.NoError(t, err)

@@ -3,6 +3,7 @@ package tenancy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -23,9 +24,12 @@ type Migrate struct {
 	LockTimeout time.Duration // how long a statement waits for a lock, and others behind it; default 2 s
 	Canary      int           // how many come first, of which a failure keeps the others from being begun
 	DryRun      bool          // in transactions that are rolled back
-	// Report is called with each result, and Waiting when somebody else migrates a placement; one call at a time. They may be nil.
+	Atomic      bool          // all or none: see [fleet.Atomic]; Canary and DryRun do nothing
+	// Report is called with each result, and Waiting when somebody else migrates a placement; one call at a time. Settled is told what was
+	// ended that an interrupted atomic migration had prepared. They may be nil.
 	Report  func(migrations.Result, fleet.Progress)
 	Waiting func(fleet.Lock)
+	Settled func(fleet.Settled)
 }
 
 // Migrate makes the placements' databases and schemas where they are missing, and brings them to the newest version,
@@ -38,6 +42,11 @@ func (s *Setup) Migrate(ctx context.Context, placements []scopes.Placement, m Mi
 	mine, refused, do := placements, refusals{}, (*fleet.Fleet).DryRun
 	if !m.DryRun {
 		do = (*fleet.Fleet).Up
+		if len(placements) > 1 { // otherwise it is done over a connection that is made anyway
+			if err := s.settle(ctx, placements, m); err != nil {
+				return err
+			}
+		}
 		var err error
 		if refused, err = s.ensureDatabases(ctx, placements); err != nil {
 			return err
@@ -50,6 +59,12 @@ func (s *Setup) Migrate(ctx context.Context, placements []scopes.Placement, m Mi
 	}
 	defer log.close(ctx)
 	errs := slices.Collect(maps.Values(refused))
+	if m.Atomic {
+		if len(errs) > 0 {
+			return fmt.Errorf("nothing was begun, since it is all or none: %w", errors.Join(errs...))
+		}
+		return s.atomic(ctx, mine, m, log)
+	}
 	return errors.Join(append(errs, s.eachSet(ctx, placementSets, mine, m, log, do)...)...)
 }
 
@@ -65,6 +80,15 @@ func (s *Setup) Down(ctx context.Context, placements []scopes.Placement, report 
 	slices.Reverse(sets)
 	m := Migrate{Report: func(r migrations.Result, _ fleet.Progress) { report(r) }}
 	return errors.Join(s.eachSet(ctx, sets, placements, m, log, (*fleet.Fleet).Down)...)
+}
+
+// settle ends what an interrupted atomic migration has prepared, which would hold up whoever grants rights in a database.
+func (s *Setup) settle(ctx context.Context, placements []scopes.Placement, m Migrate) error {
+	f, err := s.fleet(migrations.Tenant, fleet.Config{Waiting: m.Waiting, Settled: m.Settled})
+	if err != nil {
+		return err
+	}
+	return f.Settle(ctx, placements)
 }
 
 // eachSet does something to all placements that a set is for, and then to those of the next, but where it failed.
@@ -98,28 +122,66 @@ func (s *Setup) inSet(ctx context.Context, set migrations.Set, placements []scop
 	if len(placements) == 0 {
 		return nil
 	}
-	f, err := s.fleet(set, fleet.Config{
-		Jobs: m.Jobs, LockTimeout: m.LockTimeout, Canary: m.Canary, Waiting: m.Waiting, Ledger: log.of(set),
+	f, err := s.fleet(set, s.reporting(ctx, set, m, log, &errs, failed))
+	if err != nil {
+		return []error{err}
+	}
+	results, _ := do(f, ctx, placements) // the errors were reported
+	if m.DryRun {
+		return errs
+	}
+	if err := log.of(set).found(ctx, results); err != nil && ctx.Err() == nil {
+		errs = append(errs, err)
+	}
+	return errs
+}
+
+// reporting is how a set is migrated: with results that are reported, and errors added to errs and failed.
+func (s *Setup) reporting(ctx context.Context, set migrations.Set, m Migrate, log *migrationLog, errs *[]error, failed map[scopes.Placement]bool) fleet.Config {
+	return fleet.Config{
+		Jobs: m.Jobs, LockTimeout: m.LockTimeout, Canary: m.Canary, Waiting: m.Waiting, Settled: m.Settled, Ledger: log.of(set),
 		Report: func(r fleet.Result, p fleet.Progress) {
 			result := s.explained(ctx, migrations.ResultOf(set, r))
 			if result.Err != nil {
 				failed[r.Placement] = true
-				errs = append(errs, result.Err)
+				if !errors.Is(r.Err, fleet.ErrRolledBack) { // which another one's error says why
+					*errs = append(*errs, result.Err)
+				}
 			}
 			m.Report(result, p)
 		},
-	})
-	if err != nil {
-		return []error{err}
 	}
-	_, _ = do(f, ctx, placements) // the errors were reported
-	return errs
+}
+
+// atomic brings all placements to the newest version of all sets, or none.
+func (s *Setup) atomic(ctx context.Context, placements []scopes.Placement, m Migrate, log *migrationLog) error {
+	var parts []fleet.Part
+	var errs []error
+	for _, set := range placementSets {
+		f, err := s.fleet(set, s.reporting(ctx, set, m, log, &errs, map[scopes.Placement]bool{}))
+		if err != nil {
+			return err
+		}
+		of := slices.DeleteFunc(slices.Clone(placements), func(p scopes.Placement) bool { return !slices.Contains(setsOf(s.cfg, p), set) })
+		parts = append(parts, fleet.Part{Fleet: f, Placements: of})
+	}
+	results, err := fleet.Atomic(ctx, parts...)
+	if _, reported := errors.AsType[*fleet.Error](err); err != nil && !reported {
+		return err
+	}
+	for i, of := range results {
+		if err := log.of(placementSets[i]).found(ctx, of); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // fleet returns what migrates the placements of a set, as the owner.
 func (s *Setup) fleet(set migrations.Set, c fleet.Config) (*fleet.Fleet, error) {
 	c.Connect = func(p scopes.Placement) (*pgx.ConnConfig, error) { return s.cfg.Conn(config.AsOwner, p) }
 	c.By = operator(s.cfg)
+	c.Decisions = &fleet.DecisionTable{Conn: s.cfg.OwnerConn(), Table: pgx.Identifier{config.ControlSchema, "atomic_migrations"}}
 	return migrations.Fleet(set, c, s.runtimeAt, s.say)
 }
 
@@ -130,9 +192,9 @@ func (s *Setup) runtimeAt(p scopes.Placement) string {
 
 // migrationLog writes control.migration_log.
 type migrationLog struct {
-	operator string
-	mutex    sync.Mutex
-	conn     *pgx.Conn
+	home  scopes.Placement // the default database
+	mutex sync.Mutex
+	conn  *pgx.Conn
 }
 
 func (s *Setup) openMigrationLog(ctx context.Context) (*migrationLog, error) {
@@ -140,12 +202,12 @@ func (s *Setup) openMigrationLog(ctx context.Context) (*migrationLog, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &migrationLog{operator: operator(s.cfg), conn: conn}, nil
+	return &migrationLog{home: s.cfg.Default(), conn: conn}, nil
 }
 
 func (l *migrationLog) close(ctx context.Context) { _ = l.conn.Close(context.WithoutCancel(ctx)) }
 
-func (l *migrationLog) of(set migrations.Set) fleet.Ledger { return setLog{l, set} }
+func (l *migrationLog) of(set migrations.Set) setLog { return setLog{l, set} }
 
 // setLog is the log of one set of migrations.
 type setLog struct {
@@ -176,5 +238,38 @@ func (l setLog) End(ctx context.Context, id int64, r fleet.Result) error {
 	}
 	_, err := l.conn.Exec(ctx, "update control.migration_log set ended_at = clock_timestamp(), from_version = $2, to_version = $3, tries = $4, error = $5 where id = $1",
 		id, r.From, r.To, r.Tries, why)
+	if err == nil && (r.Err == nil || r.To > 0) {
+		err = l.known(ctx, r)
+	}
 	return err
+}
+
+// known writes down at which versions placements are. What is known already is not written, so nobody is notified.
+func (l setLog) known(ctx context.Context, results ...fleet.Result) error {
+	var servers, databases, schemas []string
+	var versions []int64
+	for _, r := range results {
+		database := r.Database
+		if r.InSchema("") == l.home {
+			database = ""
+		}
+		servers, databases, schemas, versions = append(servers, r.Server), append(databases, database), append(schemas, r.Schema), append(versions, r.To)
+	}
+	_, err := l.conn.Exec(ctx, `
+		insert into control.placement_versions as v (server, database, schema, migrations, version)
+		select s, d, n, $1, x from unnest($2::text[], $3::text[], $4::text[], $5::bigint[]) u (s, d, n, x)
+		on conflict (server, database, schema, migrations) do update set version = excluded.version, seen_at = now() where v.version <> excluded.version`,
+		string(l.set), servers, databases, schemas, versions)
+	return err
+}
+
+// found writes down the versions of placements that had nothing to do.
+func (l setLog) found(ctx context.Context, results []fleet.Result) error {
+	unchanged := slices.DeleteFunc(slices.Clone(results), func(r fleet.Result) bool { return r.Err != nil || r.Tries > 0 })
+	if len(unchanged) == 0 {
+		return nil
+	}
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return l.known(ctx, unchanged...)
 }

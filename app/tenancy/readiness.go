@@ -2,9 +2,12 @@ package tenancy
 
 import (
 	"context"
+	"crypto/md5"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -41,6 +44,8 @@ type readiness struct {
 	conns  map[string]*semaphore.Weighted // by server, so that one that hangs holds up none of another's tenants
 	known  *lru.Cache[scopes.Placement, verdict]
 
+	changes atomic.Int64 // notifications so far
+
 	mutex sync.Mutex
 	own   deployment
 }
@@ -70,11 +75,12 @@ func (r *readiness) check(ctx context.Context, tenant scopes.Tenant) error {
 		return v.err
 	}
 	answer := r.flight.DoChan(fmt.Sprintf("%#v", tenant.Placement), func() (any, error) {
+		changes := r.changes.Load()
 		v := verdict{slug: tenant.Slug, err: r.judge(context.WithoutCancel(ctx), tenant), until: time.Now().Add(readyFor)}
 		switch {
 		case errors.Is(v.err, scopes.ErrTimeout), errors.Is(v.err, context.DeadlineExceeded):
 			v.until = time.Now().Add(timedOutFor)
-		case v.err != nil:
+		case v.err != nil, changes != r.changes.Load(): // which may have been seen or not
 			v.until = time.Now().Add(notReadyFor)
 		}
 		r.known.Add(tenant.Placement, v)
@@ -86,6 +92,30 @@ func (r *readiness) check(ctx context.Context, tenant scopes.Tenant) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// notified has a placement looked at again whose version has changed. It reports whether a tenant may have changed instead.
+func (r *readiness) notified(payload string) (changed bool) {
+	which, ok := strings.CutPrefix(payload, "version ")
+	if !ok {
+		return true
+	}
+	r.changes.Add(1)
+	for _, p := range r.known.Keys() {
+		if r.mark(p) == which {
+			r.known.Remove(p)
+		}
+	}
+	return false
+}
+
+// mark is how control.notify_version_change names a placement.
+func (r *readiness) mark(p scopes.Placement) string {
+	database := p.Database
+	if p.InSchema("") == r.cfg.Default() {
+		database = ""
+	}
+	return fmt.Sprintf("%x", md5.Sum([]byte(p.Server+"/"+database+"."+p.Schema)))
 }
 
 // judge looks at the tenant's placement as the runtime role.

@@ -112,7 +112,8 @@ func AuditConfig(cfg config.Config, p scopes.Placement) audit.Config {
 	server, _ := cfg.ServerOf(p) // of one that is not configured no database can be reached
 	c := audit.Config{
 		Models: models.All(), Runtime: server.User, Owner: server.Owner,
-		Private: []string{"control.tenants", "control.deployment", "control.domains", "control.former_slugs", "control.audit_log", "control.moves", "control.migration_log"},
+		Private: []string{"control.tenants", "control.deployment", "control.domains", "control.former_slugs", "control.audit_log", "control.moves", "control.migration_log",
+			"control.atomic_migrations", "control.placement_versions"},
 		Require: []audit.Requirement{{Table: "users", Unique: []string{"account_id", "email"}}},
 	}
 	if p.InSchema("") == cfg.Default() {

@@ -3,7 +3,9 @@ package tenancy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
@@ -135,14 +137,9 @@ func (s *Setup) targets(in DatabasePlacements) (targets []migrations.Target) {
 
 func statusOf(target migrations.Target, versions map[migrations.Target]migrations.Version) Status {
 	version, exists := versions[target]
-	state := "current"
-	switch newest := target.Set.Newest(); {
-	case !exists:
+	state := versionState(target.Set, version.Number)
+	if !exists {
 		state = "missing"
-	case version.Number < newest:
-		state = "outdated"
-	case version.Number > newest:
-		state = "newer"
 	}
 	return Status{Target: target, Version: version.Number, State: state}
 }
@@ -159,6 +156,65 @@ func (s *Setup) versions(ctx context.Context, database scopes.Placement) (map[mi
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	return migrations.Versions(ctx, conn, database)
+}
+
+// Prepared is a transaction that an atomic migration of this deployment has left prepared, with its locks.
+type Prepared struct {
+	Server   string // by its name
+	Operator string // who began the migration
+	Decision string // "commit", "rollback", or "" if there is none yet
+	fleet.Prepared
+}
+
+// String says what it is, and what ends it.
+func (p Prepared) String() string {
+	until := "undecided, so that it is rolled back unless the migration is under way"
+	if p.Decision != "" {
+		until = "decided: " + p.Decision
+	}
+	return fmt.Sprintf("%s: an atomic migration by %s left a transaction prepared at %s (%s): migrate ends it",
+		scopes.Placement{Server: p.Server, Database: p.Database}, p.Operator, p.Since.UTC().Format(time.RFC3339), until)
+}
+
+// Prepared returns what atomic migrations have left prepared on the servers that statuses are of. A server that cannot be asked is left out.
+func (s *Setup) Prepared(ctx context.Context, statuses []Status) (all []Prepared, err error) {
+	control, err := connect(ctx, s.cfg.OwnerConn())
+	if err != nil {
+		return nil, err
+	}
+	defer control.Close(context.WithoutCancel(ctx))
+	seen := map[string]bool{}
+	for _, status := range statuses {
+		if seen[status.Server] || status.Err != nil || status.State == "missing" {
+			continue
+		}
+		seen[status.Server] = true
+		of, err := s.preparedOn(ctx, control, status.Placement)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, of...)
+	}
+	return all, nil
+}
+
+func (s *Setup) preparedOn(ctx context.Context, control *pgx.Conn, at scopes.Placement) (ours []Prepared, err error) {
+	conn, err := Connect(ctx, s.cfg, config.AsOwner, at)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	left, err := fleet.ListPrepared(ctx, conn)
+	for _, p := range left {
+		found := Prepared{Server: at.Server, Prepared: p}
+		err := control.QueryRow(ctx, "select operator, coalesce(decision, '') from control.atomic_migrations where name = $1", p.Migration()).Scan(&found.Operator, &found.Decision)
+		if err == nil {
+			ours = append(ours, found)
+		} else if !errors.Is(err, pgx.ErrNoRows) && code(err) != codeNoTable { // another deployment's
+			return nil, err
+		}
+	}
+	return ours, err
 }
 
 // PlacementOf returns where a tenant's rows are, by the directory. It returns a *scopes.TenantUnknownError if there is no

@@ -27,6 +27,7 @@ type Tenancy struct {
 
 	registry  *registry.Registry
 	readiness *readiness
+	versions  *knownVersions
 }
 
 // Open returns the way to cfg's tenants. Slow and failed statements go to log. It waits for no connection: see [Ready].
@@ -37,11 +38,12 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (*Tenancy, e
 
 // OpenTraced is [Open], and has a tracer told of each statement, with its values. A nil tracer is none.
 func OpenTraced(ctx context.Context, cfg config.Config, log *slog.Logger, tracer pgx.QueryTracer) (*Tenancy, error) {
-	directory, err := OpenDirectory(ctx, cfg)
+	readiness := newReadiness(cfg)
+	directory, err := openDirectory(ctx, cfg, readiness.notified)
 	if err != nil {
 		return nil, err
 	}
-	t := &Tenancy{Directory: directory, readiness: newReadiness(cfg)}
+	t := &Tenancy{Directory: directory, readiness: readiness, versions: &knownVersions{cfg: cfg}}
 	pooled := t.registryConfig(cfg)
 	trace(pooled, tracer)
 	pools, err := registry.Open(pooled)

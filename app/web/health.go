@@ -32,7 +32,7 @@ func (s *site) ready(c *gin.Context) {
 			return
 		}
 	}
-	c.String(http.StatusOK, "ready\n"+s.serversAway(c.Request.Context())+s.notServed())
+	c.String(http.StatusOK, "ready\n"+s.serversAway(c.Request.Context())+s.notServed()+s.drift(c.Request.Context()))
 }
 
 // serversAway has a line for each server that does not answer. The tenants on others are served, so the process is ready.
@@ -44,6 +44,20 @@ func (s *site) serversAway(ctx context.Context) string {
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(away)) {
 		fmt.Fprintf(&b, "server away: %s: %s\n", name, away[name])
+	}
+	return b.String()
+}
+
+// drift has a line for each version that is not this program's.
+func (s *site) drift(ctx context.Context) string {
+	if s.Drift == nil {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	var b strings.Builder
+	for _, line := range s.Drift(ctx) {
+		fmt.Fprintf(&b, "%s\n", line)
 	}
 	return b.String()
 }

@@ -63,6 +63,9 @@ type Options struct {
 	// Away says, by name, why servers beside the default one do not answer, for the body of /readyz. Nil: there are none.
 	Away func(context.Context) map[string]string
 
+	// Drift says which placements are at other versions than the program, in lines for the body of /readyz. Nil: none is.
+	Drift func(context.Context) []string
+
 	// Explain adds the page /isolation/ to each tenant, and to the header a way to the other tenants, if List knows them: for
 	// demonstrations. Nil: there is no such page.
 	Explain Explainer

@@ -35,6 +35,8 @@ type Config struct {
 
 	// Channel is what [Directory.Watch] listens on. Default: "tenant_changes".
 	Channel string
+	// Notified is given what each notification says, and reports whether a tenant may have changed. Default: nil, it may.
+	Notified func(payload string) (changed bool)
 
 	// KnownFor is how long a tenant is remembered, UnknownFor that nobody has a name. Defaults: 10 and 2 seconds.
 	KnownFor, UnknownFor time.Duration

@@ -14,7 +14,7 @@ const reconnectAfter = time.Second
 
 // Watch has the directory listen for changes to tenants, made by whichever process, so that it forgets them at once
 // instead of after some seconds. The program that changes one notifies the channel, best by a trigger of the table; what the
-// notification says is ignored. It takes one more connection, until Close. Call it once.
+// notification says is for Config.Notified. It takes one more connection, until Close. Call it once.
 func (d *Directory) Watch(ctx context.Context) {
 	ctx, d.stop = context.WithCancel(context.WithoutCancel(ctx))
 	d.stopped = make(chan struct{})
@@ -40,10 +40,14 @@ func (d *Directory) listen(ctx context.Context) error {
 	if _, err := conn.Exec(ctx, "listen "+pgx.Identifier{d.config.Channel}.Sanitize()); err != nil {
 		return err
 	}
-	for { // first without a notification, since nothing tells what changed before
-		d.Forget()
-		if _, err := conn.WaitForNotification(ctx); err != nil {
+	for changed := true; ; { // first without a notification, since nothing tells what changed before
+		if changed {
+			d.Forget()
+		}
+		said, err := conn.WaitForNotification(ctx)
+		if err != nil {
 			return err
 		}
+		changed = d.config.Notified == nil || d.config.Notified(said.Payload)
 	}
 }
