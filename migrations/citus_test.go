@@ -13,7 +13,7 @@ import (
 // Tables with rows are distributed in place, what is distributed stays so, and later migrations reach the shards.
 func TestMigrateOnCitus(t *testing.T) {
 	t.Parallel()
-	db := pgtest.Citus(t)
+	db := pgtest.Citus(t, "", nil)
 	runner := migrations.Runner{Owner: db.Config(pgtest.Owner), Runtime: pgtest.Runtime}
 	tenant, shared := target(db, migrations.Tenant, "public"), target(db, migrations.Shared, "public")
 	up(t, runner, tenant)

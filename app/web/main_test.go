@@ -84,6 +84,7 @@ type fixture struct {
 	handler http.Handler
 	log     *strings.Builder
 	sent    *statements
+	watched *sentStatements // nil: nothing is
 }
 
 // statements counts what GORM sends.
@@ -100,7 +101,7 @@ func newFixture(t testing.TB, configuration string, change func(*Options)) *fixt
 	w := &fixture{log: &strings.Builder{}, sent: &statements{Interface: logger.Discard}}
 	switch configuration {
 	case single:
-		w.db = pgtest.Database(t, "web-single", fill("public", 0, 1, 2))
+		w.db = singleDatabase(t)
 		w.place(func(int) (string, string) { return w.db.Name, "public" })
 	case schemas:
 		w.db = pgtest.Database(t, "web-schemas", fillSchemas)
@@ -120,6 +121,31 @@ func newFixture(t testing.TB, configuration string, change func(*Options)) *fixt
 	}
 	w.open(t, configuration, change)
 	return w
+}
+
+// singleDatabase has the shared tables, on the Citus cluster if there is one for tests.
+func singleDatabase(t testing.TB) *pgtest.DB {
+	if !pgtest.HasCitus() {
+		return pgtest.Database(t, "web-single", fill("public", 0, 1, 2))
+	}
+	db := pgtest.Citus(t, "web", func(ctx context.Context, conn *pgx.Conn) error {
+		if err := fill("public")(ctx, conn); err != nil {
+			return err
+		}
+		shared := migrations.Target{Set: migrations.Shared, Placement: scopes.Placement{Database: conn.Config().Database, Schema: "public"}}
+		return migrations.Runner{Owner: conn.Config(), Runtime: pgtest.Runtime}.Up(ctx, shared).Err
+	})
+	for i := range projectsOf {
+		require.NoError(t, insertFixture(t.Context(), db.Connect(t, pgtest.Owner), i))
+	}
+	return db
+}
+
+func insertFixture(ctx context.Context, conn *pgx.Conn, tenant int) error {
+	sql := strings.NewReplacer("$1", fmt.Sprint(tenant), "$2", fmt.Sprint(projectsOf[tenant]),
+		"$3", models.HashPassword(passwordOf(tenant), fmt.Appendf(nil, "salt of tenant-%d", tenant))).Replace(fixtureSQL)
+	_, err := conn.Exec(ctx, sql)
+	return err
 }
 
 func (w *fixture) place(where func(i int) (database, schema string)) {
@@ -148,9 +174,7 @@ func fill(schema string, accounts ...int) func(context.Context, *pgx.Conn) error
 			return err
 		}
 		for _, i := range accounts {
-			sql := strings.NewReplacer("$1", fmt.Sprint(i), "$2", fmt.Sprint(projectsOf[i]),
-				"$3", models.HashPassword(passwordOf(i), fmt.Appendf(nil, "salt of tenant-%d", i))).Replace(fixtureSQL)
-			if _, err := conn.Exec(ctx, sql); err != nil {
+			if err := insertFixture(ctx, conn, i); err != nil {
 				return err
 			}
 		}
@@ -180,10 +204,16 @@ func (w *fixture) open(t testing.TB, configuration string, change func(*Options)
 	t.Helper()
 	// Both forms of sending the tenant, without running everything twice.
 	form := session.ImplicitTx
-	if configuration == schemas || configuration == mixed {
+	if configuration == single && pgtest.HasCitus() {
+		form = session.DetectTx
+	} else if configuration == schemas || configuration == mixed {
 		form = session.ExplicitTx
 	}
-	pools, err := registry.Open(registry.Config{Runtime: w.db.Config(pgtest.Runtime), Owner: w.db.Config(pgtest.Owner), Options: session.Options{TxForm: form}})
+	runtime := w.db.Config(pgtest.Runtime)
+	if configuration == single && !pgtest.HasCitus() {
+		w.watchStatements(t, runtime)
+	}
+	pools, err := registry.Open(registry.Config{Runtime: runtime, Owner: w.db.Config(pgtest.Owner), Options: session.Options{TxForm: form}})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, pools.Close()) })
 	w.gorm, err = pools.OpenGORM(&gorm.Config{Logger: w.sent}, scopes.NewPlugin(scopes.Config{}))

@@ -54,7 +54,7 @@ var onCitus = []struct {
 // The audit names what is wrong with a cluster.
 func TestOnCitus(t *testing.T) {
 	t.Parallel()
-	db := pgtest.Citus(t)
+	db := pgtest.Citus(t, "", nil)
 	runner := migrations.Runner{Owner: db.Config(pgtest.Owner), Runtime: pgtest.Runtime}
 	for _, set := range []migrations.Set{migrations.Tenant, migrations.Shared} {
 		require.NoError(t, runner.Up(t.Context(), migrations.Target{Set: set, Placement: scopes.Placement{Database: db.Name, Schema: "public"}}).Err)

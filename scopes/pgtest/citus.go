@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -24,10 +25,13 @@ const citusLock = 7305 // one test at a time, over all processes
 // HasCitus reports whether tests are to run on a Citus cluster too.
 func HasCitus() bool { return os.Getenv(CitusDSN) != "" }
 
-// Citus returns the database of the cluster that CITUS_DSN leads to, emptied, for this test alone: others wait. Owner and
-// Superuser are the role of the connection string; Runtime is made there, with the same password, if it is missing. Without
-// CITUS_DSN the test is skipped. A database with tables that no test made is refused.
-func Citus(t testing.TB) *DB {
+// Citus returns the database of the cluster that CITUS_DSN leads to, for this test alone: others wait. build fills it, as
+// [Database] has it done; since that takes seconds on a cluster, what it made is kept for the next test that asks for the same name,
+// without the rows of distributed tables. Without a build the database is empty.
+//
+// Owner and Superuser are the role of the connection string; Runtime is made there, with the same password, if it is missing.
+// Without CITUS_DSN the test is skipped. A database with tables that no test made is refused.
+func Citus(t testing.TB, name string, build func(ctx context.Context, conn *pgx.Conn) error) *DB {
 	t.Helper()
 	if !HasCitus() {
 		t.Skip("not run on a Citus cluster: " + CitusDSN + " is not set")
@@ -35,42 +39,80 @@ func Citus(t testing.TB) *DB {
 	config, err := pgx.ParseConfig(os.Getenv(CitusDSN))
 	require.NoError(t, err)
 	db := &DB{Name: config.Database, citus: os.Getenv(CitusDSN)}
+	oneOnCitus.Lock()
+	t.Cleanup(oneOnCitus.Unlock)
 	held := db.Connect(t, Owner)
 	_, err = held.Exec(context.Background(), "select pg_advisory_lock($1)", citusLock)
 	require.NoError(t, err)
-	require.NoError(t, emptyCitus(t.Context(), held))
+	require.NoError(t, prepareCitus(t.Context(), held, name, build))
 	t.Cleanup(func() { db.AssertQuiet(t) })
 	return db
 }
 
-// emptyCitus drops what a test left, and makes the role.
-func emptyCitus(ctx context.Context, conn *pgx.Conn) error {
-	var mark string
-	var tables []string
+// oneOnCitus keeps the tests of this process from holding connections while they wait.
+var oneOnCitus sync.Mutex
+
+// prepareCitus has the database built, or emptied of rows if it was built by the same before.
+func prepareCitus(ctx context.Context, conn *pgx.Conn, name string, build func(context.Context, *pgx.Conn) error) error {
+	mark := citusMark
+	if build != nil {
+		program, err := programHash()
+		if err != nil {
+			return err
+		}
+		key, err := templateKey(program, name, nil)
+		if err != nil {
+			return err
+		}
+		mark += ": " + key
+	}
+	var has string
+	var tables, distributed []string
 	const look = `
 		select coalesce(obj_description('public'::regnamespace, 'pg_namespace'), ''),
-			array(select format('%I.%I', schemaname, tablename) from pg_tables where schemaname = 'public')`
-	if err := conn.QueryRow(ctx, look).Scan(&mark, &tables); err != nil {
+			array(select format('%I.%I', schemaname, tablename) from pg_tables where schemaname = 'public'),
+			array(select logicalrelid::text from pg_dist_partition)`
+	if err := conn.QueryRow(ctx, look).Scan(&has, &tables, &distributed); err != nil {
 		return err
 	}
-	if mark != citusMark && len(tables) > 0 {
+	switch {
+	case !strings.HasPrefix(has, citusMark) && len(tables) > 0:
 		return fmt.Errorf("%s: the database has tables, as %s, that no test made: give an empty one", CitusDSN, tables[0])
+	case has == mark && build != nil:
+		if len(distributed) == 0 {
+			return nil
+		}
+		return execEach(ctx, conn, "truncate "+strings.Join(distributed, ", "))
 	}
-	drop := "drop schema if exists control cascade; drop collation if exists public.names; comment on schema public is '" + citusMark + "'"
+	if err := emptyCitus(ctx, conn, tables); err != nil || build == nil {
+		return err
+	}
+	if err := build(ctx, conn); err != nil {
+		return err
+	}
+	return execEach(ctx, conn, "comment on schema public is "+quoteSQL(mark))
+}
+
+// emptyCitus drops what a test left, and makes the role.
+func emptyCitus(ctx context.Context, conn *pgx.Conn, tables []string) error {
+	role := "do $$ begin if not exists (select from pg_roles where rolname = '" + Runtime + "') then create role " + Runtime + " login"
+	if password := conn.Config().Password; password != "" {
+		role += " password " + quoteSQL(password)
+	}
+	statements := []string{"comment on schema public is " + quoteSQL(citusMark)}
 	if len(tables) > 0 {
-		drop = "drop table " + strings.Join(tables, ", ") + " cascade; " + drop
+		statements = append(statements, "drop table "+strings.Join(tables, ", ")+" cascade")
 	}
-	for statement := range strings.SplitSeq(drop, "; ") {
-		if _, err := conn.Exec(ctx, statement); err != nil {
-			return fmt.Errorf("%s: %w", statement, err)
+	return execEach(ctx, conn, append(statements, "drop schema if exists control cascade", "drop collation if exists public.names", role+"; end if; end $$")...)
+}
+
+func execEach(ctx context.Context, conn *pgx.Conn, statements ...string) error {
+	for _, sql := range statements {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			return fmt.Errorf("%s: %w", sql, err)
 		}
 	}
-	create := "do $$ begin if not exists (select from pg_roles where rolname = '" + Runtime + "') then create role " + Runtime + " login"
-	if password := conn.Config().Password; password != "" {
-		create += " password " + quoteSQL(password)
-	}
-	_, err := conn.Exec(ctx, create+"; end if; end $$")
-	return err
+	return nil
 }
 
 func quoteSQL(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
@@ -103,6 +145,6 @@ func (db *DB) busyOnCitus() ([]string, error) {
 	defer conn.Close(ctx)
 	rows, _ := conn.Query(ctx, `
 		select format('%s (process %s) is %s: %s', usename, pid, state, query) from pg_stat_activity
-		where datname = $1 and backend_type = 'client backend' and state <> 'idle' and application_name !~ '^citus' and pid <> pg_backend_pid()`, db.Name)
+		where datname = $1 and backend_type = 'client backend' and state <> 'idle' and application_name !~ '^citus' and query <> 'select pg_advisory_lock($1)' and pid <> pg_backend_pid()`, db.Name)
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }

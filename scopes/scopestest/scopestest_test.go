@@ -168,6 +168,17 @@ func TestExplicitTransactions(t *testing.T) {
 	}
 }
 
+// On a cluster the policies that count are the workers'.
+func TestOnCitus(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Citus(t, "", nil)
+	placement := scopes.Placement{Database: db.Name, Schema: "public"}
+	target := target(t, db, placement, placement)
+	runner := migrations.Runner{Owner: db.Config(pgtest.Owner), Runtime: pgtest.Runtime}
+	require.NoError(t, runner.Up(t.Context(), migrations.Target{Set: migrations.Shared, Placement: placement}).Err)
+	scopestest.Run(t, application, target)
+}
+
 const tablePath = "../../docs/security-attacks.md"
 
 const preface = `# Which layer stops which attack
