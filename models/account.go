@@ -24,6 +24,10 @@ func AccountID(t scopes.Tenant) scopes.TenantID {
 // Label is how the account is called in lists: "Account #1".
 func (a Account) Label() string { return label("Account", int64(a.ID)) }
 
+// StateMoving is the state, in a *scopes.TenantUnavailableError, of a tenant that is not where it was looked for: it was moved a
+// moment ago.
+const StateMoving = "moving"
+
 // AccountManager reads accounts. Make one with [Models.Accounts].
 type AccountManager struct{ db *gorm.DB }
 

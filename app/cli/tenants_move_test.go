@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -240,4 +241,29 @@ func TestAKilledMoveIsCompletedOrUndone(t *testing.T) {
 	require.Zero(t, w.count(t, "select count(*) from pg_database where datname like '"+w.db.Name+`\_d%'`))
 	require.Zero(t, w.count(t, "select count(*) from subtasks where account_id = 1"))
 	require.Empty(t, w.check(t, 0).ids(audit.Defect))
+}
+
+// A change at a place that a tenant has left is refused in words of its own, and a right that is lacking by mistake is not.
+func TestAPlaceThatATenantHasLeftTakesNoChange(t *testing.T) {
+	t.Parallel()
+	w := newFixture(t, config.Mixed)
+	w.ok(t, "migrate")
+	w.ok(t, "seed", "--accounts", "2") // shared, schema
+	s := w.serve(t)
+	complete := func(slug, id string, want int) string {
+		status, body := s.send(t, http.MethodPost, slug+".localhost", "/subtask/"+id+"/complete", url.Values{"complete": {"true"}})
+		require.Equal(t, want, status, body)
+		return body
+	}
+	const moving = "This account is being moved. Try again in a moment."
+	first := fmt.Sprint(w.count(t, `select min(id) from "tenant-1".subtasks`))
+	complete("tenant-1", first, 200)
+	w.db.Exec(t, pgtest.Superuser, `revoke insert, update, delete on all tables in schema "tenant-1" from `+pgtest.Runtime)
+	require.Contains(t, complete("tenant-1", first, 503), moving)
+	status, _ := s.get(t, "tenant-1.localhost", "/subtasks/")
+	require.Equal(t, 200, status, "reads go on")
+	w.db.Exec(t, pgtest.Superuser, `grant insert on "tenant-1".accounts to `+pgtest.Runtime)
+	require.NotContains(t, complete("tenant-1", first, 500), moving, "that is no move")
+
+	require.Zero(t, s.end(t))
 }

@@ -52,6 +52,9 @@ func OpenTraced(ctx context.Context, cfg config.Config, log *slog.Logger, tracer
 	}
 	t.registry = pools
 	t.DB, err = pools.OpenGORM(&gorm.Config{Logger: newQueryLog(log)}, scopes.NewPlugin(scopes.Config{}))
+	if err == nil {
+		err = t.tellClosed()
+	}
 	if err != nil {
 		return nil, errors.Join(err, t.Close())
 	}

@@ -53,6 +53,8 @@ var unavailableStates = map[string]string{
 	"dropping":  "This account is being deleted.",
 	"outdated":  "This account is being upgraded. Try again in a moment.",
 	"newer":     "This account is being upgraded. Try again in a moment.",
+
+	models.StateMoving: "This account is being moved. Try again in a moment.",
 }
 
 const unreachable = "The database can't be reached. Try again in a moment."
@@ -81,6 +83,9 @@ func describe(err error) problem {
 		p.Status, p.Detail, p.retryAfter = tenanthttp.Status(err), unavailableStates[unavailable.State], 60
 		if p.Detail == "" {
 			p.Detail = "This account is not available now. Try again in a moment."
+		}
+		if unavailable.State == models.StateMoving {
+			p.retryAfter = 1
 		}
 	case errors.Is(err, scopes.ErrTimeout):
 		p.Status, p.Detail, p.retryAfter = tenanthttp.Status(err), "The data of this account answers too slowly now. Try again in a moment.", 5
