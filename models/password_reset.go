@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 
 	"tenanted/scopes"
 )
@@ -66,7 +67,10 @@ func (m UserManager) Reset(secret, password string) (u User, err error) {
 	}
 	hash := HashPassword(password, newSalt()) // which takes long, for a transaction
 	return u, m.db.Transaction(func(tx *gorm.DB) error {
-		// Of two who use it at once, the second waits here for the first, and finds it gone.
+		// Of two who use it at once, the second waits here for the first, and finds it gone. Whoever deactivates the user waits too.
+		if err := tx.Clauses(clause.Locking{Strength: "NO KEY UPDATE"}).Where("id = ? AND deactivated_at IS NULL", u.ID).Take(&u).Error; err != nil {
+			return err
+		}
 		err := tx.Scopes(scopes.RequireRows).Where("token_hash = ?", secretHash(secret)).Delete(&PasswordReset{}).Error
 		if err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 
 	"tenanted/scopes"
 )
@@ -50,6 +51,9 @@ func (m UserManager) SignIn(email, password, address string) (User, error) {
 	if err := m.countAttempt(subjects); err != nil {
 		return User{}, err
 	}
+	if err := m.forgetOldAttempts(); err != nil {
+		return User{}, err
+	}
 	u, err := m.ByEmail(email)
 	if errors.Is(err, ErrNotFound) || err == nil && (u.DeactivatedAt != nil || u.PasswordHash == "") {
 		u, err = User{PasswordHash: nobodysHash}, nil
@@ -86,13 +90,12 @@ func attemptSubjects(email, address string) (subjects [][]byte) {
 func (m UserManager) countAttempt(subjects [][]byte) error {
 	account := AccountID(scopes.MustFromContext(m.db.Statement.Context))
 	var values []string
-	args := []any{account}
+	var args []any
 	for _, s := range sortedSubjects(subjects) {
 		values = append(values, "(?, ?::bytea, 1, now() + ?::interval)")
 		args = append(args, account, s, attemptWindow.String())
 	}
 	rows, err := m.db.Raw(`
-		WITH forgotten AS (DELETE FROM sign_in_attempts WHERE account_id = ? AND until < now() - interval '1 hour')
 		INSERT INTO sign_in_attempts AS a (account_id, subject, attempts, until) VALUES `+strings.Join(values, ", ")+`
 		ON CONFLICT (account_id, subject) DO UPDATE SET
 			attempts = CASE WHEN a.until < now() THEN 1 ELSE a.attempts + 1 END,
@@ -122,6 +125,12 @@ func (m UserManager) countAttempt(subjects [][]byte) error {
 		return errors.Join(&ThrottledError{time.Duration(wait * float64(time.Second))}, rows.Err())
 	}
 	return rows.Err()
+}
+
+// forgetOldAttempts waits for no other sign-in, of which each locks two rows.
+func (m UserManager) forgetOldAttempts() error {
+	old := m.db.Model(&SignInAttempt{}).Select("subject").Where("until < now()").Clauses(clause.Locking{Strength: "UPDATE", Options: "SKIP LOCKED"})
+	return m.db.Where("subject IN (?)", old).Delete(&SignInAttempt{}).Error
 }
 
 func sortedSubjects(subjects [][]byte) [][]byte {

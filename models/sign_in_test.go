@@ -86,12 +86,14 @@ func TestSignIn(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, models.Actor{UserID: 1, Role: models.Admin, Name: "Ann Arbor", Email: "ann@example.com"}, u.Actor())
 	for email, word := range map[string]string{
-		"ann@example.com":    "different", // another account's password of the same email
-		"bob@example.com":    "",
-		"cyd@example.com":    password, // deactivated
-		"dan@example.com":    "",       // has not chosen one
-		"nobody@example.com": password,
-		"":                   "",
+		"ann@example.com":     "different", // another account's password of the same email
+		"bob@example.com":     "",
+		"cyd@example.com":     password, // deactivated
+		"dan@example.com":     "",       // has not chosen one
+		"nobody@example.com":  password,
+		"":                    "",
+		"ann\x00@example.com": password,
+		"\xff":                password,
 	} {
 		_, err := p.Users(p.as(t, 1)).SignIn(email, word, "")
 		require.Equal(t, models.ErrWrongPassword, err, "%s with %q", email, word)
@@ -150,6 +152,9 @@ func TestAttemptsAreCountedForAllProcesses(t *testing.T) {
 	p.db.Exec(t, pgtest.Owner, "update sign_in_attempts set until = now() - interval '1 second' where account_id = 1")
 	_, err = p.Users(p.as(t, 1)).SignIn(email, password, "192.0.2.1")
 	require.NoError(t, err, "a quarter of an hour later")
+	var left int
+	require.NoError(t, p.db.Connect(t, pgtest.Owner).QueryRow(t.Context(), "select count(*) from sign_in_attempts where account_id = 1 and until < now()").Scan(&left))
+	require.Zero(t, left, "old ones are forgotten")
 }
 
 func TestAttemptsFromOneAddress(t *testing.T) {

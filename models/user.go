@@ -64,6 +64,9 @@ func (m UserManager) Get(id int64) (u User, err error) {
 // ByEmail returns the user with an email, as it is written or in lower case, or [ErrNotFound].
 func (m UserManager) ByEmail(email string) (u User, err error) {
 	email = strings.TrimSpace(email)
+	if !utf8.ValidString(email) || strings.ContainsRune(email, 0) { // which PostgreSQL takes for no text
+		return u, ErrNotFound
+	}
 	return u, m.db.Where("email IN ?", []string{email, strings.ToLower(email)}).Order(clause.OrderBy{Expression: clause.Expr{SQL: "email = ? DESC", Vars: []any{email}}}).
 		Limit(1).Take(&u).Error
 }
@@ -132,7 +135,10 @@ const (
 )
 
 func (u User) check() error {
-	if address, err := mail.ParseAddress(u.Email); err != nil || address.Address != u.Email || utf8.RuneCountInString(u.Email) > maxEmail {
+	if err := checkText("email", "An email", u.Email, maxEmail); err != nil {
+		return err
+	}
+	if address, err := mail.ParseAddress(u.Email); err != nil || address.Address != u.Email {
 		return &UserError{"email", "This is not an email address, as ann@example.com is."}
 	}
 	if u.Role != Member && u.Role != Admin {

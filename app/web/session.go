@@ -237,11 +237,8 @@ func (s *site) identify(c *gin.Context) {
 
 // actor returns who sent the request, or nil.
 func (s *site) actor(c *gin.Context) (*models.Actor, error) {
-	if header := c.GetHeader("Authorization"); header != "" {
-		scheme, secret, _ := strings.Cut(header, " ")
-		if !strings.EqualFold(scheme, "Bearer") {
-			return nil, refuse(http.StatusUnauthorized, "Authorization must be Bearer, with an API token.")
-		}
+	// Another scheme than Bearer is a proxy's in front.
+	if scheme, secret, _ := strings.Cut(c.GetHeader("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
 		actor, err := s.Models.APITokens(c.Request.Context()).Find(strings.TrimSpace(secret))
 		if errors.Is(err, models.ErrNotFound) {
 			return nil, refuse(http.StatusUnauthorized, "This API token is not one of this account's, or was revoked.")

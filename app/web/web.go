@@ -227,11 +227,11 @@ func (s *site) router() *gin.Engine {
 
 	get(r.Group("", s.tenant), "/metrics", s.handle(s.showMetrics))
 
-	inside := []gin.HandlerFunc{s.limit, s.tenant, s.sameOrigin, s.acquireSlot, s.identify, s.recordPage}
+	inside := []gin.HandlerFunc{s.limit, s.tenant, s.sameOrigin, s.acquireSlot, s.identify}
 	r.NoRoute(append(inside, s.handle(s.notFound))...)
 	r.NoMethod(append(inside, s.handle(s.methodNotAllowed))...)
 	s.doors(r.Group("", inside...))
-	s.pages(r.Group("", append(inside, s.requireSignIn)...))
+	s.pages(r.Group("", append(inside, s.requireSignIn, s.recordPage)...))
 	return r
 }
 
