@@ -171,3 +171,50 @@ func TestOthersAreWrittenToWhileATenantIsImported(t *testing.T) {
 		}
 	})
 }
+
+// An archive is no bunch of keys: what lets people in stays behind, and goes with the tenant when that is dropped.
+func TestAnArchiveLetsNobodyIn(t *testing.T) {
+	t.Parallel()
+	eachStrategy(t, func(t *testing.T, db *pgtest.DB, cfg config.Config) {
+		withTenants(t, cfg, 2)
+		entries, err := openDirectory(t, cfg).List(t.Context(), tenancy.ByID, 0)
+		require.NoError(t, err)
+		on := func(e tenancy.Entry) *pgx.Conn {
+			config := db.Config(pgtest.Owner)
+			config.Database = e.Database
+			conn, err := pgx.ConnectConfig(t.Context(), config)
+			require.NoError(t, err)
+			t.Cleanup(func() { _ = conn.Close(context.Background()) })
+			_, err = conn.Exec(t.Context(), "select set_config('search_path', $1, false)", pgx.Identifier{e.Schema}.Sanitize())
+			require.NoError(t, err)
+			return conn
+		}
+		for _, e := range entries {
+			conn := on(e)
+			for _, sql := range []string{
+				"insert into users (account_id, id, email, first_name, last_name, password_hash) values ($1, 1, 'ann@example.com', 'A', 'A', '')",
+				"insert into sessions (account_id, token_hash, user_id, expires_at) values ($1, 'x', 1, 'infinity')",
+				"insert into password_resets (account_id, token_hash, user_id, expires_at) values ($1, 'x', 1, 'infinity')",
+				"insert into api_tokens (account_id, user_id, name, token_hash) values ($1, 1, 'x', 'x')",
+				"insert into sign_in_attempts (account_id, subject, attempts, until) values ($1, 'x', 1, 'infinity')",
+			} {
+				_, err := conn.Exec(t.Context(), sql, e.ID)
+				require.NoError(t, err)
+			}
+		}
+		keys := func(e tenancy.Entry) (count int) {
+			require.NoError(t, on(e).QueryRow(t.Context(), `select (select count(*) from sessions where account_id = $1) +
+				(select count(*) from password_resets where account_id = $1) + (select count(*) from api_tokens where account_id = $1)`, e.ID).Scan(&count))
+			return count
+		}
+		creator := newCreator(t, cfg)
+		_, err = creator.Clone(t.Context(), "tenant-0", tenancy.Import{Slug: "copy"})
+		require.NoError(t, err)
+		copied, err := creator.Find(t.Context(), "copy")
+		require.NoError(t, err)
+		require.Equal(t, []int{3, 0}, []int{keys(entries[0]), keys(copied)})
+		_, err = creator.Drop(t.Context(), "tenant-0", nil)
+		require.NoError(t, err)
+		require.Equal(t, 3, keys(entries[1]), "another tenant's")
+	})
+}
