@@ -99,6 +99,7 @@ func (p *program) createOne(ctx context.Context, o createOptions, slug string) e
 		tenant, err := c.CreateByName(ctx, slug, cmp.Or(o.name, slug), o.where)
 		if err == nil {
 			p.say(fmt.Sprintf("created %v in %s", tenant, tenant.Placement))
+			p.say("nobody can sign in there yet: `tenants users invite " + tenant.Slug + " EMAIL --role admin` makes its first admin")
 		}
 		return err
 	})
