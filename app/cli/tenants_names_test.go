@@ -188,9 +188,10 @@ func TestWhatIsKnownOfATenant(t *testing.T) {
 		require.Equal(t, []string{"domains remove failed", "domains add done", "rename done", "suspend done", "create done"}, actions)
 
 		text := w.ok(t, "tenants", "show", "acme")
-		for _, want := range []string{"acme.org", "tenant-0 until 20", "state      suspended", "rename", "has no domain"} {
+		for _, want := range []string{"acme.org", "tenant-0 until 20", "rename", "has no domain"} {
 			require.Contains(t, text, want)
 		}
+		require.Regexp(t, `state +suspended`, text)
 		for _, tenant := range []string{"acme", "tenant-0", "1"} {
 			require.Equal(t, 6, strings.Count(w.ok(t, "tenants", "log", tenant), "\n"), tenant)
 		}
