@@ -31,7 +31,7 @@ func (e *UnfollowableError) Unwrap() error { return e.err }
 
 const (
 	// slotWait bounds how long the server's other transactions may take to end before changes can be followed.
-	slotWait = 30 * time.Second
+	slotWait = time.Minute
 	// askEvery is how soon the server is asked how far it is, when it says nothing.
 	askEvery = 10 * time.Millisecond
 	// applyAtOnce is how many changes, whole transactions of them, are applied in one transaction. In a longer one the versions of
@@ -69,7 +69,7 @@ type Changes struct {
 //
 // It returns an [*UnfollowableError] where the server does not let it: that takes PostgreSQL 15, wal_level = logical, a free slot, a
 // role with REPLICATION, and tables whose primary key has the tenant's column. It waits until transactions that are under way,
-// anybody's, have ended, at most 30 seconds for each.
+// anybody's, have ended, for each at most a minute, or server's lock_timeout: a longer one is such an error too, and says whose it is.
 func Follow(ctx context.Context, server *pgx.ConnConfig, m *Models, tenant scopes.Tenant, name string) (*Changes, error) {
 	c := &Changes{name: name, tables: map[uint32]*table{}, relations: map[uint32]*pglogrepl.RelationMessage{}}
 	err := c.begin(ctx, server, m, tenant)
@@ -80,6 +80,10 @@ func Follow(ctx context.Context, server *pgx.ConnConfig, m *Models, tenant scope
 }
 
 func (c *Changes) begin(ctx context.Context, server *pgx.ConnConfig, m *Models, tenant scopes.Tenant) (err error) {
+	server = server.Copy()
+	if server.RuntimeParams["lock_timeout"] == "" {
+		server.RuntimeParams["lock_timeout"] = fmt.Sprint(slotWait.Milliseconds())
+	}
 	if c.conn, err = pgx.ConnectConfig(ctx, server); err != nil {
 		return err
 	}
@@ -92,10 +96,28 @@ func (c *Changes) begin(ctx context.Context, server *pgx.ConnConfig, m *Models, 
 	c.slot = fmt.Sprintf("%s_%d", c.name, c.conn.PgConn().PID()) // one server has slots of several databases, and deployments
 	slot, err := pglogrepl.CreateReplicationSlot(ctx, c.stream, c.slot, "pgoutput", pglogrepl.CreateReplicationSlotOptions{Temporary: true, SnapshotAction: "EXPORT_SNAPSHOT"})
 	if err != nil {
-		return unfollowable(err)
+		return c.waitedFor(ctx, unfollowable(err))
 	}
 	c.Snapshot = slot.SnapshotName
 	return nil
+}
+
+// waitedFor adds to an error for a transaction that did not end whose it is, as far as that can be found out.
+func (c *Changes) waitedFor(ctx context.Context, err error) error {
+	refused, ok := errors.AsType[*UnfollowableError](err)
+	failed, waited := errors.AsType[*pgconn.PgError](err)
+	if !ok || !waited || failed.Code != "55P03" {
+		return err
+	}
+	var pid int
+	var role, database string
+	const oldest = `
+		select l.pid, coalesce(a.usename, ''), coalesce(a.datname, '') from pg_locks l join pg_stat_activity a using (pid)
+		where l.locktype = 'transactionid' and l.granted and l.pid <> pg_backend_pid() order by age(l.transactionid) desc limit 1`
+	if c.conn.QueryRow(ctx, oldest).Scan(&pid, &role, &database) == nil {
+		refused.Reason = fmt.Sprintf("a transaction of role %q in database %q (process %d) did not end in time", role, database, pid)
+	}
+	return err
 }
 
 // replicating returns a connection for replication, which writes values as an archive has them.
@@ -103,7 +125,7 @@ func replicating(server *pgx.ConnConfig) *pgconn.Config {
 	config := server.Copy()
 	for name, value := range map[string]string{
 		"replication": "database", "datestyle": "ISO, YMD", "timezone": "UTC", "intervalstyle": "iso_8601", "extra_float_digits": "1", "bytea_output": "hex",
-		"lc_monetary": "C", "client_encoding": "UTF8", "idle_in_transaction_session_timeout": "0", "lock_timeout": fmt.Sprint(slotWait.Milliseconds()),
+		"lc_monetary": "C", "client_encoding": "UTF8", "idle_in_transaction_session_timeout": "0",
 	} {
 		config.RuntimeParams[name] = value
 	}
@@ -127,7 +149,7 @@ func unfollowable(err error) error {
 	case failed.Code == "53300" || failed.Code == "53400":
 		reason += ": raise max_replication_slots and max_wal_senders"
 	case failed.Code == "55P03":
-		reason = fmt.Sprintf("somebody else's transaction did not end within %v", slotWait)
+		reason = "somebody else's transaction did not end in time"
 	}
 	return &UnfollowableError{reason, err}
 }
@@ -138,9 +160,6 @@ func (c *Changes) publish(ctx context.Context, tx pgx.Tx, m *Models, tenant scop
 		if _, err := tx.Exec(ctx, "select set_config('search_path', $1, true)", quoteIdent(tenant.Schema)+", pg_temp"); err != nil {
 			return err
 		}
-	}
-	if _, err := tx.Exec(ctx, fmt.Sprintf("set local lock_timeout = %d", slotWait.Milliseconds())); err != nil {
-		return err
 	}
 	if c.db, err = readDatabase(ctx, tx, m, tenant); err != nil {
 		return err

@@ -32,11 +32,20 @@ func followed(t *testing.T) (db *pgtest.DB, from, to place) {
 	return db, place{db.Connect(t, pgtest.Owner), "public"}, place{other.Connect(t, pgtest.Owner), "public"}
 }
 
+// follow waits for the transactions of other tests, as long as they may take.
+func follow(t *testing.T, db *pgtest.DB, m *archive.Models) *archive.Changes {
+	t.Helper()
+	config := db.Config(pgtest.Owner)
+	config.RuntimeParams["lock_timeout"] = "0"
+	changes, err := archive.Follow(t.Context(), config, m, scopes.Tenant{ID: 1}, "test_follow")
+	require.NoError(t, err)
+	return changes
+}
+
 // begin copies the rows of tenant 1 as they were when following them began.
 func begin(t *testing.T, db *pgtest.DB, m *archive.Models, to place) *archive.Changes {
 	t.Helper()
-	changes, err := archive.Follow(t.Context(), db.Config(pgtest.Owner), m, scopes.Tenant{ID: 1}, "test_follow")
-	require.NoError(t, err)
+	changes := follow(t, db, m)
 	t.Cleanup(func() { require.NoError(t, changes.Close(context.Background())) })
 	conn := db.Connect(t, pgtest.Owner)
 	var file bytes.Buffer
@@ -101,7 +110,6 @@ func TestFollow(t *testing.T) {
 	for i, tenant := range []int{1, 2} {
 		writers.Go(func() {
 			config := db.Config(pgtest.Owner)
-			config.RuntimeParams["lock_timeout"] = "60s"
 			n, err := writer(ctx, config, tenant, i)
 			mutex.Lock()
 			defer mutex.Unlock()
@@ -186,14 +194,13 @@ func TestFollowIsNothingThatStays(t *testing.T) {
 		return n
 	}
 	for range 2 {
-		_, err := archive.Follow(t.Context(), db.Config(pgtest.Owner), m, scopes.Tenant{ID: 1}, "test_stays")
-		require.NoError(t, err)
+		follow(t, db, m)
 		require.Equal(t, 1, slots())
 		db.Exec(t, pgtest.Superuser, "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'walsender'")
 		require.Eventually(t, func() bool { return slots() == 0 }, 10*time.Second, time.Millisecond)
-		require.Contains(t, from.text(t, "(select pubname from pg_publication)"), "test_stays")
+		require.Contains(t, from.text(t, "(select pubname from pg_publication)"), "test_follow")
 	}
-	require.NoError(t, from.in(t, pgx.ReadCommitted, func(tx pgx.Tx) error { return archive.Unfollow(t.Context(), tx, "test_stays") }))
+	require.NoError(t, from.in(t, pgx.ReadCommitted, func(tx pgx.Tx) error { return archive.Unfollow(t.Context(), tx, "test_follow") }))
 	require.Empty(t, from.text(t, "pg_publication"))
 	_, err := from.conn.Exec(t.Context(), "update items set title = 'x'")
 	require.NoError(t, err)
@@ -202,14 +209,14 @@ func TestFollowIsNothingThatStays(t *testing.T) {
 func TestChangesThatCannotBeFollowed(t *testing.T) {
 	t.Parallel()
 	m := parse(t, &Org{}, &Item{}, &Label{})
-	follow := func(config *pgx.ConnConfig) error {
+	refused := func(config *pgx.ConnConfig) error {
 		_, err := archive.Follow(t.Context(), config, m, scopes.Tenant{ID: 1}, "test_refused")
 		require.ErrorAs(t, err, new(*archive.UnfollowableError))
 		require.NotContains(t, err.Error(), "\n")
 		return err
 	}
 	p := itemPlaces(t).shared
-	require.ErrorContains(t, follow(p.conn.Config()), "changes cannot be followed: wal_level is minimal: set it to logical")
+	require.ErrorContains(t, refused(p.conn.Config()), "changes cannot be followed: wal_level is minimal: set it to logical")
 
 	db, from, _ := followed(t)
 	role := db.Config(pgtest.Superuser)
@@ -223,10 +230,20 @@ func TestChangesThatCannotBeFollowed(t *testing.T) {
 		require.NoError(t, err)
 	})
 	role.User = db.Name + "_plain"
-	require.Regexp(t, "replication.*: give the owner REPLICATION", follow(role).Error())
+	require.Regexp(t, "replication.*: give the owner REPLICATION", refused(role).Error())
 	require.Empty(t, from.text(t, "pg_publication"), "nothing is left")
+
+	long, err := db.Connect(t, pgtest.Owner).Begin(t.Context())
+	require.NoError(t, err)
+	_, err = long.Exec(t.Context(), "insert into orgs (id, name) values (9, 'x')")
+	require.NoError(t, err)
+	impatient := db.Config(pgtest.Owner)
+	impatient.RuntimeParams["lock_timeout"] = "100"
+	require.Regexp(t, `a transaction of role ".*" in database ".*" \(process \d+\) did not end in time`, refused(impatient).Error())
+	require.NoError(t, long.Rollback(t.Context()))
+	require.Empty(t, from.text(t, "pg_publication"))
 
 	_, err = from.conn.Exec(t.Context(), "alter table labels replica identity full")
 	require.NoError(t, err)
-	require.ErrorContains(t, follow(db.Config(pgtest.Owner)), "the rows of table labels are not known by a primary key with the tenant's column")
+	require.ErrorContains(t, refused(db.Config(pgtest.Owner)), "the rows of table labels are not known by a primary key with the tenant's column")
 }
