@@ -2,10 +2,12 @@ package registry_test
 
 import (
 	"context"
+	"math/rand"
 	"runtime"
 	"strconv"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -151,7 +153,7 @@ func tenantedPage(db *gorm.DB) error {
 	return db.Order("name, id").Limit(benchPage).Find(&rows).Error
 }
 
-// BenchmarkRead reads ten rows outside a transaction.
+// BenchmarkRead reads ten rows outside a transaction, and at last in a read-only one.
 func BenchmarkRead(b *testing.B) {
 	f, ctx := openFloors(b), context.Background()
 	b.Run("pgx", func(b *testing.B) {
@@ -162,6 +164,9 @@ func BenchmarkRead(b *testing.B) {
 	})
 	b.Run("tenanted", func(b *testing.B) {
 		f.loop(b, func(tenant int64) error { return tenantedPage(f.tenanted.WithContext(f.as(tenant))) })
+	})
+	b.Run("reading", func(b *testing.B) {
+		f.loop(b, func(tenant int64) error { return tenantedPage(f.tenanted.WithContext(scopes.Reading(f.as(tenant)))) })
 	})
 }
 
@@ -228,13 +233,18 @@ func BenchmarkUpdate(b *testing.B) {
 
 // roundRobin reads ten rows of one tenant after the other, from as many goroutines as there are connections.
 func roundRobin(b *testing.B, pg *pgtest.DB, conns int, tenants []scopes.Tenant) {
+	visits(b, pg, conns, tenants, func(n int64) int { return int(n) % len(tenants) })
+}
+
+// visits reads ten rows of one tenant after the other, in some order, from as many goroutines as there are connections.
+func visits(b *testing.B, pg *pgtest.DB, conns int, tenants []scopes.Tenant, order func(n int64) int) {
 	r, err := registry.Open(registry.Config{Runtime: pg.Config(pgtest.Runtime), MaxConns: conns})
 	require.NoError(b, err)
 	defer r.Close()
 	db, err := r.OpenGORM(&gorm.Config{Logger: logger.Discard}, scopes.NewPlugin(scopes.Config{}))
 	require.NoError(b, err)
 	read := func(n int64) error {
-		return tenantedPage(db.WithContext(scopes.WithTenant(context.Background(), tenants[int(n)%len(tenants)])))
+		return tenantedPage(db.WithContext(scopes.WithTenant(context.Background(), tenants[order(n)])))
 	}
 	for n := range 8 * len(tenants) {
 		require.NoError(b, read(int64(n)))
@@ -263,6 +273,47 @@ func BenchmarkDatabases(b *testing.B) {
 	for _, n := range []int{1, conns, 3 * conns} {
 		b.Run(strconv.Itoa(n), func(b *testing.B) { roundRobin(b, pg, conns, tenants[:n]) })
 	}
+	b.Run("12 some more popular", func(b *testing.B) { // the first is asked for as often as the next two, and so on
+		popular := rand.NewZipf(rand.New(rand.NewSource(1)), 1.5, 1, 3*conns-1)
+		sequence := make([]int, 1<<16)
+		for i := range sequence {
+			sequence[i] = int(popular.Uint64())
+		}
+		visits(b, pg, conns, tenants, func(n int64) int { return sequence[int(n)%len(sequence)] })
+	})
+	b.Run("12 in visits of ten pages", func(b *testing.B) {
+		visits(b, pg, conns, tenants, func(n int64) int { return int(n) / 10 % len(tenants) })
+	})
+}
+
+// BenchmarkNewConnection reads ten rows over a connection that is kept, and over one that is opened for that and closed, by a server
+// that asks for no password and by one that does, as by SCRAM.
+func BenchmarkNewConnection(b *testing.B) {
+	pg := benchDatabase(b)
+	server := pgtest.Private(b, nil)
+	benchmark := func(name string, runtime *pgx.ConnConfig, lifetime time.Duration) {
+		b.Run(name, func(b *testing.B) {
+			r, err := registry.Open(registry.Config{Runtime: runtime, MaxConns: 1, MaxLifetime: lifetime})
+			require.NoError(b, err)
+			defer r.Close()
+			db, err := r.OpenGORM(&gorm.Config{Logger: logger.Discard}, scopes.NewPlugin(scopes.Config{}))
+			require.NoError(b, err)
+			db = db.WithContext(scopes.WithTenant(context.Background(), scopes.Tenant{ID: 1, Placement: scopes.Placement{Database: runtime.Database}}))
+			for b.Loop() {
+				if err := tenantedPage(db); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	benchmark("kept", pg.Config(pgtest.Runtime), time.Hour)
+	benchmark("new", pg.Config(pgtest.Runtime), time.Nanosecond)
+	server.Exec("postgres", benchTables+"; alter role "+pgtest.Runtime+" password 'secret'")
+	server.Exec("postgres", "insert into items select 1, i, 'item ' || i, true, repeat('words ', 20) from generate_series(1, 500) i; analyze items")
+	requirePasswords(b, server)
+	scram := server.Config("postgres", pgtest.Runtime)
+	scram.Password = "secret"
+	benchmark("new by SCRAM", scram, time.Nanosecond)
 }
 
 // BenchmarkSchemas has two connections: for one schema, and for twelve.

@@ -42,7 +42,7 @@ func (v *vault) beforeConnect(ctx context.Context, config *pgx.ConnConfig) error
 }
 
 // requirePasswords has a server ask the runtime role for one.
-func requirePasswords(t *testing.T, server *pgtest.PrivateServer) {
+func requirePasswords(t testing.TB, server *pgtest.PrivateServer) {
 	path := filepath.Join(server.Data(), "pg_hba.conf")
 	rules, err := os.ReadFile(path)
 	require.NoError(t, err)
