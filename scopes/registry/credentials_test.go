@@ -2,6 +2,7 @@ package registry_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"sync"
@@ -86,4 +87,24 @@ func TestPasswordsThatChange(t *testing.T) {
 	require.Eventually(t, func() bool { return f.onServer(t) == nil }, 10*time.Second, time.Millisecond)
 	require.NoError(t, second.Rollback())
 	require.NoError(t, open.Rollback())
+}
+
+// Where the credentials come from is asked no more often than a database that is away.
+func TestCredentialsThatCannotBeHad(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 1, registry.Config{})
+	sealed, asked := errors.New("the vault is sealed"), 0
+	r, err := registry.Open(registry.Config{Runtime: f.server.Config(pgtest.Runtime), BeforeConnect: func(context.Context, *pgx.ConnConfig) error {
+		asked++
+		return sealed
+	}})
+	require.NoError(t, err)
+	defer r.Close()
+	for range 10 {
+		_, err = r.DB().ExecContext(f.context(t.Context(), 0), "select 1")
+		require.ErrorIs(t, err, sealed)
+		require.ErrorIs(t, err, scopes.ErrUnavailable)
+	}
+	require.ErrorAs(t, err, new(*scopes.DatabaseAwayError))
+	require.Less(t, asked, 10)
 }

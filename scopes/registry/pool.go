@@ -145,6 +145,7 @@ func (p *pool) take(t target) (c *conn, handover chan *conn, patience time.Durat
 		handover = make(chan *conn, 1)
 		s.waiting = append(s.waiting, handover)
 	}
+	p.tidy(t, s)
 	return nil, handover, p.openTook
 }
 

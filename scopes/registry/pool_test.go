@@ -137,6 +137,34 @@ func TestHangingDatabasesLeaveAConnection(t *testing.T) {
 	}
 }
 
+// A database that is away leaves nothing behind, however often it is asked for, and is forgotten when it is not.
+func TestADatabaseThatIsAwayCostsNothing(t *testing.T) {
+	p, _, _ := newTestPool(t)
+	nowhere := in("nowhere")
+	for range 5 {
+		_, err := p.get(t.Context(), nowhere)
+		require.ErrorIs(t, err, scopes.ErrUnavailable)
+	}
+	require.Empty(t, p.buckets)
+	require.Zero(t, p.open)
+	require.Len(t, p.outages.away(), 1)
+	require.ErrorAs(t, p.refuses(nowhere), new(*scopes.DatabaseAwayError))
+	p.outages.expire(time.Now().Add(2 * forgottenAfter))
+	require.Empty(t, p.outages.away())
+	require.NoError(t, p.refuses(nowhere))
+}
+
+// Pauses grow, to a bound, and are never the whole.
+func TestPauses(t *testing.T) {
+	t.Parallel()
+	for failures, longest := range map[int]time.Duration{1: firstPause, 2: 2 * firstPause, 4: 8 * firstPause, 7: lastPause, 1000: lastPause} {
+		for range 100 {
+			require.LessOrEqual(t, pause(failures), longest)
+			require.Greater(t, pause(failures), longest/2)
+		}
+	}
+}
+
 func in(database string) target { return target{Placement: scopes.Placement{Database: database}} }
 
 // A replica that has replayed all of a page is where the next one begins; the primary is behind that one's header.

@@ -30,7 +30,7 @@ type Config struct {
 	// BeforeConnect is called before each connection is opened, with a copy of its settings, whose password it may set: for
 	// credentials that change while the program runs, as a vault's, or tokens. When the server refuses the login it is called once
 	// more, with a context of which [session.LoginRefused] is true, and the connection tried again. Connections that are open live
-	// on. An error becomes the statement's. Default: nil.
+	// on. An error becomes the statement's, and the database counts as away. Default: nil.
 	BeforeConnect func(context.Context, *pgx.ConnConfig) error
 
 	// AfterConnect is called with each new connection of the runtime role, before it is used, and with the placement, without

@@ -4,18 +4,33 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
+
+	"tenanted/scopes"
 )
 
 // BeforeConnect has f called before each connection is opened, and returns c. f may change its copy of the settings, for a
 // password that is not always the same: a file's, a vault's, a token. If the server refuses the login, f is called once more
-// with a context of which [LoginRefused] is true, and the connection tried again. An error of f is Connect's. A nil f is none.
+// with a context of which [LoginRefused] is true, and the connection tried again. An error of f is Connect's, with
+// scopes.ErrUnavailable in its chain. A nil f is none.
 func (c *Connector) BeforeConnect(f func(context.Context, *pgx.ConnConfig) error) *Connector {
-	c.beforeConnect = f
+	c.beforeConnect = nil
+	if f != nil {
+		c.beforeConnect = func(ctx context.Context, config *pgx.ConnConfig) error { return noCredentials(f(ctx, config)) }
+	}
 	return c
+}
+
+// noCredentials returns the error of a connection for which there are none.
+func noCredentials(err error) error {
+	if err == nil || errors.Is(err, scopes.ErrUnavailable) {
+		return err
+	}
+	return fmt.Errorf("%w: no credentials: %w", scopes.ErrUnavailable, err)
 }
 
 type refusedKey struct{}
