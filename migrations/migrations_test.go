@@ -134,6 +134,9 @@ func TestRuntimeRoleHasExactlyItsRights(t *testing.T) {
 		`create schema mine`:                                      "permission denied",
 		`select * from control.tenants`:                           "permission denied",
 		`select * from control.deployment`:                        "permission denied",
+		`select * from control.operators`:                         "permission denied",
+		`insert into control.operator_sessions values (null)`:     "permission denied",
+		`select * from control.sign_in_links`:                     "permission denied",
 		`insert into "tenant-0".tenant_version values (99,9)`:     "permission denied",
 		`alter table "tenant-0".tasks disable row level security`: "must be owner",
 	} {

@@ -1,6 +1,7 @@
 package models
 
 import (
+	"cmp"
 	"crypto/pbkdf2"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -86,6 +87,20 @@ func checkDjango(hash, password string) bool {
 	defer func() { <-hashing }()
 	key, err := pbkdf2.Key(sha256.New, password, []byte(parts[2]), iterations, sha256.Size)
 	return err == nil && subtle.ConstantTimeCompare([]byte(base64.StdEncoding.EncodeToString(key)), []byte(parts[3])) == 1
+}
+
+// NewPasswordHash returns the hash of a password to be set, or a [*UserError] for one that cannot be.
+func NewPasswordHash(password string) (string, error) {
+	if err := newPassword(password); err != nil {
+		return "", err
+	}
+	return HashPassword(password, newSalt()), nil
+}
+
+// CheckPassword reports whether a hash is the password's, and whether it is to be replaced by one of today's kind. An empty hash
+// is nobody's, which takes as long to find out.
+func CheckPassword(hash, password string) (ok, outdated bool) {
+	return checkPassword(cmp.Or(hash, nobodysHash), password)
 }
 
 // newPassword returns what is wrong with a password to be set, or nil.

@@ -1,4 +1,4 @@
-// Package cli is the program's commands, one file each: serve, present, migrate, seed, check, tenants, dbshell.
+// Package cli is the program's commands, one file each: serve, present, migrate, seed, check, tenants, operators, dbshell.
 //
 // [Run] takes everything a process has (arguments, environment, working directory, standard streams) and
 // returns the exit code, so that tests drive the whole program. Exit codes are 0 for success, 2 for wrong
@@ -110,7 +110,7 @@ is started and used unless PGHOST, DATABASE_URL or another of its variables name
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage("%v: see `%s --help`", err, cmd.CommandPath())
 	})
-	root.AddCommand(newServe(p), newPresent(p), newMigrate(p), newSeed(p), newCheck(p), newTenants(p), newDBShell(p))
+	root.AddCommand(newServe(p), newPresent(p), newMigrate(p), newSeed(p), newCheck(p), newTenants(p), newOperators(p), newDBShell(p))
 	callAs(root, p.Program)
 	completeValues(root, p)
 	return root

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -110,15 +108,9 @@ func (p *program) completeTenant(cmd *cobra.Command, args []string, toComplete s
 	return p.completeFrom(func(e tenancy.Entry) string { return e.Slug })(cmd, args, toComplete)
 }
 
-// maxName bounds a tenant's name, in characters.
-const maxName = 200
-
 func validName(name string) error {
-	switch {
-	case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl):
-		return usage("--name %q has characters that cannot be shown: leave them out", name)
-	case utf8.RuneCountInString(name) > maxName:
-		return usage("--name has %d characters: use at most %d", utf8.RuneCountInString(name), maxName)
+	if err := tenancy.CheckName(name); err != nil {
+		return usage("--name %v", err)
 	}
 	return nil
 }

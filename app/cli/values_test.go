@@ -19,7 +19,7 @@ import (
 
 var commands = []string{"serve", "present", "migrate", "seed", "check", "tenants list", "tenants show", "tenants create", "tenants rename",
 	"tenants exec", "tenants drop", "tenants move", "tenants log", "tenants adopt", "tenants users list", "tenants users invite", "tenants users reset", "tenants users role",
-	"tenants users token", "dbshell"}
+	"tenants users token", "operators add", "operators list", "operators remove", "operators password", "dbshell"}
 
 // ofTenant are the arguments without which a command does not look at its flags.
 var ofTenant = map[string][]string{"tenants show": {"acme"}, "tenants drop": {"acme"}, "tenants move": {"acme"}, "tenants create": {"acme"}, "tenants rename": {"acme", "bolt"},

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"tenanted/app/config"
+	"tenanted/models"
 	"tenanted/scopes"
 	"tenanted/scopes/session"
 )
@@ -18,7 +19,7 @@ import (
 type LogEntry struct {
 	Began    time.Time
 	Ended    *time.Time // nil: under way, or interrupted
-	Operator string     // who did it, as "ann@workstation"
+	Operator string     // who did it: "ann@workstation" on the command line, "ann" signed in on the web
 	Action   string     // the command, as "create"
 	TenantID *int64     // nil: of no tenant alone
 	Slug     string     // the tenant's at that time
@@ -53,14 +54,20 @@ func (c *Creator) Log(ctx context.Context, tenant string, limit int) ([]LogEntry
 	return entries, nil
 }
 
-func operator(cfg config.Config) string { return cmp.Or(cfg.Operator, "unknown") }
+// operator is who acts, for the log: who is signed in as an operator or, without one, who runs the program.
+func operator(ctx context.Context, cfg config.Config) string {
+	return cmp.Or(models.OperatorOf(ctx), cfg.Operator, "unknown")
+}
+
+// logDone writes a line about what is done by then.
+const logDone = "insert into control.audit_log (operator, action, tenant_id, slug, detail, ended_at) values ($1, $2, $3, $4, $5, now())"
 
 // LogAllTenants writes into the audit log that rows of all tenants are read, and why.
 func (d *Directory) LogAllTenants(ctx context.Context, reason string) error {
 	if d.owner == nil {
 		return ErrNoOwner
 	}
-	_, err := d.owner.Exec(ctx, "insert into control.audit_log (operator, action, detail, ended_at) values ($1, 'read all tenants', $2, now())", d.operator, reason)
+	_, err := d.owner.Exec(ctx, logDone, operator(ctx, d.cfg), "read all tenants", nil, "", reason)
 	if err != nil {
 		return fmt.Errorf("write the audit log: %w", session.Explain(err))
 	}
@@ -82,7 +89,7 @@ func (c *Creator) logged(ctx context.Context, action string, tenant scopes.Tenan
 	var id int64
 	c.logging.Lock()
 	err := c.control.QueryRow(ctx, "insert into control.audit_log (operator, action, tenant_id, slug, detail) values ($1, $2, $3, $4, $5) returning id",
-		operator(c.setup.cfg), action, tenant.ID, tenant.Slug, detail).Scan(&id)
+		operator(ctx, c.setup.cfg), action, tenant.ID, tenant.Slug, detail).Scan(&id)
 	c.logging.Unlock()
 	if err != nil {
 		return fmt.Errorf("write the audit log: %w", session.Explain(err))

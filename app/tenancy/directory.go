@@ -21,8 +21,8 @@ var ErrNoOwner error = &config.Error{Variable: "PGOWNER", Reason: "is not set: o
 // several goroutines at once.
 type Directory struct {
 	*directory.Directory
-	owner    *pgxpool.Pool // nil: no list
-	operator string        // for the audit log
+	owner *pgxpool.Pool // nil: no list
+	cfg   config.Config
 }
 
 // Entry is a tenant in the list.
@@ -64,7 +64,7 @@ func openDirectory(ctx context.Context, cfg config.Config, notified func(string)
 	if err != nil {
 		return nil, err
 	}
-	d := &Directory{Directory: found, operator: operator(cfg)}
+	d := &Directory{Directory: found, cfg: cfg}
 	if owner := cfg.OwnerConn(); owner != nil {
 		if d.owner, err = newPool(ctx, owner, cfg.Servers()[0].BeforeConnect); err != nil {
 			return nil, errors.Join(err, found.Close())

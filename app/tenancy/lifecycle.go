@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
@@ -29,6 +32,27 @@ func (e *ExistsError) Error() string {
 		return fmt.Sprintf("slug %q still leads to the tenant that had it: choose another slug", e.Slug)
 	}
 	return fmt.Sprintf("tenant %q exists, in state %q: choose another slug", e.Slug, e.State)
+}
+
+// StateError says that a tenant is in a state from which it does not get into another one.
+type StateError struct{ Slug, State, From, To string }
+
+func (e *StateError) Error() string {
+	return fmt.Sprintf("tenant %q is in state %q: only one in state %q becomes %s", e.Slug, e.State, e.From, e.To)
+}
+
+// maxName bounds a tenant's name, in characters.
+const maxName = 200
+
+// CheckName says what is wrong with what a tenant is to be called, or nothing.
+func CheckName(name string) error {
+	switch n := utf8.RuneCountInString(name); {
+	case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl):
+		return fmt.Errorf("%q has characters that cannot be shown: leave them out", name)
+	case n > maxName:
+		return fmt.Errorf("has %d characters: use at most %d", n, maxName)
+	}
+	return nil
 }
 
 var errNotASlug = errors.New("not a slug: use letters a to z, digits and hyphens, at most 63, no hyphen at the ends")
@@ -194,5 +218,5 @@ func (c *Creator) change(ctx context.Context, e Entry, from, to string) error {
 	if err != nil {
 		return err
 	}
-	return fmt.Errorf("tenant %q is in state %q: only one in state %q becomes %s", e.Slug, now.State, from, to)
+	return &StateError{e.Slug, now.State, from, to}
 }

@@ -84,7 +84,7 @@ func (s *Setup) Down(ctx context.Context, placements []scopes.Placement, report 
 
 // settle ends what an interrupted atomic migration has prepared, which would hold up whoever grants rights in a database.
 func (s *Setup) settle(ctx context.Context, placements []scopes.Placement, m Migrate) error {
-	f, err := s.fleet(migrations.Tenant, fleet.Config{Waiting: m.Waiting, Settled: m.Settled})
+	f, err := s.fleet(ctx, migrations.Tenant, fleet.Config{Waiting: m.Waiting, Settled: m.Settled})
 	if err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func (s *Setup) inSet(ctx context.Context, set migrations.Set, placements []scop
 	if len(placements) == 0 {
 		return nil
 	}
-	f, err := s.fleet(set, s.reporting(ctx, set, m, log, &errs, failed))
+	f, err := s.fleet(ctx, set, s.reporting(ctx, set, m, log, &errs, failed))
 	if err != nil {
 		return []error{err}
 	}
@@ -158,7 +158,7 @@ func (s *Setup) atomic(ctx context.Context, placements []scopes.Placement, m Mig
 	var parts []fleet.Part
 	var errs []error
 	for _, set := range placementSets {
-		f, err := s.fleet(set, s.reporting(ctx, set, m, log, &errs, map[scopes.Placement]bool{}))
+		f, err := s.fleet(ctx, set, s.reporting(ctx, set, m, log, &errs, map[scopes.Placement]bool{}))
 		if err != nil {
 			return err
 		}
@@ -178,9 +178,9 @@ func (s *Setup) atomic(ctx context.Context, placements []scopes.Placement, m Mig
 }
 
 // fleet returns what migrates the placements of a set, as the owner.
-func (s *Setup) fleet(set migrations.Set, c fleet.Config) (*fleet.Fleet, error) {
+func (s *Setup) fleet(ctx context.Context, set migrations.Set, c fleet.Config) (*fleet.Fleet, error) {
 	c.Connect = func(p scopes.Placement) (*pgx.ConnConfig, error) { return s.cfg.Conn(config.AsOwner, p) }
-	c.By = operator(s.cfg)
+	c.By = operator(ctx, s.cfg)
 	c.Decisions = &fleet.DecisionTable{Conn: s.cfg.OwnerConn(), Table: pgx.Identifier{config.ControlSchema, "atomic_migrations"}}
 	return migrations.Fleet(set, c, s.runtimeAt, s.say)
 }
