@@ -46,8 +46,18 @@ type Actor struct {
 	Role    Role
 	Name    string // for people
 	Email   string
-	Program bool // it came with an API token of the user: it may not manage users, which lets people in
+	Program bool // it came with an API token of the user
+
+	Operator string // who is signed in as the user, for a while; empty: the user is
+	Reason   string // the operator's
 }
+
+// ForUser reports whether somebody else acts for the user: a program, or an operator. They do the user's work, and nothing by which
+// they or others would get in later: no passwords, no tokens, no users.
+func (a Actor) ForUser() bool { return a.Program || a.Operator != "" }
+
+// May reports whether the actor may do an operation.
+func (a Actor) May(o Operation) bool { return a.Role.May(o) && (o != ManageUsers || !a.ForUser()) }
 
 // ErrSignInRequired says that an operation needs an [Actor], and the context has none.
 var ErrSignInRequired = errors.New("nobody is signed in")
@@ -97,7 +107,7 @@ func allowed(ctx context.Context, o Operation) error {
 	switch {
 	case !ok:
 		return ErrSignInRequired
-	case !a.Role.May(o) || a.Program && o == ManageUsers:
+	case !a.May(o):
 		return &NotAllowedError{a.Role, o}
 	}
 	return nil

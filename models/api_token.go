@@ -74,9 +74,9 @@ func (m APITokenManager) Revoke(user, id int64) error {
 	return m.db.Scopes(scopes.RequireRows).Where("user_id = ? AND id = ?", user, id).Delete(&APIToken{}).Error
 }
 
-// mayManage allows people their own tokens, and admins those of others. A program makes none: they would outlive its own.
+// mayManage allows people their own tokens, and admins those of others. Who acts for a user makes none: they would outlive that.
 func (m APITokenManager) mayManage(user int64) error {
-	if a, ok := ActorOf(m.db.Statement.Context); ok && a.UserID == user && !a.Program {
+	if a, ok := ActorOf(m.db.Statement.Context); ok && a.UserID == user && !a.ForUser() {
 		return nil
 	}
 	return allowed(m.db.Statement.Context, ManageUsers)

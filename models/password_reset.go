@@ -83,7 +83,7 @@ func (m UserManager) Reset(secret, password string) (u User, err error) {
 // [ErrWrongPassword] or a [*UserError].
 func (m UserManager) ChangePassword(old, password string) error {
 	a, ok := ActorOf(m.db.Statement.Context)
-	if !ok || a.Program {
+	if !ok || a.ForUser() {
 		return ErrSignInRequired
 	}
 	u, err := m.Get(a.UserID)
