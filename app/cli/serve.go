@@ -158,7 +158,7 @@ func site(app *tenancy.Tenancy, s *server, o serveOptions, log *slog.Logger) (ht
 		Directory:  app,
 		NotServed:  app.NotServed,
 		Away:       app.ServersAway,
-		AllTenants: cfg.ListsAllTenants() && !cfg.SignInRequired,
+		AllTenants: cfg.ListsAllTenants(),
 		SomeApart:  cfg.SomeApart(),
 		Ready:      app.Ping,
 		Drift:      func(ctx context.Context) []string { return drift(ctx, app) },
@@ -175,7 +175,12 @@ func site(app *tenancy.Tenancy, s *server, o serveOptions, log *slog.Logger) (ht
 	if o.accessLog != "off" {
 		options.AccessLog = log
 	}
-	if cfg.Owner != "" && !cfg.SignInRequired { // who sees all tenants is no tenant's user
+	if cfg.Owner != "" {
+		operators, err := newWebOperators(s, app.Directory)
+		if err != nil {
+			return nil, err
+		}
+		options.Operators, options.OperatorsOpen = operators, s.demo(o) && !cfg.SignInRequired
 		options.List = func(ctx context.Context, order web.TenantOrder) ([]web.TenantEntry, error) {
 			by := map[web.TenantOrder]tenancy.Order{web.TenantsByID: tenancy.ByID, web.TenantsBySlug: tenancy.BySlug, web.TenantsByName: tenancy.ByName}
 			return entries(app.Directory.List(ctx, by[order], 0))

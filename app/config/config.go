@@ -46,7 +46,8 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	// AuditReads has each read across tenants written into the audit log: AUDIT_CROSS_TENANT_READS. Default: false.
 	AuditReads bool
-	// SignInRequired has nobody read a tenant's pages without signing in, and shows no lists over tenants on the bare domain: SIGN_IN.
+	// SignInRequired has nobody read a tenant's pages without signing in, nor the lists over tenants on the bare domain without being an
+	// operator: SIGN_IN.
 	// Default: on a server of the user's own. On the private one reading is open.
 	SignInRequired bool
 	// Location is the time zone that days begin in: TZ. Default: UTC.

@@ -42,7 +42,14 @@ func (e LogEntry) Outcome() string {
 // Log returns the newest limit entries of the audit log, the newest first: those of one tenant, by its id or by a slug that it
 // has or had, or for "" all.
 func (c *Creator) Log(ctx context.Context, tenant string, limit int) ([]LogEntry, error) {
-	rows, _ := c.control.Query(ctx, `
+	return readLog(ctx, c.control, tenant, limit)
+}
+
+// readLog reads the audit log over a connection of the owner's.
+func readLog(ctx context.Context, owner interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}, tenant string, limit int) ([]LogEntry, error) {
+	rows, _ := owner.Query(ctx, `
 		select began_at, ended_at, operator, action, tenant_id, slug, detail, error from control.audit_log
 		where $1 = '' or slug = $1 or tenant_id::text = $1
 		   or tenant_id in (select tenant_id from control.audit_log where slug = $1 union select id from control.tenants where slug = $1)

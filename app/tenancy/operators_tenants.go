@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -34,7 +33,7 @@ func (o *Operators) Resume(ctx context.Context, tenant string) error {
 }
 
 // Create is [Creator.CreateByName], for the context's operator. What is wrong with what was chosen is a *models.InvalidError
-// with the fields "slug", "name", "server", "database" and "schema".
+// with the fields "slug", "name", "place" and "server".
 func (o *Operators) Create(ctx context.Context, slug, name string, where config.Choice) (t scopes.Tenant, err error) {
 	if err := mayBeCalled(slug); err != nil {
 		return t, invalid("slug", err)
@@ -73,13 +72,22 @@ func invalid(field string, why error) error {
 	return &models.InvalidError{Fields: map[string]string{field: why.Error()}}
 }
 
-// invalidPlace names the field of the flag that an error is about.
+// Log returns the newest lines of the audit log about a tenant: see [Creator.Log].
+func (o *Operators) Log(ctx context.Context, tenant string, limit int) ([]LogEntry, error) {
+	return readLog(ctx, o.db, tenant, limit)
+}
+
+// invalidPlace names the field that an error is about.
 func invalidPlace(err error) error {
 	wrong, ok := errors.AsType[*config.Error](err)
 	if !ok {
 		return invalid("slug", err)
 	}
-	return invalid(strings.TrimPrefix(wrong.Variable, "--"), fmt.Errorf("%q %s", wrong.Value, wrong.Reason))
+	field := "place"
+	if wrong.Variable == "--server" {
+		field = "server"
+	}
+	return invalid(field, fmt.Errorf("%q %s", wrong.Value, wrong.Reason))
 }
 
 // signInLinkLasts is how long a link lets an operator be signed in as a user.

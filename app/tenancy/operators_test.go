@@ -167,8 +167,8 @@ func TestOperatorsAreToldWhatIsWrong(t *testing.T) {
 		{"www", "A", config.Choice{}, "slug", "reserved"},
 		{"tenant-0", "A", config.Choice{}, "slug", "exists"},
 		{"acme", "a\nb", config.Choice{}, "name", "cannot be shown"},
-		{"acme", "A", config.Choice{Schema: "control"}, "schema", "is taken"},
-		{"acme", "A", config.Choice{Database: "postgres"}, "database", "the server's own"},
+		{"acme", "A", config.Choice{Schema: "control"}, "place", "is taken"},
+		{"acme", "A", config.Choice{Database: "postgres"}, "place", "the server's own"},
 		{"acme", "A", config.Choice{Server: "eu"}, "server", "not configured"},
 	} {
 		_, err := o.Create(t.Context(), c.slug, c.name, c.where)

@@ -113,7 +113,8 @@ func AuditConfig(cfg config.Config, p scopes.Placement) audit.Config {
 	c := audit.Config{
 		Models: models.All(), Runtime: server.User, Owner: server.Owner,
 		Private: []string{"control.tenants", "control.deployment", "control.domains", "control.former_slugs", "control.audit_log", "control.moves", "control.migration_log",
-			"control.atomic_migrations", "control.placement_versions"},
+			"control.atomic_migrations", "control.placement_versions",
+			"control.operators", "control.operator_sessions", "control.operator_attempts", "control.sign_in_links"},
 		Require: []audit.Requirement{{Table: "users", Unique: []string{"account_id", "email"}}},
 	}
 	if p.InSchema("") == cfg.Default() {

@@ -48,7 +48,8 @@ type accountPage struct {
 	View   listView
 	Rows   []accountRow
 	Pages  pagination
-	Advice string // how to make tenants
+	Advice string         // how to make tenants
+	New    *newTenantForm // nil: the reader is no operator
 }
 
 var accountOffer = offer{path: "/tenants", sorts: []choice{
@@ -64,11 +65,17 @@ func byCounts(sort string) bool {
 
 // accounts shows the tenants on the bare domain. A tenant's own address does not tell of others.
 func (s *site) accounts(c *gin.Context) error {
+	var form *newTenantForm
+	if s.operates(c) == nil {
+		form = &newTenantForm{}
+	}
+	return s.showAccounts(c, http.StatusOK, form)
+}
+
+// showAccounts shows the tenants and, to operators, the form for a new one.
+func (s *site) showAccounts(c *gin.Context, status int, form *newTenantForm) error {
 	if !onBareDomain(c) {
 		return s.notFound(c)
-	}
-	if s.List == nil && s.SignInRequired {
-		return refuse(http.StatusNotFound, "Tenants are not listed where people must sign in (SIGN_IN=required). The operator's %s tenants list does.", s.Program)
 	}
 	if s.List == nil {
 		return refuse(http.StatusNotImplemented, "This server cannot list its tenants, since PGOWNER is not set: only the owner "+
@@ -83,7 +90,10 @@ func (s *site) accounts(c *gin.Context) error {
 		return err
 	}
 	page.Advice = s.seedAdvice()
-	s.respond(c, answer{title: page.Pages.title("Tenants"), page: accountList(page), json: func() any { return page.Pages.json(c, accountsJSON(c, page.Rows)) }})
+	if page.New = form; form != nil {
+		form.Places = s.Operators.Places()
+	}
+	s.respond(c, answer{status: status, title: page.Pages.title("Tenants"), page: accountList(page), json: func() any { return page.Pages.json(c, accountsJSON(c, page.Rows)) }})
 	return nil
 }
 

@@ -97,6 +97,8 @@ func describe(err error) problem {
 		p.Status, p.Detail, p.retryAfter = http.StatusServiceUnavailable, "Too many requests at once. Try again in a moment.", 1
 	case errors.Is(err, errTimeout), errors.Is(err, context.DeadlineExceeded):
 		p.Status, p.Detail, p.retryAfter = http.StatusServiceUnavailable, "The request took too long. Try again in a moment.", 5
+	case errors.Is(err, errNoOperator):
+		p.Status, p.Detail = http.StatusUnauthorized, "This is for operators. One signs in at "+signInPath+"."
 	case errors.Is(err, models.ErrSignInRequired):
 		p.Status, p.Detail = http.StatusUnauthorized, "Nobody is signed in. A program sends an API token: Authorization: Bearer, and the token."
 	case errors.As(err, &notAllowed):

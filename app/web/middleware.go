@@ -53,7 +53,7 @@ func (s *site) observe(c *gin.Context) {
 }
 
 func accessAttrs(c *gin.Context, took time.Duration) []slog.Attr {
-	return []slog.Attr{
+	attrs := []slog.Attr{
 		slog.String("method", c.Request.Method),
 		slog.String("host", c.Request.Host),
 		slog.String("path", c.Request.URL.Path),
@@ -61,6 +61,10 @@ func accessAttrs(c *gin.Context, took time.Duration) []slog.Attr {
 		slog.Int("bytes", max(c.Writer.Size(), 0)),
 		slog.Duration("took", took),
 	}
+	if name := c.GetString(operatorOfRequest); name != "" {
+		attrs = append(attrs, slog.String("operator", name))
+	}
+	return attrs
 }
 
 // recover turns a panic into a 500 page, and logs it with its stack. A statement without a tenant is

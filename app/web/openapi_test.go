@@ -124,7 +124,7 @@ func forPeople(path string) bool {
 	if slices.ContainsFunc([]string{"/new", "/edit", "/delete"}, func(suffix string) bool { return strings.HasSuffix(path, suffix) }) {
 		return true
 	}
-	return slices.ContainsFunc([]string{"/sign-", "/reset/", "/account/", "/users/"}, func(prefix string) bool { return strings.HasPrefix(path, prefix) })
+	return slices.ContainsFunc([]string{"/sign-", "/reset/", "/account/", "/users/", "/tenants/"}, func(prefix string) bool { return strings.HasPrefix(path, prefix) })
 }
 
 func TestOpenAPICompletion(t *testing.T) {

@@ -42,6 +42,8 @@ func (s *site) person(c *gin.Context) (*models.Actor, error) {
 		return nil, models.ErrSignInRequired
 	case actor.Program:
 		return nil, refuse(http.StatusForbidden, "This page is for people. A program with a token cannot change who may sign in.")
+	case actor.Operator != "":
+		return nil, refuse(http.StatusForbidden, "This page is for %s alone: an operator who is signed in as somebody does not change who may sign in.", short(clean(actor.Name), maxOption))
 	}
 	return actor, nil
 }
@@ -89,7 +91,7 @@ func (s *site) changePassword(c *gin.Context) error {
 func (s *site) signInAgain(c *gin.Context, user int64, to string) error {
 	u, err := s.Models.Users(c.Request.Context()).Get(user)
 	if err == nil {
-		err = s.sessions.begin(c, u.Actor())
+		err = s.sessions.begin(c, u.Actor(), sessionLasts)
 	}
 	if err == nil {
 		seeOther(c, to)

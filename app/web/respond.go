@@ -33,16 +33,18 @@ type answer struct {
 
 // pageData is what the layout sees.
 type pageData struct {
-	Title  string
-	Tenant string        // its slug; empty on the bare domain
-	Name   string        // what the account is called
-	Reader *models.Actor // who is signed in
-	SignIn string        // where to sign in; empty where nobody can, or somebody is
-	Others []navItem     // tenants to go to
-	Home   string        // where the brand leads
-	Nav    []navItem
-	Flash  *flash
-	Notice string // about the last change
+	Title    string
+	Tenant   string        // its slug; empty on the bare domain
+	Name     string        // what the account is called
+	Reader   *models.Actor // who is signed in
+	As       *signedInAs   // that it is an operator who is signed in as the reader; nil: it is not
+	Operator string        // who is signed in at the bare domain
+	SignIn   string        // where to sign in; empty where nobody can, or somebody is
+	Others   []navItem     // tenants to go to
+	Home     string        // where the brand leads
+	Nav      []navItem
+	Flash    *flash
+	Notice   string // about the last change
 }
 
 // fullTitle begins with what tells this page from others, as tabs show only the beginning.
@@ -124,9 +126,13 @@ func (s *site) pageData(c *gin.Context, a answer) pageData {
 	}
 	if !onBareDomain(c) {
 		data.Name, data.Reader = accountName(c), signedIn(c)
-		if data.Reader == nil && c.FullPath() != signInPath {
-			data.SignIn = signInURL(whereFrom(c))
-		}
+		data.As = s.banner(c, data.Reader)
+	} else {
+		data.Operator = models.OperatorOf(c.Request.Context())
+	}
+	canSignIn := !onBareDomain(c) || s.Operators != nil && s.ours(c)
+	if canSignIn && data.Reader == nil && data.Operator == "" && c.FullPath() != signInPath {
+		data.SignIn = signInURL(whereFrom(c))
 	}
 	return data
 }
@@ -136,6 +142,9 @@ func tagOf(c *gin.Context, body []byte) string {
 	sum := sha256.New()
 	if actor := signedIn(c); actor != nil {
 		fmt.Fprintf(sum, "user %d\n", actor.UserID)
+	}
+	if name := models.OperatorOf(c.Request.Context()); name != "" {
+		fmt.Fprintf(sum, "operator %s\n", name)
 	}
 	_, _ = sum.Write(body) // never fails
 	return base64.RawURLEncoding.EncodeToString(sum.Sum(nil)[:15])
@@ -214,9 +223,10 @@ func (s *site) nav(c *gin.Context) []navItem {
 		if s.Explain != nil {
 			add("Why is this isolated?", isolationPath)
 		}
-		if base := s.base(c); s.List != nil && base != "" {
+		if base := s.base(c); s.List != nil && !s.SignInRequired && base != "" {
 			add("All tenants", base+"tenants/")
 		}
+	case s.SignInRequired && models.OperatorOf(c.Request.Context()) == "":
 	default:
 		if s.List != nil {
 			add("Tenants", "/tenants/")

@@ -43,7 +43,7 @@ func (s userSessions) Find(ctx context.Context, hash []byte) (models.Actor, time
 
 // Save implements sessionKeeper.
 func (s userSessions) Save(ctx context.Context, hash []byte, who models.Actor, expires time.Time) error {
-	return s.models.Sessions(ctx).Save(hash, who.UserID, expires)
+	return s.models.Sessions(ctx).SaveAs(hash, models.SignInAs{Operator: who.Operator, UserID: who.UserID, Reason: who.Reason}, expires)
 }
 
 // Delete implements sessionKeeper.
@@ -105,8 +105,8 @@ func (s sessions[T]) who(c *gin.Context) (who T, ok bool, err error) {
 	return who, ok, err
 }
 
-// begin gives the browser a session of a new token: one that somebody else may have given it is not used.
-func (s sessions[T]) begin(c *gin.Context, who T) error {
+// begin gives the browser a session of a new token, for that long: one that somebody else may have given it is not used.
+func (s sessions[T]) begin(c *gin.Context, who T, lasts time.Duration) error {
 	manager, err := s.load(c)
 	if err != nil {
 		return err
@@ -115,6 +115,7 @@ func (s sessions[T]) begin(c *gin.Context, who T) error {
 	if err := manager.RenewToken(ctx); err != nil {
 		return err
 	}
+	manager.SetDeadline(ctx, time.Now().Add(lasts))
 	manager.Put(ctx, sessionValue, who)
 	token, expiry, err := manager.Commit(ctx)
 	if err == nil {
@@ -224,6 +225,7 @@ func (sessionCodec[T]) Decode(b []byte) (time.Time, map[string]any, error) {
 // with neither costs nothing; else it is one statement. A token that is nobody's is refused, for its program thinks it is somebody.
 func (s *site) identify(c *gin.Context) {
 	if onBareDomain(c) {
+		s.identifyOperator(c)
 		return
 	}
 	actor, err := s.actor(c)
@@ -231,6 +233,9 @@ func (s *site) identify(c *gin.Context) {
 	case err != nil:
 		s.fail(c, err)
 	case actor != nil:
+		if actor.Operator != "" {
+			actAsOperator(c, actor.Operator)
+		}
 		c.Request = c.Request.WithContext(models.WithActor(c.Request.Context(), *actor))
 	}
 }
@@ -246,7 +251,13 @@ func (s *site) actor(c *gin.Context) (*models.Actor, error) {
 		return &actor, err
 	}
 	actor, ok, err := s.sessions.who(c)
-	if !ok {
+	if ok && actor.Operator != "" { // the one session that takes a second statement
+		err = s.stillOperator(c, actor.Operator)
+	}
+	switch {
+	case errors.Is(err, models.ErrNotFound):
+		return nil, nil
+	case err != nil || !ok:
 		return nil, err
 	}
 	return &actor, nil
@@ -254,7 +265,11 @@ func (s *site) actor(c *gin.Context) (*models.Actor, error) {
 
 // requireSignIn refuses requests of nobody, where reading needs somebody too.
 func (s *site) requireSignIn(c *gin.Context) {
-	if s.SignInRequired && !onBareDomain(c) && signedIn(c) == nil {
+	if onBareDomain(c) {
+		s.requireOperator(c)
+		return
+	}
+	if s.SignInRequired && signedIn(c) == nil {
 		s.fail(c, models.ErrSignInRequired)
 	}
 }

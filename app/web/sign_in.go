@@ -38,7 +38,7 @@ type demoUser struct{ Email, Password, Text string }
 // showSignIn shows the form, or leads on who is signed in already.
 func (s *site) showSignIn(c *gin.Context) error {
 	if onBareDomain(c) {
-		return s.notFound(c)
+		return s.showOperatorSignIn(c)
 	}
 	next := localPath(c.Query("next"))
 	if signedIn(c) != nil {
@@ -78,7 +78,7 @@ func (s *site) demoUsers(c *gin.Context) (users []demoUser, err error) {
 // signIn signs a user in and leads back to where they were.
 func (s *site) signIn(c *gin.Context) error {
 	if onBareDomain(c) {
-		return s.notFound(c)
+		return s.signInOperator(c)
 	}
 	p := signInPage{Email: c.PostForm("email"), Next: localPath(c.PostForm("next"))}
 	u, err := s.Models.Users(c.Request.Context()).SignIn(p.Email, c.PostForm("password"), clientAddress(c.Request, s.TrustedProxies))
@@ -91,7 +91,7 @@ func (s *site) signIn(c *gin.Context) error {
 		return s.signInForm(c, http.StatusUnprocessableEntity, p)
 	}
 	if err == nil {
-		err = s.sessions.begin(c, u.Actor())
+		err = s.sessions.begin(c, u.Actor(), sessionLasts)
 	}
 	if err == nil {
 		seeOther(c, p.Next)
@@ -102,10 +102,16 @@ func (s *site) signIn(c *gin.Context) error {
 // signOut ends the session.
 func (s *site) signOut(c *gin.Context) error {
 	if onBareDomain(c) {
-		return s.notFound(c)
+		return s.signOutOperator(c)
 	}
+	actor := signedIn(c)
 	if err := s.sessions.end(c); err != nil {
 		return err
+	}
+	if actor != nil && actor.Operator != "" {
+		if err := s.Operators.EndSignInAs(c.Request.Context(), currentTenant(c), actor.Email); err != nil {
+			return err
+		}
 	}
 	c.Header("Clear-Site-Data", `"cache"`) // so that going back shows nothing
 	seeOther(c, "/")

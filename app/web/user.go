@@ -25,6 +25,7 @@ type userPage struct {
 	Self    int64 // the reader's id
 	Invite  inviteForm
 	Link    *userLink
+	As      []models.Session // of operators who are signed in as users, for those who manage them
 	Problem string
 }
 
@@ -60,7 +61,12 @@ func (s *site) showUsers(c *gin.Context, status int, p userPage) (err error) {
 		return noPage(err, p.View)
 	}
 	p.Rows, p.Pages, p.Self = found, pagination{at, p.View, "user"}, actor.UserID
-	p.Manages = actor.Role.May(models.ManageUsers) && !actor.Program
+	p.Manages = actor.May(models.ManageUsers)
+	if p.Manages {
+		if p.As, err = s.Models.Sessions(c.Request.Context()).OfOperators(); err != nil {
+			return err
+		}
+	}
 	if p.Invite.Role == "" {
 		p.Invite.Role = models.Member
 	}

@@ -70,7 +70,12 @@ type Options struct {
 	// demonstrations. Nil: there is no such page.
 	Explain Explainer
 
-	// SignInRequired has nobody read a tenant's pages without signing in. Off, reading is open, and what changes something asks
+	// Operators look after the tenants at the bare domain. Nil: nobody does; with SignInRequired nobody sees the tenants there either.
+	Operators Operators
+	// OperatorsOpen has everybody look after the tenants without signing in, in the name of who runs the program: for demonstrations.
+	OperatorsOpen bool
+
+	// SignInRequired has nobody read a tenant's pages without signing in, nor the bare domain's without being an operator. Off, reading is open, and what changes something asks
 	// for it.
 	SignInRequired bool
 	// DemoPassword, where it is the password of demo users, has the sign-in page offer to sign in as one of them. Default: none.
@@ -164,7 +169,8 @@ type site struct {
 	limiter     *tenanthttp.Limiter
 	metrics     *metrics
 	switcher    switcher
-	sessions    sessions[models.Actor]
+	sessions    sessions[models.Actor] // at a tenant's address
+	operators   sessions[string]       // at the bare domain
 }
 
 // source finds the tenant by a host name of its own, or by its slug below a base domain.
@@ -210,6 +216,7 @@ func newSite(options Options) (*site, error) {
 		limiter:     tenanthttp.NewLimiter(tenanthttp.Limits{Total: o.MaxRequests, PerTenant: o.MaxPerTenant, MaxWait: o.MaxWait}),
 		metrics:     m,
 		sessions:    newSessions(userSessions{o.Models}, "session"),
+		operators:   newSessions(operatorSessions{o.Operators}, "operator"),
 	}, nil
 }
 
@@ -241,6 +248,7 @@ func (s *site) doors(r *gin.RouterGroup) {
 	both(r, signInPath, s.handle(s.showSignIn), s.handle(s.signIn))
 	post(r, "/sign-out", s.handle(s.signOut))
 	both(r, resetPath, s.handle(s.showReset), s.handle(s.reset))
+	both(r, signInAsPath, s.handle(s.showSignInAs), s.handle(s.signInAs))
 }
 
 func (s *site) pages(r *gin.RouterGroup) {
@@ -270,7 +278,11 @@ func (s *site) pages(r *gin.RouterGroup) {
 	both(r, tokensPath, s.handle(s.showTokens), s.handle(s.makeToken))
 	post(r, tokensPath+":id/revoke", s.handle(s.revokeToken))
 	get(r, "/tenants", s.handle(addSlash))
-	get(r, "/tenants/", s.handle(s.accounts))
+	both(r, tenantsPath, s.handle(s.accounts), s.handle(s.createTenant))
+	get(r, tenantsPath+":slug/", s.handle(s.showTenant))
+	post(r, tenantsPath+":slug/suspend", s.handle(s.suspend))
+	post(r, tenantsPath+":slug/resume", s.handle(s.resume))
+	post(r, tenantsPath+":slug/sign-in-as", s.handle(s.linkSignInAs))
 	get(r, "/tenants.json", s.handle(s.accounts))
 	if s.Explain != nil {
 		get(r, "/isolation", s.handle(addSlash))
