@@ -227,7 +227,10 @@ func TestAnOperatorLooksAfterTenants(t *testing.T) {
 		stuck := ann.post(t, "localhost/tenants/acme/resume", nil)
 		require.Equal(t, 409, stuck.status)
 		require.Contains(t, html.UnescapeString(stuck.body), `Tenant "acme" is in state "dropping"`)
-		require.Equal(t, 404, ann.post(t, "localhost/tenants/nobody/suspend", nil).status)
+		for _, nobody := range []string{"nobody", "%00", "a%2Fb", "Acme"} {
+			require.Equal(t, 404, ann.post(t, "localhost/tenants/"+nobody+"/suspend", nil).status, nobody)
+			require.Equal(t, 404, ann.get(t, "localhost/tenants/"+nobody+"/").status, nobody)
+		}
 
 		log := w.ok(t, "tenants", "log", "acme")
 		for _, action := range []string{"create", "suspend", "resume"} {

@@ -146,10 +146,9 @@ func (o *Operators) SignIn(ctx context.Context, name, password, address string) 
 	if err := o.countAttempt(ctx, subjects); err != nil {
 		return "", err
 	}
-	var hash string
-	err := o.db.QueryRow(ctx, "select password_hash from control.operators where name = $1", name).Scan(&hash)
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return "", explained(err)
+	hash, err := o.passwordHash(ctx, name)
+	if err != nil {
+		return "", err
 	}
 	ok, outdated := models.CheckPassword(hash, password)
 	if !ok || hash == "" {
@@ -165,6 +164,18 @@ func (o *Operators) SignIn(ctx context.Context, name, password, address string) 
 		_, err = o.db.Exec(ctx, logDone, name, "sign in", nil, "", address)
 	}
 	return name, explained(err)
+}
+
+// passwordHash returns "" if there is no such operator.
+func (o *Operators) passwordHash(ctx context.Context, name string) (hash string, err error) {
+	if !ValidOperator(name) { // which PostgreSQL may not take for a text
+		return "", nil
+	}
+	err = o.db.QueryRow(ctx, "select password_hash from control.operators where name = $1", name).Scan(&hash)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", nil
+	}
+	return hash, explained(err)
 }
 
 func (o *Operators) rehash(ctx context.Context, name, password string) error {

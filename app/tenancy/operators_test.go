@@ -52,7 +52,7 @@ func TestAnOperatorSignsIn(t *testing.T) {
 	name, err := o.SignIn(t.Context(), " Ann ", password, "192.0.2.1")
 	require.NoError(t, err)
 	require.Equal(t, "ann", name)
-	for _, wrong := range [][2]string{{"ann", "correct horse"}, {"ann", ""}, {"bob", password}, {"", ""}, {"ann' or true --", password}} {
+	for _, wrong := range [][2]string{{"ann", "correct horse"}, {"ann", ""}, {"bob", password}, {"", ""}, {"ann\x00", password}, {"ann' or true --", password}} {
 		_, err := o.SignIn(t.Context(), wrong[0], wrong[1], "")
 		require.ErrorIs(t, err, models.ErrWrongPassword, wrong)
 	}

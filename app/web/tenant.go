@@ -13,6 +13,7 @@ import (
 
 	"tenanted/models"
 	"tenanted/scopes"
+	"tenanted/scopes/tenanthttp"
 )
 
 const tenantsPath = "/tenants/"
@@ -185,7 +186,11 @@ func (s *site) operated(c *gin.Context) (accountRow, error) {
 	if err := s.operates(c); err != nil {
 		return accountRow{}, err
 	}
-	entry, err := s.Operators.Find(c.Request.Context(), c.Param("slug"))
+	var entry TenantEntry
+	var err error = &scopes.TenantUnknownError{Slug: c.Param("slug")}
+	if tenanthttp.ValidSlug(c.Param("slug")) { // what else is sent the database may not take for a text
+		entry, err = s.Operators.Find(c.Request.Context(), c.Param("slug"))
+	}
 	if errors.As(err, new(*scopes.TenantUnknownError)) {
 		err = refuse(http.StatusNotFound, "There is no tenant “%s”.", short(clean(c.Param("slug")), maxOption))
 	}
