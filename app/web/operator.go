@@ -174,6 +174,7 @@ func (s *site) signOutOperator(c *gin.Context) error {
 	if err := s.operators.end(c); err != nil {
 		return err
 	}
+	c.Header("Clear-Site-Data", `"cache"`) // so that going back shows nothing
 	seeOther(c, "/")
 	return nil
 }
