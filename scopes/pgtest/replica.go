@@ -22,7 +22,8 @@ import (
 
 // Replicated is a server with a streaming replica, both of one test's own, which may stop and change them.
 type Replicated struct {
-	Primary, Replica *PrivateServer
+	Primary *PrivateServer // takes reads and writes
+	Replica *PrivateServer // follows it
 }
 
 // PrivateServer is a server of one test's own.
