@@ -22,7 +22,7 @@ type replicated struct {
 	replica *pgtest.PrivateServer
 }
 
-const maxLag = 800 * time.Millisecond
+const maxLag = 1500 * time.Millisecond
 
 // newReplicated starts both servers. The replica's settings may be changed.
 func newReplicated(t *testing.T, settings map[string]string) replicated {
@@ -68,12 +68,15 @@ func (r replicated) onReplicaSoon(t *testing.T) {
 func TestReadsGoToAReplica(t *testing.T) {
 	t.Parallel()
 	r := newReplicated(t, nil)
-	require.True(t, where(t, r.reading(t)))
-	require.NoError(t, r.reading(t).Transaction(func(tx *gorm.DB) error {
-		require.True(t, where(t, tx))
-		require.True(t, where(t, tx.WithContext(r.context(t.Context(), 0))), "part of its transaction")
-		return nil
-	}))
+	r.onReplicaSoon(t)
+	require.Eventually(t, func() (onReplica bool) { // a machine that is busy may leave the replica out for a moment
+		require.NoError(t, r.reading(t).Transaction(func(tx *gorm.DB) error {
+			onReplica = where(t, tx)
+			require.Equal(t, onReplica, where(t, tx.WithContext(r.context(t.Context(), 0))), "part of its transaction")
+			return nil
+		}))
+		return onReplica
+	}, 20*time.Second, time.Millisecond)
 	require.False(t, where(t, r.writing(t)))
 	require.NoError(t, r.writing(t).Transaction(func(tx *gorm.DB) error {
 		require.False(t, where(t, tx.WithContext(r.context(scopes.Reading(t.Context()), 0))), "never within a transaction that may write")
@@ -86,8 +89,7 @@ func TestReadsGoToAReplica(t *testing.T) {
 	require.EqualValues(t, 1, count(t, r.reading(t)))
 
 	other := r.WithContext(scopes.WithTenant(scopes.Reading(t.Context()), scopes.Tenant{ID: 2, Placement: r.tenants[0].Placement}))
-	require.True(t, where(t, other))
-	require.NoError(t, other.Raw("select count(*) from notes").Scan(new(int64)).Error)
+	require.Eventually(t, func() bool { return where(t, other) }, 20*time.Second, time.Millisecond)
 	var seen int64
 	require.NoError(t, other.Raw("select count(*) from notes").Scan(&seen).Error)
 	require.Zero(t, seen, "by row-level security")
