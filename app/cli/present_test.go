@@ -84,7 +84,7 @@ func TestPresentFromNothing(t *testing.T) {
 		require.Equal(t, 200, status, result)
 		require.NotContains(t, result, "does not hold")
 		if experiment == "locks" {
-			require.Contains(t, result, "200 schemas in one transaction")
+			require.Contains(t, result, "100 schemas in one transaction")
 		}
 	}
 	for _, name := range w.databases(t) {

@@ -57,7 +57,7 @@ func Chapters() []Chapter {
 				"A pooler that hands connections round must set the path for each transaction, or requests interleave.",
 				"A question over all tenants is a union as long as the list of tenants.",
 			},
-			Notes: []string{"Run “200 schemas in one transaction”, and say how many locks a server has room for. With some hundred more it ends: out of shared memory.",
+			Notes: []string{"Run “100 schemas in one transaction”, and say how many locks a server has room for. With some hundred more it ends: out of shared memory.",
 				"A path is a default and no wall: “Name the schema next door” shows what the wall is."}},
 		{Name: "shared", Title: "One database, shared tables", Seconds: 120, picture: picShared,
 			Experiments: []string{"count-all"},

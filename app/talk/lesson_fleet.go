@@ -156,8 +156,8 @@ func locksFor(ctx context.Context, conn *pgx.Conn, schemas int) (locks int64, er
 }
 
 var manySchemas = Experiment{
-	Name: "locks", Title: "200 schemas in one transaction", code: []any{locksFor},
-	Claim: "One migration over 200 schemas in one transaction locks every table and index of every tenant: thousands, of what a usual server has room for; one transaction for each schema holds a few dozen.",
+	Name: "locks", Title: "100 schemas in one transaction", code: []any{locksFor},
+	Claim: "One migration over 100 schemas in one transaction locks every table and index of every tenant: thousands, of what a usual server has room for; one transaction for each schema holds a few dozen.",
 	run: func(ctx context.Context, t *trial) error {
 		conn, err := t.connect(ctx, t.lab.as(t.lab.server.Owner, t.lab.server.Database))
 		if err != nil {
@@ -174,7 +174,7 @@ var manySchemas = Experiment{
 		if err != nil {
 			return err
 		}
-		schemas := int64(200)
+		schemas := int64(100)
 		if !t.lab.server.Private { // others need locks too
 			schemas = room / 8 / one
 			t.answer("on a server that others use too", "only %d schemas, since they need locks as well", schemas)
