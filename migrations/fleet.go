@@ -17,6 +17,21 @@ import (
 // was brought up or found up to date, the rights of the runtime role, which runtime names. The tables of the set Shared are
 // distributed where the database has the extension citus; say, if not nil, gets a line for each.
 func Fleet(set Set, c fleet.Config, runtime func(scopes.Placement) string, say func(string)) (*fleet.Fleet, error) {
+	return newFleet(set, c, runtime, func(ctx context.Context, conn *pgx.Conn, p scopes.Placement) error {
+		if set != Shared {
+			return nil
+		}
+		return distribute(ctx, conn, p, runtime(p), say)
+	})
+}
+
+// Measure is [Fleet] for making what placements are compared with: see [fleet.Drifts]. It distributes nothing.
+func Measure(set Set, c fleet.Config, runtime func(scopes.Placement) string) (*fleet.Fleet, error) {
+	return newFleet(set, c, runtime, func(context.Context, *pgx.Conn, scopes.Placement) error { return nil })
+}
+
+func newFleet(set Set, c fleet.Config, runtime func(scopes.Placement) string,
+	distribute func(context.Context, *pgx.Conn, scopes.Placement) error) (*fleet.Fleet, error) {
 	dir, err := fs.Sub(files, string(set))
 	if err != nil {
 		return nil, err
@@ -34,10 +49,8 @@ func Fleet(set Set, c fleet.Config, runtime func(scopes.Placement) string, say f
 		if _, err := conn.Exec(ctx, comment); err != nil {
 			return err
 		}
-		if set == Shared {
-			if err := distribute(ctx, conn, p, runtime(p), say); err != nil {
-				return err
-			}
+		if err := distribute(ctx, conn, p); err != nil {
+			return err
 		}
 		return Grant(ctx, conn, Target{set, p}, runtime(p))
 	}

@@ -38,8 +38,10 @@ func TestKilledMigrationsOfManyDatabases(t *testing.T) {
 	newer := buildNewer(t, true)
 	w := newFixture(t, config.MultipleDb, fmt.Sprintf("MULTIDB_COUNT=%d", n))
 	w.ok(t, "migrate")
-	w.ok(t, "seed", "--accounts", strconv.Itoa(n), "--min-users", "1", "--max-users", "1", "--min-projects", "1", "--max-projects", "1", "--min-tasks", "1", "--max-tasks", "2",
-		"--min-subtasks", "1", "--max-subtasks", "5")
+	seed := w.command(t, "seed", "--accounts", strconv.Itoa(n), "--min-users", "1", "--max-users", "1", "--min-projects", "1", "--max-projects", "1",
+		"--min-tasks", "1", "--max-tasks", "2", "--min-subtasks", "1", "--max-subtasks", "5") // which takes as long as it takes
+	said, err := seed.CombinedOutput()
+	require.NoError(t, err, "%s", said)
 	s := w.serve(t, "--access-log", "off")
 	for i := range n {
 		s.becomes(t, fmt.Sprintf("tenant-%d", i), http.StatusOK)

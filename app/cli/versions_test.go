@@ -155,6 +155,9 @@ func twoVersionsAtOnce(t *testing.T, w *fixture, old *server, newer otherVersion
 	old.stays(t, "tenant-0", http.StatusOK)
 	require.Contains(t, w.run(t, "migrate", "--status").out, "newer")
 	require.Contains(t, w.ok(t, "migrate"), fmt.Sprintf("version %d, nothing to do", next), "an older program undoes nothing")
+	if !additive {
+		w.serve(t).becomes(t, "tenant-1", http.StatusServiceUnavailable) // nor does it forget what it must not work with
+	}
 
 	if w.sharesTables() { // which the newer program needs to start
 		out, err := newer.run(t, "serve", "--addr", "localhost:0")

@@ -255,7 +255,11 @@ func (c *Creator) ensurePlacement(ctx context.Context, placement scopes.Placemen
 	if c.setup.cfg.Shared(placement) || c.isMade != nil && c.isMade(placement) {
 		return nil
 	}
-	if copied, err := c.copyTemplate(ctx, placement); err != nil || copied {
+	copied, err := c.copyTemplate(ctx, placement)
+	if copied && err == nil {
+		err = c.setup.recordVersion(ctx, c.control, placement)
+	}
+	if err != nil || copied {
 		return err
 	}
 	return c.setup.Migrate(ctx, []scopes.Placement{placement}, Migrate{})

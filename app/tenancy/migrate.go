@@ -179,10 +179,15 @@ func (s *Setup) atomic(ctx context.Context, placements []scopes.Placement, m Mig
 
 // fleet returns what migrates the placements of a set, as the owner.
 func (s *Setup) fleet(ctx context.Context, set migrations.Set, c fleet.Config) (*fleet.Fleet, error) {
+	return migrations.Fleet(set, s.fleetConfig(ctx, c), s.runtimeAt, s.say)
+}
+
+// fleetConfig completes what is the same for all sets.
+func (s *Setup) fleetConfig(ctx context.Context, c fleet.Config) fleet.Config {
 	c.Connect = func(p scopes.Placement) (*pgx.ConnConfig, error) { return s.cfg.Conn(config.AsOwner, p) }
 	c.By = operator(ctx, s.cfg)
 	c.Decisions = &fleet.DecisionTable{Conn: s.cfg.OwnerConn(), Table: pgx.Identifier{config.ControlSchema, "atomic_migrations"}}
-	return migrations.Fleet(set, c, s.runtimeAt, s.say)
+	return c
 }
 
 func (s *Setup) runtimeAt(p scopes.Placement) string {
@@ -261,6 +266,12 @@ func (l setLog) known(ctx context.Context, results ...fleet.Result) error {
 		on conflict (server, database, schema, migrations) do update set version = excluded.version, seen_at = now() where v.version <> excluded.version`,
 		string(l.set), servers, databases, schemas, versions)
 	return err
+}
+
+// recordVersion writes down that a placement is at the newest version, which was made by other means than a migration.
+func (s *Setup) recordVersion(ctx context.Context, conn *pgx.Conn, p scopes.Placement) error {
+	log := setLog{&migrationLog{home: s.cfg.Default(), conn: conn}, migrations.Tenant}
+	return log.known(ctx, fleet.Result{Placement: p, To: migrations.Tenant.Newest()})
 }
 
 // found writes down the versions of placements that had nothing to do.

@@ -115,7 +115,7 @@ func (s *Setup) Drifts(ctx context.Context, statuses []Status) ([]fleet.Drift, e
 	}
 	var parts []fleet.Part
 	for _, set := range []migrations.Set{migrations.Control, migrations.Tenant, migrations.Shared, migrations.Placement} {
-		f, err := s.fleet(ctx, set, fleet.Config{})
+		f, err := migrations.Measure(set, s.fleetConfig(ctx, fleet.Config{}), s.runtimeAt)
 		if err != nil {
 			return nil, err
 		}

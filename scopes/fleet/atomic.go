@@ -241,7 +241,7 @@ func (a *atomicRun) recorded(ctx context.Context) {
 	if err != nil {
 		a.failed(err)
 	}
-	cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
+	cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTime) // there may be many
 	defer cancel()
 	var p Progress
 	for _, s := range a.steps() {
@@ -328,16 +328,18 @@ func (a *atomicRun) migrate(ctx context.Context) error {
 		a.unfinished()
 		return nil
 	}
-	if cause := context.Cause(ctx); cause != nil {
+	switch cause := context.Cause(ctx); {
+	case errors.Is(err, errUndecided):
+		return err
+	case cause != nil:
 		return fmt.Errorf("rolled back: %w", cause)
-	}
-	if errors.As(err, new(*unitError)) {
+	case errors.As(err, new(*unitError)):
 		return ErrRolledBack
 	}
 	return err
 }
 
-// endTime bounds the second phase, which no interruption ends.
+// endTime bounds the second phase, and then what is written down. No interruption ends them.
 const endTime = time.Minute
 
 // unitError is the error of a unit, which has it.

@@ -33,8 +33,8 @@ type Config struct {
 	// rolls back. Default: false, they find it by search_path.
 	NamesSchema bool
 
-	// After is called with each placement that was brought to the newest version, and, with Always, with those that had it, in
-	// a session that works in its schema: to grant rights. Default: nil.
+	// After is called with each placement that was brought to the newest version, and, with Always, with those that had it and
+	// no newer one, in a session that works in its schema: to grant rights. Default: nil.
 	After  func(ctx context.Context, conn *pgx.Conn, p scopes.Placement) error
 	Always bool
 

@@ -54,10 +54,13 @@ func (w *worker) undo(ctx context.Context, p scopes.Placement, _ state) Result {
 	return w.recorded(ctx, p, w.down)
 }
 
-// renew calls Config.After for a placement that is at the newest version.
+// renew calls Config.After for a placement that is at the newest version. What a newer program has migrated is that one's to look after.
 func (w *worker) renew(ctx context.Context, p scopes.Placement, s state) Result {
 	began := time.Now()
 	r := s.unchanged(p)
+	if s.newest > w.fleet.Newest() {
+		return r
+	}
 	r.Err = w.locked(ctx, p, func() error { return w.after(ctx, p) })
 	r.Took = time.Since(began)
 	return r
