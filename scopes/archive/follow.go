@@ -215,17 +215,25 @@ func (c *Changes) followable(ctx context.Context, tx pgx.Tx) error {
 	return err
 }
 
-// Unfollow removes what a Follow of that name left, if it was killed.
+// Unfollow removes what a Follow of that name left in the database, if it was killed: the publication, and a slot that is still being
+// made, since the server looks for whom it makes it only when it is done.
 func Unfollow(ctx context.Context, tx pgx.Tx, name string) error {
-	var left bool
-	err := tx.QueryRow(ctx, "select exists (select from pg_publication where pubname = $1)", name).Scan(&left)
-	if err == nil && left {
+	var published, slots bool
+	err := tx.QueryRow(ctx, "select exists (select from pg_publication where pubname = $1), exists (select "+leftSlots+")", name).Scan(&published, &slots)
+	if err == nil && slots { // 10 s are for the process to end
+		_, err = tx.Exec(ctx, "select pg_terminate_backend(active_pid, 10000) "+leftSlots, name)
+	}
+	if err == nil && published {
 		_, err = tx.Exec(ctx, "drop publication if exists "+quoteIdent(name))
 	}
 	return err
 }
 
-// Close ends the following, and removes what it needed on the server. A second one does nothing.
+// leftSlots are the slots of that name in this database.
+const leftSlots = "from pg_replication_slots where database = current_database() and temporary and starts_with(slot_name, $1 || '_') and active_pid is not null"
+
+// Close ends the following, and removes what it needed on the server: with a slot, the database could not be dropped. A second one
+// does nothing.
 func (c *Changes) Close(ctx context.Context) error {
 	if c.conn == nil || c.conn.IsClosed() {
 		return nil
@@ -234,27 +242,8 @@ func (c *Changes) Close(ctx context.Context) error {
 	if c.stream != nil {
 		errs = append(errs, c.stream.Close(ctx))
 	}
-	if c.slot != "" {
-		errs = append(errs, c.awaitSlot(ctx))
-	}
 	errs = append(errs, pgx.BeginFunc(ctx, c.conn, func(tx pgx.Tx) error { return Unfollow(ctx, tx, c.name) }), c.conn.Close(ctx))
 	return errors.Join(errs...)
-}
-
-// awaitSlot waits until the server has removed the slot: before, the database cannot be dropped.
-func (c *Changes) awaitSlot(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, slotWait, fmt.Errorf("replication slot %s is still there", c.slot))
-	defer cancel()
-	for left := true; ; {
-		if err := c.conn.QueryRow(ctx, "select exists (select from pg_replication_slots where slot_name = $1)", c.slot).Scan(&left); err != nil || !left {
-			return err
-		}
-		select {
-		case <-time.After(askEvery):
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
 }
 
 // position returns one behind all commits so far. Only what is on the disk is followed, so it sees to that, also for those who

@@ -240,6 +240,11 @@ func TestChangesThatCannotBeFollowed(t *testing.T) {
 	impatient := db.Config(pgtest.Owner)
 	impatient.RuntimeParams["lock_timeout"] = "100"
 	require.Regexp(t, `a transaction of role ".*" in database ".*" \(process \d+\) did not end in time`, refused(impatient).Error())
+	given, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, err = archive.Follow(given, db.Config(pgtest.Owner), m, scopes.Tenant{ID: 1}, "test_refused")
+	require.Error(t, err)
+	require.Empty(t, from.text(t, "(select slot_name from pg_replication_slots where database = current_database())"), "also where it was still waited for")
 	require.NoError(t, long.Rollback(t.Context()))
 	require.Empty(t, from.text(t, "pg_publication"))
 

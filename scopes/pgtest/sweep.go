@@ -3,6 +3,7 @@ package pgtest
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -106,11 +107,14 @@ func (c *cluster) dropAll(ctx context.Context, prefix string) error {
 	return nil
 }
 
-// drop drops a database, and ends the connections to it and what is prepared in it.
+// drop drops a database, and ends what "force" does not: what is prepared in it, and connections that keep a replication slot.
 func (c *cluster) drop(ctx context.Context, name string) error {
 	prepared, err := c.names(ctx, `select gid from pg_prepared_xacts where database = $1`, name)
 	if err == nil && len(prepared) > 0 {
 		err = c.rollBack(ctx, name, prepared)
+	}
+	if err == nil {
+		err = c.endSlots(ctx, name)
 	}
 	if err != nil {
 		return err
@@ -132,6 +136,25 @@ func (c *cluster) rollBack(ctx context.Context, database string, prepared []stri
 		}
 	}
 	return nil
+}
+
+// endSlots ends the connections that keep a replication slot of a database.
+func (c *cluster) endSlots(ctx context.Context, database string) error {
+	const end = "select pg_terminate_backend(active_pid) from pg_replication_slots where database = $1 and active_pid is not null"
+	if tag, err := c.admin.Exec(ctx, end, database); err != nil || tag.RowsAffected() == 0 {
+		return err
+	}
+	for {
+		slots, err := c.names(ctx, `select slot_name from pg_replication_slots where database = $1 and active_pid is not null`, database)
+		if err != nil || len(slots) == 0 {
+			return err
+		}
+		select {
+		case <-time.After(pollPause):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }
 
 func (c *cluster) names(ctx context.Context, query string, args ...any) ([]string, error) {
