@@ -36,6 +36,13 @@ type fixture struct {
 	db       *pgtest.DB
 	environ  []string
 	dir      string
+	counting *counting
+}
+
+// counting is the superuser's connection for count, which tests ask while they wait: a new one each time would take most of the machine.
+type counting struct {
+	mutex sync.Mutex
+	conn  *pgx.Conn
 }
 
 func newFixture(t *testing.T, strategy config.Strategy, more ...string) *fixture {
@@ -46,7 +53,7 @@ func newFixture(t *testing.T, strategy config.Strategy, more ...string) *fixture
 func fixtureOf(t *testing.T, strategy config.Strategy, db *pgtest.DB, more ...string) *fixture {
 	t.Helper()
 	server := db.Config(pgtest.Runtime)
-	return &fixture{strategy: strategy, db: db, dir: t.TempDir(), environ: append([]string{
+	return &fixture{strategy: strategy, db: db, dir: t.TempDir(), counting: &counting{}, environ: append([]string{
 		"PATH=" + os.Getenv("PATH"), "DJANGO_CONFIGURATION=" + string(strategy), "MULTIDB_COUNT=3",
 		"PGHOST=" + server.Host, fmt.Sprintf("PGPORT=%d", server.Port), "PGDATABASE=" + db.Name,
 		"PGUSER=" + pgtest.Runtime, "PGOWNER=" + pgtest.Owner, "SIGN_IN=optional", // as in the demo, unless a test says otherwise
@@ -240,6 +247,11 @@ func (s *server) end(t *testing.T) int {
 // count runs a query for one number as the superuser.
 func (w *fixture) count(t *testing.T, sql string) (n int) {
 	t.Helper()
-	require.NoError(t, w.db.Connect(t, pgtest.Superuser).QueryRow(t.Context(), sql).Scan(&n))
+	w.counting.mutex.Lock()
+	defer w.counting.mutex.Unlock()
+	if w.counting.conn == nil || w.counting.conn.IsClosed() {
+		w.counting.conn = w.db.Connect(t, pgtest.Superuser)
+	}
+	require.NoError(t, w.counting.conn.QueryRow(t.Context(), sql, pgx.QueryExecModeExec).Scan(&n))
 	return n
 }

@@ -2,7 +2,9 @@ package cli_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,6 +34,22 @@ func (w *fixture) command(t *testing.T, args ...string) *exec.Cmd {
 	cmd.Env, cmd.Dir = append([]string{asProgram + "=1"}, w.environ...), w.dir
 	return cmd
 }
+
+// kills is for a closer look than the suite's: go test ./app/cli -run Killed -kills 50
+var kills = flag.Int("kills", 0, "how often each command is killed in each configuration; 0: a few times")
+
+// killed calls test as often as a command is to be killed, few times unless -kills says how often.
+func killed(few int, test func(i int)) {
+	if *kills > 0 {
+		few = *kills
+	}
+	for i := range few {
+		test(i)
+	}
+}
+
+// randomly returns a duration from 0 to most.
+func randomly(most time.Duration) time.Duration { return time.Duration(rand.Int64N(int64(most))) }
 
 // kill runs a command and kills it once it is that far.
 func (w *fixture) kill(t *testing.T, soFar func() bool, args ...string) {

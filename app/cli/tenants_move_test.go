@@ -197,7 +197,7 @@ func TestAKilledMoveIsCompletedOrUndone(t *testing.T) {
 	rows := func(slug string) string { return strings.Split(w.others(t, slug), "\n")[1] }
 	mine, others := rows("tenant-0"), rows("tenant-3")
 	finished := 0
-	for i := range 12 {
+	killed(6, func(i int) {
 		to := []string{"--schema", fmt.Sprintf("s%d", i)}
 		switch i % 4 {
 		case 1:
@@ -209,7 +209,7 @@ func TestAKilledMoveIsCompletedOrUndone(t *testing.T) {
 		var moment time.Time
 		w.kill(t, func() bool {
 			if moment.IsZero() && w.count(t, "select count(*) from control.moves") > 0 {
-				moment = time.Now().Add(time.Duration(i) * 17 * time.Millisecond)
+				moment = time.Now().Add(randomly(400 * time.Millisecond))
 			}
 			return !moment.IsZero() && time.Now().After(moment)
 		}, move...)
@@ -233,13 +233,15 @@ func TestAKilledMoveIsCompletedOrUndone(t *testing.T) {
 		}
 		require.Equal(t, mine, rows("tenant-0"))
 		w.ok(t, "tenants", "exec", "--tenant", "tenant-0", "--write", "update projects set name = name")
-	}
+	})
 	t.Log("not killed in time or undone:", finished)
 	require.Equal(t, others, rows("tenant-3"))
 	w.ok(t, "tenants", "move", "tenant-0", "--schema", "last", "--grace", "0")
 	require.Zero(t, w.count(t, `select count(*) from pg_namespace where nspname ~ '^s\d'`))
 	require.Zero(t, w.count(t, "select count(*) from pg_database where datname like '"+w.db.Name+`\_d%'`))
 	require.Zero(t, w.count(t, "select count(*) from subtasks where account_id = 1"))
+	require.Zero(t, w.count(t, "select count(*) from pg_publication"))
+	require.Zero(t, w.count(t, "select count(*) from pg_replication_slots where database = current_database() or starts_with(database, current_database() || '_')"))
 	require.Empty(t, w.check(t, 0).ids(audit.Defect))
 }
 

@@ -5,10 +5,12 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,45 +21,108 @@ import (
 	"tenanted/app/tenancy"
 	"tenanted/scopes"
 	"tenanted/scopes/archive"
+	"tenanted/scopes/pgtest"
 )
 
-// go test ./app/tenancy -run - -bench Archive -benchtime 3x -rows 1000000
-var archiveRows = flag.Int("rows", 2000, "subtasks of the tenant that BenchmarkArchive exports")
+// go test ./app/tenancy -run - -bench Archive -benchtime 1x -rows 1000000 -timeout 2h
+var archiveRows = flag.Int("rows", 2000, "subtasks of the tenant that BenchmarkArchive exports and moves")
 
-// BenchmarkArchive exports and imports one tenant beside others, and beside both COPY by hand: of the same rows into the same tables,
-// without a file, compression or a check.
+// BenchmarkArchive creates, exports, imports, clones and moves one tenant beside others, and beside these COPY by hand: of the same rows
+// into the same tables, without a file, compression or a check. It tells the seconds of each, and of the moves, during which the tenant
+// is written to, how long changes waited by the command's word, and the longest time between two that were acknowledged.
 func BenchmarkArchive(b *testing.B) {
 	for _, strategy := range config.Strategies() {
 		b.Run(string(strategy), func(b *testing.B) {
-			_, cfg := bare(b, strategy)
+			db := pgtest.Elsewhere(b, "empty", func(context.Context, *pgx.Conn) error { return nil })
+			cfg := settings(b, db, strategy, "PGOWNER="+operator(b, db))
 			withTenants(b, cfg, 2)
-			creator := newCreator(b, cfg)
-			w := &archiveBench{creator: creator, cfg: cfg, path: filepath.Join(b.TempDir(), "file")}
+			w := &archiveBench{creator: newCreator(b, cfg), cfg: cfg, path: filepath.Join(b.TempDir(), "file"), took: map[string]time.Duration{}}
 			require.NoError(b, w.fill(b.Context()))
-			var export, copyOut, load, fresh, copyIn time.Duration
 			for b.Loop() {
-				w.round++
-				export += w.time(b, w.export)
-				copyOut += w.time(b, w.copyOut)
-				load += w.time(b, func(ctx context.Context) error {
-					return w.load(ctx, tenancy.Import{Slug: fmt.Sprintf("kept-%d", w.round)})
-				})
-				fresh += w.time(b, func(ctx context.Context) error {
-					return w.load(ctx, tenancy.Import{Slug: fmt.Sprintf("new-%d", w.round), NewKeys: true})
-				})
-				copyIn += w.time(b, w.copyIn)
-			}
-			rate := func(total time.Duration, unit string) {
-				b.ReportMetric(float64(w.rows)*float64(w.round)/total.Seconds(), unit)
+				w.run(b)
 			}
 			b.ReportMetric(0, "ns/op")
-			rate(export, "export-rows/s")
-			rate(copyOut, "copy-out-rows/s")
-			rate(load, "import-rows/s")
-			rate(fresh, "new-keys-rows/s")
-			rate(copyIn, "copy-in-rows/s")
+			for what, took := range w.took {
+				b.ReportMetric(took.Seconds()/float64(w.round), what+"-s")
+			}
+			b.ReportMetric(float64(w.rows), "rows")
 		})
 	}
+}
+
+// run does everything once, with names of its own.
+func (w *archiveBench) run(b *testing.B) {
+	w.round++
+	named := func(what string) string { return fmt.Sprintf("%s-%d", what, w.round) }
+	drop := func(slug string) {
+		_, err := w.creator.Drop(b.Context(), slug, nil)
+		require.NoError(b, err)
+	}
+	w.time(b, "create", func(ctx context.Context) error {
+		_, err := w.creator.CreateByName(ctx, named("empty"), "Empty", config.Choice{})
+		return err
+	})
+	w.time(b, "export", w.export)
+	w.time(b, "copy-out", w.copyOut)
+	w.time(b, "import", func(ctx context.Context) error { return w.load(ctx, tenancy.Import{Slug: named("kept")}) })
+	drop(named("kept"))
+	w.time(b, "new-keys", func(ctx context.Context) error {
+		return w.load(ctx, tenancy.Import{Slug: named("new"), NewKeys: true})
+	})
+	drop(named("new"))
+	w.time(b, "copy-in", w.copyIn)
+	drop(named("copied"))
+	w.time(b, "clone", func(ctx context.Context) error {
+		_, err := w.creator.Clone(ctx, numbered(0).Slug, tenancy.Import{Slug: named("clone")})
+		return err
+	})
+	drop(named("clone"))
+	w.moves(b)
+}
+
+// moves moves the tenant as far as the configuration has places, followed and behind locks.
+func (w *archiveBench) moves(b *testing.B) {
+	at := func(n int) config.Choice { return config.Choice{Schema: fmt.Sprintf("moved%d_%d", n, w.round)} }
+	switch w.cfg.Strategy {
+	case config.SingleSchema:
+		return
+	case config.MultipleDb:
+		at = func(n int) config.Choice {
+			return config.Choice{Database: fmt.Sprintf("%s_moved%d_%d", w.cfg.Database, n, w.round)}
+		}
+	case config.Mixed:
+		w.move(b, "shared", tenancy.MoveOptions{Where: at(0)}) // out of the shared tables
+		w.move(b, "to-shared", tenancy.MoveOptions{})
+		w.move(b, "shared-lock", tenancy.MoveOptions{Where: at(1), Lock: true})
+	}
+	w.move(b, "own", tenancy.MoveOptions{Where: at(2)})
+	w.move(b, "own-lock", tenancy.MoveOptions{Where: at(3), Lock: true})
+}
+
+// move moves the tenant while it is written to.
+func (w *archiveBench) move(b *testing.B, what string, o tenancy.MoveOptions) {
+	tenants, err := tenancy.Open(b.Context(), w.cfg, slog.New(slog.DiscardHandler))
+	require.NoError(b, err)
+	defer tenants.Close()
+	w.written += 100_000_000
+	l := &load{tenants: tenants, base: w.written}
+	ctx, stop := context.WithCancel(b.Context())
+	var writers sync.WaitGroup
+	for number := range 3 {
+		writers.Go(func() { l.write(ctx, number) })
+	}
+	var m tenancy.Move
+	w.time(b, "move-"+what, func(ctx context.Context) (err error) {
+		m, err = w.creator.Move(ctx, numbered(0).Slug, o)
+		return err
+	})
+	require.Eventually(b, func() bool { return l.since(m.Held) }, time.Minute, time.Millisecond)
+	stop()
+	writers.Wait()
+	require.Equal(b, !o.Lock, m.Followed)
+	w.took["held-"+what] += m.Held
+	w.took["pause-"+what] += l.pause
+	b.Logf("%s: %d rows, %d changes applied, held %v, the longest pause %v; %d acknowledged, %d refused", what, m.Rows, m.Changes, m.Held, l.pause, len(l.tasks), l.retried)
 }
 
 type archiveBench struct {
@@ -66,14 +131,16 @@ type archiveBench struct {
 	path    string
 	round   int
 	rows    int64
+	written int64                    // ids up to there are taken
+	took    map[string]time.Duration // in all rounds
 	tables  []archive.Table
 	plain   map[string]*bytes.Buffer // what copyOut wrote, by table
 }
 
-func (*archiveBench) time(b *testing.B, work func(context.Context) error) time.Duration {
+func (w *archiveBench) time(b *testing.B, what string, work func(context.Context) error) {
 	began := time.Now()
-	require.NoError(b, work(b.Context()))
-	return time.Since(began)
+	require.NoError(b, work(b.Context()), what)
+	w.took[what] += time.Since(began)
 }
 
 // fill gives the first tenant its rows, as the seed would: a hundred subtasks to a task, and names of

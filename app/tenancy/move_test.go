@@ -24,7 +24,7 @@ import (
 
 // operator makes a role on the database's server that owns databases, may end the sessions in them, and follow changes if that
 // server lets anybody.
-func operator(t *testing.T, db *pgtest.DB) string {
+func operator(t testing.TB, db *pgtest.DB) string {
 	t.Helper()
 	const role = "test_operator"
 	db.Exec(t, pgtest.Superuser, `do $$ begin
@@ -54,6 +54,7 @@ func moving(t *testing.T, followed bool) (*pgtest.DB, config.Config) {
 // load writes rows of the first tenant until it is stopped, in transactions of several rows, and knows what was acknowledged.
 type load struct {
 	tenants *tenancy.Tenancy
+	base    int64 // the ids of its rows are above
 	mutex   sync.Mutex
 	tasks   []int64       // with two subtasks each, of which one is done
 	gone    []int64       // tasks that were deleted
@@ -65,7 +66,7 @@ type load struct {
 func (l *load) write(ctx context.Context, number int) {
 	last := time.Now()
 	for n := int64(number); ctx.Err() == nil; n += 10 {
-		if err := l.change(context.WithoutCancel(ctx), 1000+n); err != nil {
+		if err := l.change(context.WithoutCancel(ctx), l.base+n); err != nil {
 			l.mutex.Lock()
 			l.retried++
 			l.mutex.Unlock()
@@ -73,9 +74,9 @@ func (l *load) write(ctx context.Context, number int) {
 			continue
 		}
 		l.mutex.Lock()
-		l.tasks = append(l.tasks, 1000+n)
+		l.tasks = append(l.tasks, l.base+n)
 		if n >= 50 && (n/10)%3 == 0 {
-			l.gone = append(l.gone, 1000+n-50)
+			l.gone = append(l.gone, l.base+n-50)
 		}
 		l.pause = max(l.pause, time.Since(last))
 		l.mutex.Unlock()
@@ -106,7 +107,7 @@ func (l *load) change(ctx context.Context, id int64) error {
 			return err
 		}
 	}
-	if n := id - 1000; n >= 50 && (n/10)%3 == 0 {
+	if n := id - l.base; n >= 50 && (n/10)%3 == 0 {
 		if _, err := tx.ExecContext(ctx, "delete from subtasks where task_id = $1", id-50); err != nil {
 			return err
 		}
@@ -115,6 +116,13 @@ func (l *load) change(ctx context.Context, id int64) error {
 		}
 	}
 	return tx.Commit()
+}
+
+// since reports whether a change was acknowledged after a pause of at least that length.
+func (l *load) since(pause time.Duration) bool {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return l.pause >= pause
 }
 
 // must makes no rows an error: that is what a process sees that goes by a former place.
@@ -136,7 +144,7 @@ func (l *load) count(t *testing.T) {
 	ctx := scopes.WithTenant(t.Context(), tenant)
 	var has []int64
 	rows, err := l.tenants.SQL().QueryContext(ctx, `select t.id from tasks t join subtasks s on s.task_id = t.id
-		where t.id >= 1000 and t.name = 'changed' group by t.id having count(*) = 2 and count(*) filter (where s.complete and length(s.details) = 10000) = 1 order by 1`)
+		where t.id >= $1 and t.name = 'changed' group by t.id having count(*) = 2 and count(*) filter (where s.complete and length(s.details) = 10000) = 1 order by 1`, l.base)
 	require.NoError(t, err)
 	defer rows.Close()
 	for rows.Next() {
@@ -154,7 +162,7 @@ func (l *load) count(t *testing.T) {
 	slices.Sort(want)
 	require.Equal(t, want, has)
 	var all int
-	require.NoError(t, l.tenants.SQL().QueryRowContext(ctx, "select count(*) from subtasks where task_id >= 1000").Scan(&all))
+	require.NoError(t, l.tenants.SQL().QueryRowContext(ctx, "select count(*) from subtasks where task_id >= $1", l.base).Scan(&all))
 	require.Equal(t, 2*len(want), all)
 }
 
@@ -175,7 +183,7 @@ func TestMoveUnderLoad(t *testing.T) {
 			defer tenants.Close()
 			creator := newCreator(t, cfg)
 			others := othersOf(t, creator)
-			l := &load{tenants: tenants}
+			l := &load{tenants: tenants, base: 1000}
 			ctx, stop := context.WithCancel(t.Context())
 			defer stop()
 			var writers sync.WaitGroup
