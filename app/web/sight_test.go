@@ -51,6 +51,9 @@ var hardPages = []struct{ name, host, path string }{
 	{"tenant", "tenant-0.localhost", "/subtasks/?sort=task"},
 	{"all", "localhost", "/subtasks/?sort=task"},
 	{"projects", "tenant-0.localhost", "/projects/"},
+	{"project", "tenant-0.localhost", "/project/1/"},
+	{"task", "tenant-0.localhost", "/task/1/"},
+	{"subtask", "tenant-0.localhost", "/subtask/3/"},
 	{"tenants", "localhost", "/tenants/"},
 	{"unknown", "tenant-9.localhost", "/subtasks/"},
 }

@@ -164,3 +164,18 @@ func TestPagesOfOneRow(t *testing.T) {
 		})
 	}
 }
+
+// TestThreeRowsShowOnAPhone opens the list on a phone: three subtasks are in the window before anybody scrolls.
+func TestThreeRowsShowOnAPhone(t *testing.T) {
+	t.Parallel()
+	b := browsertest.NewTab(t, browsertest.Start(t))
+	address := newFixture(t, single, nil).serve(t)
+	b.Look(390, 844, "light")
+	b.Load(address("tenant-0.localhost", "/subtasks/?sort=newest"))
+	require.LessOrEqual(t, browsertest.Evaluate[float64](b, "document.querySelector('tbody tr:nth-child(3)').getBoundingClientRect().bottom"), 844.0)
+	require.Equal(t, 0, b.Count("details.fold[open]"))
+	require.False(t, browsertest.Evaluate[bool](b, "document.querySelector('select[name=project]').checkVisibility({contentVisibilityAuto: true, visibilityProperty: true})"))
+	b.Look(1200, 844, "light")
+	require.True(t, browsertest.Evaluate[bool](b, "document.querySelector('select[name=project]').checkVisibility({contentVisibilityAuto: true, visibilityProperty: true})"))
+	b.RequireAccessible("wide", "html")
+}
