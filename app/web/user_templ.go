@@ -217,7 +217,7 @@ func userLine(p userPage, u models.User) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = prose(nameText(u.Name())).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = linked(nameText(u.Name()), userPath(u.ID)).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
