@@ -22,7 +22,7 @@ func TestCommandsOnCitus(t *testing.T) {
 		"PATH=" + os.Getenv("PATH"), "PGHOST=" + owner.Host, fmt.Sprintf("PGPORT=%d", owner.Port), "PGDATABASE=" + db.Name,
 		"PGUSER=" + pgtest.Runtime, "PGPASSWORD=" + runtime.Password, "PGOWNER=" + owner.User, "PGOWNERPASSWORD=" + owner.Password,
 	}}
-	w.with("DJANGO_CONFIGURATION=MultipleSchemas").fails(t, 1, "cannot be used on a Citus cluster", "migrate")
+	w.with("DJANGO_CONFIGURATION=MultipleSchemas").fails(t, 2, "cannot be used on a Citus cluster", "migrate")
 	require.Contains(t, w.ok(t, "migrate"), "distributed 5 tables")
 	w.ok(t, "seed", "--accounts", "12", "--max-projects", "2")
 	require.Contains(t, w.ok(t, "migrate", "--status", "--tenant", "tenant-3"), "tenant-3: shard ")

@@ -147,12 +147,14 @@ func TestTooManyTenantsToOrderByNumbers(t *testing.T) {
 func TestListThatFails(t *testing.T) {
 	t.Parallel()
 	for want, failure := range map[int]error{503: scopes.ErrUnavailable, 500: errors.New("secret of the database")} {
-		w := newFixture(t, single, func(o *Options) {
-			o.List = func(context.Context, TenantOrder) ([]TenantEntry, error) { return nil, failure }
+		t.Run(fmt.Sprint(want), func(t *testing.T) {
+			w := newFixture(t, single, func(o *Options) {
+				o.List = func(context.Context, TenantOrder) ([]TenantEntry, error) { return nil, failure }
+			})
+			response := w.ask(t, "GET localhost /tenants/")
+			require.Equal(t, want, response.StatusCode)
+			require.NotContains(t, bodyOf(t, response), "secret")
+			require.Contains(t, w.log.String(), failure.Error())
 		})
-		response := w.ask(t, "GET localhost /tenants/")
-		require.Equal(t, want, response.StatusCode)
-		require.NotContains(t, bodyOf(t, response), "secret")
-		require.Contains(t, w.log.String(), failure.Error())
 	}
 }

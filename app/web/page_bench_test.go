@@ -6,11 +6,21 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"tenanted/scopes/pgtest"
 )
 
-// BenchmarkPage asks for a tenant's first page of subtasks, without a network, as nobody and as somebody.
+// BenchmarkPage asks for pages of subtasks, without a network, as nobody and as somebody. With CITUS_DSN these are of the cluster, and
+// those of plain PostgreSQL come beside them.
 func BenchmarkPage(b *testing.B) {
-	w := newFixture(b, single, func(o *Options) {
+	if pgtest.HasCitus() {
+		b.Run("plain", func(b *testing.B) { benchmarkPages(b, mixed) }) // whose tenant-0 is in shared tables
+	}
+	benchmarkPages(b, single)
+}
+
+func benchmarkPages(b *testing.B, configuration string) {
+	w := newFixture(b, configuration, func(o *Options) {
 		o.AccessLog = slog.New(slog.DiscardHandler)
 	})
 	_, session, _ := strings.Cut(w.as(b, 0, memberID), ": ")
@@ -18,6 +28,7 @@ func BenchmarkPage(b *testing.B) {
 		{"tenant", "tenant-0.localhost", "/subtasks/", ""},
 		{"signed-in", "tenant-0.localhost", "/subtasks/", session},
 		{"open", "tenant-0.localhost", "/subtasks/?status=open", ""},
+		{"search", "tenant-0.localhost", "/subtasks/?q=chapter", ""},
 		{"all", "localhost", "/subtasks/", ""},
 	} {
 		b.Run(bench.name, func(b *testing.B) {

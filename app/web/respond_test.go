@@ -112,7 +112,9 @@ func TestStaticFiles(t *testing.T) {
 
 func TestMetricsAreOnTheBareDomainOnly(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, 404, newFixture(t, single, nil).ask(t, "GET localhost /metrics").StatusCode)
+	t.Run("not asked for", func(t *testing.T) {
+		require.Equal(t, 404, newFixture(t, single, nil).ask(t, "GET localhost /metrics").StatusCode)
+	})
 	w := newFixture(t, single, func(o *Options) { o.Metrics = prometheus.NewRegistry() })
 	w.ask(t, "GET tenant-0.localhost /subtasks/")
 	w.ask(t, "GET tenant-0.localhost /nope/1")

@@ -31,6 +31,9 @@ var hardTexts = []string{
 
 // newHardFixture has hardTexts as the names and details of everything.
 func newHardFixture(t testing.TB) *fixture {
+	if pgtest.HasCitus() {
+		t.Skip("Citus 13.2.0 crashes on the UPDATE by which these texts get there")
+	}
 	w := newFixture(t, single, nil)
 	quoted := make([]string, len(hardTexts))
 	for i, text := range hardTexts {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -39,8 +40,13 @@ func Citus(t testing.TB, name string, build func(ctx context.Context, conn *pgx.
 	config, err := pgx.ParseConfig(os.Getenv(CitusDSN))
 	require.NoError(t, err)
 	db := &DB{Name: config.Database, citus: os.Getenv(CitusDSN)}
+	require.NotEqual(t, t.Name(), oneOnCitus.holder.Load(), "a test that has the cluster cannot ask for it again: make it a subtest")
 	oneOnCitus.Lock()
-	t.Cleanup(oneOnCitus.Unlock)
+	oneOnCitus.holder.Store(t.Name())
+	t.Cleanup(func() {
+		oneOnCitus.holder.Store("")
+		oneOnCitus.Unlock()
+	})
 	held := db.Connect(t, Owner)
 	_, err = held.Exec(context.Background(), "select pg_advisory_lock($1)", citusLock)
 	require.NoError(t, err)
@@ -50,7 +56,10 @@ func Citus(t testing.TB, name string, build func(ctx context.Context, conn *pgx.
 }
 
 // oneOnCitus keeps the tests of this process from holding connections while they wait.
-var oneOnCitus sync.Mutex
+var oneOnCitus struct {
+	sync.Mutex
+	holder atomic.Value // the name of the test
+}
 
 // prepareCitus has the database built, or emptied of rows if it was built by the same before.
 func prepareCitus(ctx context.Context, conn *pgx.Conn, name string, build func(context.Context, *pgx.Conn) error) error {

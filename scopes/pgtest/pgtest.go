@@ -25,6 +25,7 @@ package pgtest
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -73,6 +74,9 @@ func Main(m *testing.M) {
 // run runs tests with the server up, and returns their exit code.
 func run(tests func() int) (code int, err error) {
 	forgetServers()
+	if HasCitus() { // those that wait for it must not keep the subtests of the one that has it from running
+		_ = flag.Set("test.parallel", "100")
+	}
 	if current, err = start(context.Background(), dir(), settings, "login createdb"); err != nil {
 		return 1, err
 	}
