@@ -3,6 +3,7 @@
 //	go run ./bench                          # everything, about a quarter of an hour on two cores
 //	go run ./bench -only pages,all-tenants  # some scenarios, and what they need
 //	go run ./bench -quick                   # everything once, small: does it still run?
+//	go run ./bench -fleet MultipleDb:300    # what many tenants cost, as docs/fleet.md has it
 //
 // It builds the program, starts a private PostgreSQL in a directory of its own, and loads both from the same machine.
 // Each figure is compared with its floor, the least that the same work can cost, measured by turns in the same run, so that
@@ -46,6 +47,7 @@ func run(ctx context.Context) error {
 	quick := flag.Bool("quick", false, "run everything once, with little data")
 	only := flag.String("only", "", "the scenarios to run, separated by commas: "+strings.Join(names(), ", "))
 	out := flag.String("out", "docs", "the directory to write benchmarks.json and benchmarks.md into, after a whole run")
+	many := flag.String("fleet", "", "measure what tenants cost, and nothing else: CONFIGURATION:TENANTS, several separated by commas")
 	floorAddr := flag.String("floor-addr", "", "serve the floor at this address, and nothing else")
 	floorDSN := flag.String("floor-dsn", "", "the floor's database")
 	flag.Parse()
@@ -55,6 +57,13 @@ func run(ctx context.Context) error {
 	if *quick {
 		b.rounds, b.duration, b.sizes = 1, 200*time.Millisecond, small
 	}
+	if *many != "" {
+		steps, err := parseFleet(*many)
+		if err != nil {
+			return err
+		}
+		return b.fleet(ctx, steps, os.Stdout)
+	}
 	wanted := names()
 	if *only != "" {
 		wanted = strings.Split(*only, ",")
@@ -63,8 +72,11 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if *quick && *only == "" {
+		err = b.fleet(ctx, []fleetStep{{"SingleSchema", 2}, {"MultipleSchemas", 3}, {"MultipleDb", 3}}, os.Stdout)
+	}
 	if *quick || *only != "" {
-		return figures.write(os.Stdout)
+		return errors.Join(err, figures.write(os.Stdout))
 	}
 	return figures.save(*out)
 }
