@@ -1,8 +1,8 @@
 // Package config turns the environment into a validated Config.
 //
-// The environment is what the process was given, and below it the file .env of the working directory:
-// the real environment wins. An empty variable counts as unset. Load either returns a Config whose
-// parts fit together or an [*Error] of one line that names the variable, its value and what to do.
+// Variables come from the process's environment and from the file .env in the working directory; the environment takes
+// precedence. An empty variable counts as unset. Load returns either a consistent Config or a one-line [*Error] that names
+// the variable, its value and what to do.
 //
 // Passwords are reachable only through the connection settings that [Config.Runtime] and
 // [Config.OwnerConn] return: printing or logging a Config shows none.
@@ -31,8 +31,8 @@ type Config struct {
 	Strategy Strategy
 	// MultiDBCount is how many tenants seed makes databases for: MULTIDB_COUNT. Default: 5.
 	MultiDBCount int
-	// Database is the default database, which holds the directory: PGDATABASE. Default: one of the
-	// strategy's own, so that switching just works.
+	// Database is the default database, which holds the directory: PGDATABASE. Default: a name that depends on the
+	// strategy, so that switching strategies needs no other change.
 	Database string
 	// User is the runtime role, which serves: PGUSER. Default: tenanted.
 	User string
@@ -44,7 +44,7 @@ type Config struct {
 	AllowedHosts []string
 	// TrustedProxies are the networks of proxies whose X-Forwarded-Host is believed: TRUSTED_PROXIES. Default: none.
 	TrustedProxies []netip.Prefix
-	// AuditReads has each read across tenants written into the audit log: AUDIT_CROSS_TENANT_READS. Default: false.
+	// AuditReads says whether each read across tenants is written to the audit log: AUDIT_CROSS_TENANT_READS. Default: false.
 	AuditReads bool
 	// SignInRequired has nobody read a tenant's pages without signing in, nor the lists over tenants on the bare domain without being an
 	// operator: SIGN_IN.
@@ -68,13 +68,13 @@ type Config struct {
 	Transactions string
 	// LocalDir is the private server's directory: LOCALPG_DIR. Default: one of the user's own (empty).
 	LocalDir string
-	// LocalBinDir is where PostgreSQL's programs are: LOCALPG_BINDIR. Default: found (empty).
+	// LocalBinDir is where PostgreSQL's programs are: LOCALPG_BINDIR. Default: empty, searched for.
 	LocalBinDir string
 
-	// Program is how the program was called, for advice on further calls. It is no setting: who loads the Config knows it.
-	// Default: tenanted.
+	// Program is how the program was called, for messages that suggest another call. It is not read from the environment;
+	// the caller of Load sets it. Default: tenanted.
 	Program string
-	// Operator is who runs the program, for the audit log. It is no setting either. Default: unknown.
+	// Operator is who runs the program, for the audit log. The caller of Load sets it too. Default: unknown.
 	Operator string
 
 	conn *connection
@@ -113,8 +113,8 @@ func Load(environ []string, dir string) (Config, error) {
 	return raw.config(vars)
 }
 
-// Private reports whether the private PostgreSQL is to be used: none of PGHOST, PGHOSTADDR,
-// PGPORT, PGSERVICE and DATABASE_URL is set.
+// Private reports whether to use the private PostgreSQL server: it is when none of PGHOST, PGHOSTADDR, PGPORT, PGSERVICE and
+// DATABASE_URL is set.
 func (c Config) Private() bool { return c.conn.private }
 
 // At returns c with the private server's address filled in.
@@ -122,15 +122,14 @@ func (c Config) At(host string, port int) (Config, error) {
 	return c.connect(c.conn.at(host, port))
 }
 
-// Server returns the default server's address for people, as "db.example.com:5432" or a socket's directory.
+// Server returns the default server's address in a readable form: "db.example.com:5432" or a socket directory.
 func (c Config) Server() string { return c.conn.address() }
 
 // Runtime returns the runtime role's connection to the default database, a copy at each call. On the
 // private server it panics before [Config.At] has said where that is.
 func (c Config) Runtime() *pgx.ConnConfig { return c.conn.fresh(c.conn.runtime) }
 
-// OwnerConn returns the owner's connection to the default database, a copy at each call, or nil if there is no
-// owner.
+// OwnerConn returns a new copy of the owner's connection settings for the default database, or nil if there is no owner.
 func (c Config) OwnerConn() *pgx.ConnConfig {
 	if c.conn.owner == nil {
 		return nil
@@ -159,7 +158,7 @@ func (c Config) GoString() string { return c.String() }
 // LogValue returns [Config.String] for log/slog.
 func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// merge returns the variables of .env in dir with environ's on top, without the empty ones.
+// merge returns the non-empty variables of .env in dir, overridden by those of environ.
 func merge(environ []string, dir string) (map[string]string, error) {
 	vars, err := readDotEnv(filepath.Join(dir, ".env"))
 	if err != nil {
@@ -174,7 +173,7 @@ func merge(environ []string, dir string) (map[string]string, error) {
 	return vars, nil
 }
 
-// readDotEnv never passes on the parser's message: it quotes the lines, which hold passwords.
+// readDotEnv does not wrap the parser's error, which quotes lines that may hold passwords.
 func readDotEnv(path string) (map[string]string, error) {
 	vars, err := godotenv.Read(path)
 	var pathError *os.PathError

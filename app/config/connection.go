@@ -25,8 +25,8 @@ const (
 	defaultPrivateOwner = "tenanted_owner"
 )
 
-// connection is how the server is reached. It is always held by pointer: fmt prints the address of a
-// nested pointer, so that no verb shows a password.
+// connection says how to reach the server. It is always held by pointer: fmt prints a nested pointer as an address, so no
+// verb shows a password.
 type connection struct {
 	vars          map[string]string // the merged environment
 	private       bool
@@ -35,16 +35,16 @@ type connection struct {
 	ownerName     string
 	ownerPassword secret
 	prepare       bool // statements on the server
-	maxConns      int  // of another server; 0: as many as the default one's
+	maxConns      int  // bound of a further server; 0: the default server's
 
 	others   map[string]*connection // to the other servers, by name; of the default server's only
 	replicas []*connection
 
-	runtime, owner *pgx.ConnConfig // nil until there is an address; owner also where there is none
+	runtime, owner *pgx.ConnConfig // nil until the address is known; owner stays nil without an owner
 }
 
-// keywords are libpq's environment variables and what its connection strings call them. PGSERVICE and
-// PGSERVICEFILE are resolved here, and passwords are kept apart.
+// keywords maps libpq's environment variables to its connection keywords. PGSERVICE and PGSERVICEFILE are not among them,
+// since readService resolves them, nor are passwords, which are stored separately.
 var keywords = map[string]string{
 	"PGHOST": "host", "PGHOSTADDR": "hostaddr", "PGPORT": "port", "PGDATABASE": "dbname", "PGUSER": "user",
 	"PGPASSFILE": "passfile", "PGOPTIONS": "options", "PGAPPNAME": "application_name", "PGTZ": "timezone",
@@ -55,11 +55,11 @@ var keywords = map[string]string{
 	"PGCHANNELBINDING": "channel_binding", "PGREQUIREAUTH": "require_auth",
 }
 
-// serverVariables name a server. With any of them, or DATABASE_URL, the private one is not used.
+// serverVariables name a server. If any of them, or DATABASE_URL, is set, the private server is not used.
 var serverVariables = []string{"PGHOST", "PGHOSTADDR", "PGPORT", "PGSERVICE"}
 
-// unsupported are libpq's variables that pgx does not know, where to pass over them in silence would be wrong; but for the
-// values given.
+// unsupported lists libpq's variables that pgx does not implement and that must not be ignored silently, with the values
+// that are harmless.
 var unsupported = map[string][]string{
 	"PGREQUIREPEER": nil, "PGSSLCRL": nil, "PGSSLCRLDIR": nil, "PGSSLMINPROTOCOLVERSION": nil, "PGSSLMAXPROTOCOLVERSION": nil,
 	"PGGSSENCMODE": {"disable", "prefer"}, "PGLOADBALANCEHOSTS": {"disable"},
@@ -90,7 +90,7 @@ func newConnection(vars map[string]string, database, owner string, prepare bool)
 	return c, err
 }
 
-// check completes and checks the server's address.
+// check fills in and validates the server's address.
 func (c *connection) check() error {
 	if !c.private && c.settings["host"] == "" && c.settings["hostaddr"] == "" {
 		c.settings["host"] = localHost(c.settings["port"])
@@ -106,7 +106,8 @@ func isPrivate(vars map[string]string) bool {
 	return !named("DATABASE_URL") && !slices.ContainsFunc(serverVariables, named)
 }
 
-// readSettings reads the variables, and above them the service, as in libpq, or DATABASE_URL, which contradicts none.
+// readSettings reads the variables, and then either the service, which overrides them as in libpq, or DATABASE_URL, which
+// must not contradict them.
 func (c *connection) readSettings() error {
 	for _, name := range slices.Sorted(maps.Keys(unsupported)) {
 		if value := c.vars[name]; value != "" && !c.private && !slices.Contains(unsupported[name], value) {
@@ -136,8 +137,8 @@ func (c *connection) readSettings() error {
 	return err
 }
 
-// localHost is where libpq looks for a server of which only the port is named: the directory of its socket, else this
-// machine.
+// localHost returns where libpq looks for a server if only a port is given: the socket directory if there is a socket, else
+// localhost.
 func localHost(port string) string {
 	for _, dir := range []string{"/var/run/postgresql", "/private/tmp", "/tmp"} {
 		if _, err := os.Stat(filepath.Join(dir, ".s.PGSQL."+port)); err == nil {
@@ -147,7 +148,7 @@ func localHost(port string) string {
 	return "localhost"
 }
 
-// readService returns the settings of PGSERVICE: of the user's file or, as in libpq, of the system's.
+// readService returns the settings of PGSERVICE from the user's service file or, as libpq does, from the system's.
 func readService(vars map[string]string) (map[string]string, error) {
 	name, path := vars["PGSERVICE"], vars["PGSERVICEFILE"]
 	if name == "" {
@@ -196,7 +197,7 @@ func (c *connection) checkPort() error {
 	return nil
 }
 
-// source is the variable that a setting is from, if it is from any.
+// source returns the variable that a setting was read from.
 func (c *connection) source(variable string) string {
 	for _, name := range []string{variable, "PGSERVICE", "DATABASE_URL"} {
 		if c.vars[name] != "" {
@@ -206,7 +207,7 @@ func (c *connection) source(variable string) string {
 	return variable
 }
 
-// checkHostAddr checks the addresses that stand for the hosts' names, as many as there are hosts.
+// checkHostAddr checks PGHOSTADDR: IP addresses, as many as there are host names.
 func (c *connection) checkHostAddr() error {
 	list := c.settings["hostaddr"]
 	if list == "" {
@@ -223,7 +224,7 @@ func (c *connection) checkHostAddr() error {
 	return nil
 }
 
-// at returns a copy of c that leads to host and port.
+// at returns a copy of c for another host and port.
 func (c *connection) at(host string, port int) *connection {
 	moved := *c
 	moved.settings = maps.Clone(c.settings)
@@ -232,7 +233,7 @@ func (c *connection) at(host string, port int) *connection {
 	return &moved
 }
 
-// address is known once connect has parsed it.
+// address returns the server's address for messages.
 func (c *connection) address() string {
 	switch {
 	case c.runtime == nil:
@@ -244,7 +245,7 @@ func (c *connection) address() string {
 	}
 }
 
-// connect completes conn, and the other servers', with the two roles' connection settings, once there is an address.
+// connect sets the two roles' connection settings, of c and of the further servers, if the address is known.
 func (c Config) connect(conn *connection) (Config, error) {
 	c.conn = conn
 	if err := conn.complete(); err != nil {
@@ -301,8 +302,8 @@ func (c *connection) role(name, database string) (*pgx.ConnConfig, error) {
 	return parsed, nil
 }
 
-// lookupAddr takes hostaddr, which pgx does not know, out of the settings. The addresses become the hosts where these have
-// no names, for certificates, and else what their names are looked up to.
+// lookupAddr removes hostaddr, which pgx does not implement, from the settings. Where no host is given, the address becomes
+// the host; otherwise the host name is kept, for certificates, and resolves to the address.
 func lookupAddr(settings map[string]string) pgconn.LookupFunc {
 	list := settings["hostaddr"]
 	delete(settings, "hostaddr")
@@ -321,7 +322,7 @@ func lookupAddr(settings map[string]string) pgconn.LookupFunc {
 	return func(_ context.Context, host string) ([]string, error) { return byName[host], nil }
 }
 
-// reason leaves out the connection string, which the library's message begins with.
+// reason returns the library's message without the connection string at its beginning.
 func reason(err error) string {
 	var failed *pgconn.ParseConfigError
 	if errors.As(err, &failed) {
@@ -341,7 +342,7 @@ func keywordValues(settings map[string]string) string {
 	return s.String()
 }
 
-// environ names the server by variables alone: PGSERVICE, whose settings would win over them, is resolved.
+// environ describes the server by variables only. PGSERVICE is resolved, since its settings would override them.
 func (c *connection) environ(asOwner bool) []string {
 	vars := maps.Clone(c.vars)
 	maps.DeleteFunc(vars, func(name, _ string) bool {

@@ -10,15 +10,15 @@ import (
 	"tenanted/scopes"
 )
 
-// Choice is where a new tenant shall live, as far as somebody says so; the configuration decides the rest.
+// Choice is the part of a new tenant's placement that the caller chooses; the configuration decides the rest.
 type Choice struct {
-	Server   string // one that is configured; then the tenant has a database of its own
-	Database string // one of the tenant's own
-	Schema   string // one of the tenant's own, in Database or else in the default database
+	Server   string // a configured server; the tenant gets its own database there
+	Database string // the tenant's own database
+	Schema   string // the tenant's own schema, in Database or in the default database
 }
 
-// PlacementFor returns where the rows of a new tenant with that slug belong. The slug must be valid. A choice that
-// contradicts the configuration, or a name that cannot be, is an [*Error] that names the flag of `tenants create`.
+// PlacementFor returns the placement of a new tenant. The slug must be valid. A choice that contradicts the configuration and
+// an invalid name are an [*Error] that names the flag of `tenants create`.
 func (c Config) PlacementFor(slug string, choice Choice) (scopes.Placement, error) {
 	if err := c.checkChoice(slug, choice); err != nil {
 		return scopes.Placement{}, err
@@ -40,14 +40,15 @@ func (c Config) PlacementFor(slug string, choice Choice) (scopes.Placement, erro
 	return p, nil
 }
 
-// OwnDatabase returns the usual name of a tenant's own database.
+// OwnDatabase returns the default name of a tenant's own database.
 func (c Config) OwnDatabase(slug string) string { return c.Database + "_" + slug }
 
-// TemplatePrefix is how the names of databases begin that new tenants' databases are copied from. No tenant's own is called so.
+// TemplatePrefix is the prefix of the names of template databases, from which tenants' databases are copied. A tenant's
+// database must not have it.
 func (c Config) TemplatePrefix() string { return c.Database + "__template_" }
 
-// SeedChoice returns where the seed's tenant of that number, 0 for the first, shall live: in Mixed in the shared tables, a
-// schema and a database by turns, with databases for MULTIDB_COUNT tenants and shared tables for the rest.
+// SeedChoice returns the placement choice for the seed's tenant of that number, counted from 0. In Mixed, tenants are placed
+// in the shared tables, a schema and a database in turn; after MULTIDB_COUNT databases, in shared tables instead.
 func (c Config) SeedChoice(slug string, number int) Choice {
 	switch {
 	case c.Strategy != Mixed:
@@ -59,7 +60,7 @@ func (c Config) SeedChoice(slug string, number int) Choice {
 	return Choice{}
 }
 
-// maxIdentifier is in bytes; PostgreSQL cuts longer names off, which would give two tenants one place.
+// maxIdentifier is in bytes. PostgreSQL truncates longer names, and two tenants could get the same database.
 const maxIdentifier = 63
 
 var (
@@ -69,7 +70,7 @@ var (
 	serverDatabases = []string{"postgres", "template0", "template1"}
 )
 
-// checkChoice refuses what the configuration has no room for, and names that cannot be or are taken.
+// checkChoice refuses choices that the configuration does not support, and names that are invalid or reserved.
 func (c Config) checkChoice(slug string, choice Choice) error {
 	for _, part := range []struct {
 		flag, value string
@@ -109,6 +110,6 @@ func (c Config) checkChoice(slug string, choice Choice) error {
 
 const invalidName = "is not a name: use letters a to z, digits, _ and -, at most 63, no - at the beginning"
 
-// validName reports whether a database or schema may be called so. Names are quoted wherever they are used; this keeps them
-// readable, and whole.
+// validName reports whether a database or schema may have this name. Names are quoted wherever they are used; the rule keeps
+// them readable and shorter than PostgreSQL's limit.
 func validName(name string) bool { return len(name) <= maxIdentifier && plainName.MatchString(name) }

@@ -15,19 +15,20 @@ import (
 	"tenanted/scopes"
 )
 
-// Server is a PostgreSQL server that tenants live on: the default one, which has the directory, or one that variables
-// SERVER_NAME_... configure.
+// Server is a PostgreSQL server that has tenants: the default server, which has the directory, or a further one that is
+// configured by SERVER_NAME_... variables.
 type Server struct {
-	Name        string // in small letters; empty: the default server
+	Name        string // in lower case; empty: the default server
 	User, Owner string // its roles, as [Config.User] and [Config.Owner]
 	MaxConns    int    // bounds the connections to tenants' data there
 	conn        *connection
 }
 
-// Address returns the server's address for people, as "db.example.com:5432" or a socket's directory.
+// Address returns the server's address in a readable form: "db.example.com:5432" or a socket directory.
 func (s Server) Address() string { return s.conn.address() }
 
-// Conn returns a role's connection to a database of the server, a copy at each call. Without an owner it returns an [*Error].
+// Conn returns a new copy of a role's connection settings for a database of the server. Without an owner it returns an
+// [*Error].
 func (s Server) Conn(role Role, database string) (*pgx.ConnConfig, error) {
 	to := s.conn.runtime
 	if role == AsOwner {
@@ -63,8 +64,8 @@ func (c Config) Servers() []Server {
 	return servers
 }
 
-// ServerOf returns the server of a placement. Nothing stands in for one that is not configured: the error is a
-// *scopes.ServerUnknownError.
+// ServerOf returns the server of a placement. If it is not configured, the error is a *scopes.ServerUnknownError; there is no
+// fallback.
 func (c Config) ServerOf(p scopes.Placement) (Server, error) {
 	if p.Server == "" {
 		return c.newServer("", c.conn), nil
@@ -76,7 +77,7 @@ func (c Config) ServerOf(p scopes.Placement) (Server, error) {
 	return c.newServer(p.Server, conn), nil
 }
 
-// Conn returns a role's connection to a placement's database, a copy at each call. The errors are those of
+// Conn returns a new copy of a role's connection settings for a placement's database. The errors are those of
 // [Config.ServerOf] and [Server.Conn].
 func (c Config) Conn(role Role, p scopes.Placement) (*pgx.ConnConfig, error) {
 	server, err := c.ServerOf(p)
@@ -95,9 +96,9 @@ var (
 	defaultVariable = regexp.MustCompile(`\bPG([A-Z*])`)
 )
 
-// newServers returns the connections to the servers that variables SERVER_NAME_... configure, by name. Each is main's but
-// for what they say, in which PGHOST is called SERVER_EU_HOST. Variables that name no server and nothing that we know are
-// somebody else's.
+// newServers returns the connections to the servers that SERVER_NAME_... variables configure, by name. SERVER_EU_HOST is
+// server eu's PGHOST, and so on; what is not set for a server is as in main. Variables that match no known suffix are ignored:
+// they belong to other programs.
 func newServers(vars map[string]string, main *connection) (map[string]*connection, error) {
 	said := map[string]map[string]string{} // by server, under the names of the default server's variables
 	for variable, value := range vars {
@@ -127,7 +128,7 @@ func newServers(vars map[string]string, main *connection) (map[string]*connectio
 	return servers, nil
 }
 
-// ownVariables are what may be said of a server beside the default one, under the names of the default server's variables.
+// ownVariables are the variables that can be set for a further server, under the names they have for the default one.
 func ownVariables() []string {
 	own := []string{"PGPASSWORD", "PGPASSWORD_FILE", "PGOWNER", "PGOWNERPASSWORD", "PGOWNERPASSWORD_FILE", "PGSERVICE", "PGSERVICEFILE",
 		"PGMAX_CONNS", "PGREPLICA_HOST", "PGREPLICA_PORT"}
@@ -139,7 +140,7 @@ func ownVariables() []string {
 	return own
 }
 
-// renamed returns an error about a variable of the default server as one about that of another server.
+// renamed changes an error about one of the default server's variables into an error about a further server's.
 func renamed(err error, server string) error {
 	setting, ok := errors.AsType[*Error](err)
 	if !ok {
@@ -149,7 +150,7 @@ func renamed(err error, server string) error {
 	return &Error{rename(setting.Variable), setting.Value, rename(setting.Reason)}
 }
 
-// other returns the connection to another server: as to c but for what its own variables say.
+// other returns the connection to a further server: c, overridden by the server's own variables.
 func (c *connection) other(own map[string]string) (*connection, error) {
 	allowed := ownVariables()
 	for _, name := range slices.Sorted(maps.Keys(own)) {
@@ -175,7 +176,7 @@ func (c *connection) other(own map[string]string) (*connection, error) {
 	return &other, err
 }
 
-// apply reads a server's own variables, and above them its service.
+// apply reads a server's own variables, and then its service, which overrides them.
 func (c *connection) apply(own map[string]string) error {
 	variables := map[string]string{"PGSERVICE": own["PGSERVICE"], "HOME": c.vars["HOME"], "PGSYSCONFDIR": c.vars["PGSYSCONFDIR"],
 		"PGSERVICEFILE": cmp.Or(own["PGSERVICEFILE"], c.vars["PGSERVICEFILE"]),
@@ -184,7 +185,7 @@ func (c *connection) apply(own map[string]string) error {
 	if err != nil {
 		return err
 	}
-	delete(service, "servicefile") // the default server's stays, for what pgx finds in the process's environment
+	delete(service, "servicefile") // keep the default server's, since pgx reads PGSERVICE from the process's environment
 	delete(service, "dbname")
 	for name, value := range own {
 		if keyword, ok := keywords[name]; ok {
@@ -212,7 +213,7 @@ func (c *connection) apply(own map[string]string) error {
 	return nil
 }
 
-// checkServers refuses two names for one address: two tenants would have one place.
+// checkServers refuses two names for one address, since two tenants could then get the same database.
 func (c Config) checkServers() error {
 	names := map[string]string{}
 	for _, server := range c.Servers() {

@@ -15,7 +15,7 @@ import (
 	"tenanted/scopes/tenanthttp"
 )
 
-// settings are the variables as they are written; config checks them against each other.
+// settings are the variables as they are set. The method config checks them against each other.
 type settings struct {
 	Strategy         Strategy      `env:"DJANGO_CONFIGURATION" envDefault:"SingleSchema"`
 	MultiDBCount     int           `env:"MULTIDB_COUNT" envDefault:"5"`
@@ -58,7 +58,7 @@ func parse(vars map[string]string) (settings, error) {
 	return raw, raw.validate(vars)
 }
 
-// notParsed names the variable instead of our struct's field.
+// notParsed returns an error that names the variable, where the library's names the struct field.
 func notParsed(failed env.ParseError, vars map[string]string) error {
 	field, _ := reflect.TypeFor[settings]().FieldByName(failed.Name)
 	want := "a whole number"
@@ -101,7 +101,7 @@ func (s settings) validate(vars map[string]string) error {
 	return nil
 }
 
-// config completes the settings: what depends on several of them is decided here.
+// config turns the settings into a Config, and decides what depends on several of them.
 func (s settings) config(vars map[string]string) (Config, error) {
 	hosts, err := tenanthttp.ParseBaseDomains(s.AllowedHosts...)
 	if err != nil {
@@ -133,7 +133,7 @@ func (s settings) config(vars map[string]string) (Config, error) {
 	return c.connect(conn)
 }
 
-// parseProxies returns networks; an address is one of itself alone.
+// parseProxies parses networks and single addresses.
 func parseProxies(written []string) ([]netip.Prefix, error) {
 	var proxies []netip.Prefix
 	for _, entry := range written {
@@ -150,7 +150,7 @@ func parseProxies(written []string) ([]netip.Prefix, error) {
 	return proxies, nil
 }
 
-// checkNames refuses names that PostgreSQL would cut off, and one role in both parts.
+// checkNames refuses names that PostgreSQL would truncate, and the same role as runtime role and owner.
 func (c Config) checkNames() error {
 	if err := checkLength("PGDATABASE", c.Database); err != nil {
 		return err
@@ -178,7 +178,7 @@ func checkLength(variable, name string) error {
 	return nil
 }
 
-// checkSeeded refuses a default database whose name is too long for those of the seed's tenants.
+// checkSeeded refuses a default database with a name so long that the seed's databases could not be named after it.
 func (c Config) checkSeeded() error {
 	if !c.Strategy.databases() {
 		return nil

@@ -53,7 +53,7 @@ func (c Config) Shared(p scopes.Placement) bool {
 	return ok && p == shared
 }
 
-// TenantLimit returns how many tenants the seed may make; limited is false where there is no bound. It is the seed's limit only.
+// TenantLimit returns how many tenants the seed may make; limited is false if there is no limit. Nothing but the seed has it.
 func (c Config) TenantLimit() (limit int, limited bool) {
 	return c.MultiDBCount, c.Strategy == MultipleDb
 }
@@ -62,5 +62,5 @@ func (c Config) TenantLimit() (limit int, limited bool) {
 // tables, and an owner who may see them all.
 func (c Config) ListsAllTenants() bool { return c.Strategy.shares() && c.Owner != "" }
 
-// SomeApart reports whether tenants may be outside the shared tables although there are some.
+// SomeApart reports whether there are shared tables and tenants may be elsewhere all the same.
 func (c Config) SomeApart() bool { return c.Strategy == Mixed }

@@ -10,11 +10,11 @@ import (
 	"strings"
 )
 
-// aliases are other words for libpq's keywords that Go programs, and pgx, take.
+// aliases are other names for libpq's keywords that pgx accepts.
 var aliases = map[string]string{"database": "dbname", "TimeZone": "timezone"}
 
-// readURL returns the settings of DATABASE_URL by keyword, in either form that libpq knows. What it says must not be said
-// otherwise by a PG variable, and it names the server alone. No error quotes it, for the password that may be in it.
+// readURL returns the settings of DATABASE_URL by keyword. It may be a URL or keyword=value pairs, as in libpq. PG variables must
+// not contradict it or name a server. Errors do not quote it, since it may contain a password.
 func readURL(vars map[string]string) (map[string]string, error) {
 	text := vars["DATABASE_URL"]
 	if text == "" {
@@ -35,7 +35,7 @@ func readURL(vars map[string]string) (map[string]string, error) {
 	return settings, onlyURL(vars, settings)
 }
 
-// onlyURL refuses variables that contradict DATABASE_URL.
+// onlyURL refuses variables that contradict DATABASE_URL, or name a server beside it.
 func onlyURL(vars, settings map[string]string) error {
 	for _, name := range serverVariables {
 		if keyword := keywords[name]; vars[name] != "" && vars[name] != settings[keyword] {
@@ -53,34 +53,35 @@ func onlyURL(vars, settings map[string]string) error {
 	return nil
 }
 
-// understood returns settings by the keywords that we have, and refuses others: pgx would send them to the server.
+// understood returns the settings under the keywords of this package. It refuses unknown ones, which pgx would send to the
+// server.
 func understood(settings map[string]string) (map[string]string, error) {
 	known := map[string]string{}
 	for name, value := range settings {
 		if alias, ok := aliases[name]; ok {
 			name = alias
 		}
-		if name == "ssl" && value == "true" { // as libpq does for URLs of JDBC
+		if name == "ssl" && value == "true" { // in JDBC URLs, which libpq accepts too
 			name, value = "sslmode", "require"
 		}
 		if name != "password" && !slices.Contains(slices.Collect(maps.Values(keywords)), name) {
 			return nil, fmt.Errorf("%q is not understood: leave it out", name)
 		}
-		if value != "" { // as libpq: the default
+		if value != "" { // as in libpq, empty means the default
 			known[name] = value
 		}
 	}
 	return known, nil
 }
 
-var errNoURL = errors.New("is no connection string: write postgres://user:password@host:port/database, or keywords and values as host=db1 dbname=app user=app")
+var errNoURL = errors.New("is not a connection string: write postgres://user:password@host:port/database, or keywords and values such as host=db1 dbname=app user=app")
 
-// readURI reads postgres://user:password@host:port,host:port/database?keyword=value. Not by url.Parse, which takes no list
-// of hosts.
+// readURI reads postgres://user:password@host:port,host:port/database?keyword=value. url.Parse cannot, since it does not accept
+// a list of hosts.
 func readURI(text string) (map[string]string, error) {
 	scheme, rest, _ := strings.Cut(text, "://")
 	if scheme != "postgres" && scheme != "postgresql" {
-		return nil, errors.New("is not of PostgreSQL: write postgres://user:password@host:port/database")
+		return nil, errors.New("is not a PostgreSQL URL: write postgres://user:password@host:port/database")
 	}
 	settings := map[string]string{}
 	rest, query, _ := strings.Cut(rest, "?")
@@ -101,14 +102,14 @@ func readURI(text string) (map[string]string, error) {
 	for name, value := range settings {
 		decoded, err := url.PathUnescape(value)
 		if err != nil {
-			return nil, errors.New("has a % that begins no code of a character: write %25 for %, as in a password")
+			return nil, errors.New("has an invalid percent-encoding: write %25 for %, as in a password")
 		}
 		settings[name] = decoded
 	}
 	return settings, nil
 }
 
-// splitHosts returns a list of hosts, and one of their ports, as libpq's keywords have them.
+// splitHosts splits host:port,host:port into libpq's lists of hosts and of ports.
 func splitHosts(authority string) (hosts, ports string) {
 	if authority == "" {
 		return "", ""
@@ -130,7 +131,7 @@ func splitHosts(authority string) (hosts, ports string) {
 	return strings.Join(names, ","), strings.Join(numbers, ",")
 }
 
-// readKeywordValues reads host=... dbname=..., in which values may be in ” and have \ before a character.
+// readKeywordValues reads host=... dbname=... Values may be in single quotes, and \ escapes a character.
 func readKeywordValues(text string) (map[string]string, error) {
 	settings := map[string]string{}
 	for text = strings.TrimSpace(text); text != ""; text = strings.TrimSpace(text) {
@@ -141,14 +142,14 @@ func readKeywordValues(text string) (map[string]string, error) {
 		}
 		value, after, ok := cutValue(strings.TrimSpace(rest))
 		if !ok {
-			return nil, errors.New("has a ' without its end")
+			return nil, errors.New("has an unclosed '")
 		}
 		settings[name], text = value, after
 	}
 	return settings, nil
 }
 
-// cutValue returns the value that text begins with, and what comes after it.
+// cutValue returns the value at the beginning of text, and the rest.
 func cutValue(text string) (value, after string, ok bool) {
 	quoted := strings.HasPrefix(text, "'")
 	text = strings.TrimPrefix(text, "'")

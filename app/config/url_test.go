@@ -56,14 +56,14 @@ func TestWhatDoesNotNameAServerClearlyIsRefused(t *testing.T) {
 	t.Parallel()
 	const url = "DATABASE_URL=postgres://me:hunter2@db/app "
 	for environ, want := range map[string]string{
-		"DATABASE_URL=mysql://root:hunter2@db/app":                   "DATABASE_URL: is not of PostgreSQL",
-		"DATABASE_URL=hunter2":                                       "DATABASE_URL: is no connection string",
-		"DATABASE_URL=db.example.com:5432/hunter2":                   "DATABASE_URL: is no connection string",
-		"DATABASE_URL=postgres://me:hunter2%zz@db/app":               "DATABASE_URL: has a % that begins no code",
+		"DATABASE_URL=mysql://root:hunter2@db/app":                   "DATABASE_URL: is not a PostgreSQL URL",
+		"DATABASE_URL=hunter2":                                       "DATABASE_URL: is not a connection string",
+		"DATABASE_URL=db.example.com:5432/hunter2":                   "DATABASE_URL: is not a connection string",
+		"DATABASE_URL=postgres://me:hunter2%zz@db/app":               "DATABASE_URL: has an invalid percent-encoding",
 		"DATABASE_URL=postgres://me:hunter2@db:none/app":             "DATABASE_URL=none: must be from 1 to 65535",
 		"DATABASE_URL=postgres://me:hunter2@db/app?search_path=x":    `DATABASE_URL: "search_path" is not understood`,
 		"DATABASE_URL=postgres://me:hunter2@db/app?pool_max_conns=9": `"pool_max_conns" is not understood`,
-		"DATABASE_URL=host=db\tpassword='hunter2":                    "DATABASE_URL: has a ' without its end",
+		"DATABASE_URL=host=db\tpassword='hunter2":                    "DATABASE_URL: has an unclosed '",
 		"DATABASE_URL=host=db\tsslcrl=x\tpassword=hunter2":           `"sslcrl" is not understood`,
 		"DATABASE_URL=postgres://me:hunter2@db/app?hostaddr=here":    "DATABASE_URL=here: is not an IP address",
 		url + "PGHOST=other":                                         "PGHOST=other: is set beside DATABASE_URL",
