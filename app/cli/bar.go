@@ -14,7 +14,7 @@ type bar struct {
 	bar *progressbar.ProgressBar // nil: no terminal
 }
 
-// newBar begins a bar up to total, or, for -1, one without an end.
+// newBar starts a bar up to total, or, for -1, one without an end.
 func newBar(out io.Writer, what string, total int64) *bar {
 	b := &bar{out: out}
 	if isTerminal(out) {
@@ -26,7 +26,7 @@ func newBar(out io.Writer, what string, total int64) *bar {
 
 func (b *bar) set(n int64) {
 	if b.bar != nil {
-		_ = b.bar.Set64(n) // it fails only to be shown
+		_ = b.bar.Set64(n) // a bar that cannot be shown is no failure
 	}
 }
 

@@ -78,7 +78,7 @@ func (p *program) check(ctx context.Context, cfg config.Config, o checkOptions) 
 // notCheckedError is a check that found no defect and could not look at everything.
 type notCheckedError struct{ error }
 
-// verdict is an error if something is not in force, or not known to be. The reports have said what.
+// verdict returns an error if a layer is not in force, or could not be checked. The reports have the details.
 func verdict(s audit.Summary) error {
 	switch {
 	case s.Defects == 1:
@@ -91,11 +91,11 @@ func verdict(s audit.Summary) error {
 	return nil
 }
 
-// auditWorkers is how many databases are looked at simultaneously, each over one connection.
+// auditWorkers is how many databases are audited at a time, each over one connection.
 const auditWorkers = 4
 
-// auditAll audits the default database, and each other one that has placements, as the runtime role. A database that
-// cannot be looked at has a report that says so.
+// auditAll audits, as the runtime role, the default database and every other one that has placements. If a database cannot be
+// reached, its report says so.
 func auditAll(ctx context.Context, cfg config.Config, fleet []scopes.Placement) []audit.Report {
 	databases := tenancy.ByDatabase(cfg, fleet)
 	reports := make([]audit.Report, len(databases))
@@ -131,7 +131,7 @@ func auditOne(ctx context.Context, cfg config.Config, d tenancy.DatabasePlacemen
 	return report, nil
 }
 
-// identity says whether a database belongs to this deployment.
+// identity checks whether a database belongs to this deployment.
 func identity(ctx context.Context, cfg config.Config, conn *pgx.Conn, database scopes.Placement) audit.Check {
 	check := audit.Check{ID: "identity", Layer: layerDirectory, Object: "database " + database.String()}
 	err := tenancy.VerifyIdentity(ctx, cfg, conn, database)
@@ -148,12 +148,12 @@ func in(report audit.Report, schema string) scopes.Placement {
 	return scopes.Placement{Server: report.Server, Database: report.Database, Schema: schema}
 }
 
-// unchecked is a check that could not be made.
+// unchecked returns a check that could not be made.
 func unchecked(id string, layer audit.Layer, object string, err error) audit.Check {
 	return audit.Check{ID: id, Layer: layer, Object: object, Status: audit.NotChecked, Message: err.Error()}
 }
 
-// fix applies what is safe, as the owner. A database where that fails keeps no other from being fixed.
+// fix applies the safe fixes as the owner. If that fails in one database, the others are fixed all the same.
 func (p *program) fix(ctx context.Context, cfg config.Config, reports []audit.Report) {
 	for _, report := range reports {
 		applied, err := fixOne(ctx, cfg, report)

@@ -19,7 +19,7 @@ import (
 	"tenanted/scopes/session"
 )
 
-// The layers that only running statements shows; scopes/audit looks at the others.
+// The layers that can only be checked by running statements; scopes/audit checks the others.
 const (
 	layerScope   audit.Layer = "scope (probed)"
 	layerSession audit.Layer = "session (probed)"
@@ -28,8 +28,8 @@ const (
 	layerDirectory audit.Layer = "directory"
 )
 
-// probe runs statements as the application would, and as somebody who gets round it would, and adds what came of it
-// to the reports. It reads only.
+// probe runs statements as the application does, and as an attacker who bypasses it would, and adds the results to the
+// reports. It only reads.
 func probe(ctx context.Context, cfg config.Config, reports []audit.Report) error {
 	app, err := tenancy.Open(ctx, cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -53,7 +53,7 @@ func probe(ctx context.Context, cfg config.Config, reports []audit.Report) error
 	return nil
 }
 
-// servedByPlacement returns one tenant that is served in each placement.
+// servedByPlacement returns, for each placement, one tenant that is served from it.
 func servedByPlacement(entries []tenancy.Entry) map[scopes.Placement]scopes.Tenant {
 	tenants := map[scopes.Placement]scopes.Tenant{}
 	for _, entry := range entries {
@@ -64,8 +64,8 @@ func servedByPlacement(entries []tenancy.Entry) map[scopes.Placement]scopes.Tena
 	return tenants
 }
 
-// unfinished returns the placements in which no tenant is but such that are being created. What is missing there is made
-// by the next seed or migrate; a command that was killed leaves them so.
+// unfinished returns the placements of which all tenants are still being created. A killed command leaves them so, and the
+// next seed or migrate makes what is missing.
 func unfinished(entries []tenancy.Entry) map[scopes.Placement]bool {
 	placements := map[scopes.Placement]bool{}
 	for _, entry := range entries {
@@ -81,10 +81,10 @@ func unfinished(entries []tenancy.Entry) map[scopes.Placement]bool {
 	return placements
 }
 
-// excuse makes notes of what is wrong in placements that are unfinished. Nobody is served from them.
+// excuse turns the defects of unfinished placements into notes, since nobody is served from them.
 func excuse(reports []audit.Report, placements map[scopes.Placement]bool) {
 	for i := range reports {
-		whole := i > 0 && len(reports[i].Schemas) > 0 // of the database is unfinished; the first is the default one
+		whole := i > 0 && len(reports[i].Schemas) > 0 // the whole database is unfinished; never the default one, which is first
 		for _, schema := range reports[i].Schemas {
 			whole = whole && placements[in(reports[i], schema)]
 		}
@@ -98,7 +98,7 @@ func excuse(reports []audit.Report, placements map[scopes.Placement]bool) {
 	}
 }
 
-// directoryChecks names the tenants that are not served.
+// directoryChecks reports the tenants that are not served.
 func directoryChecks(entries []tenancy.Entry, err error) (checks []audit.Check) {
 	const id, object = "tenants", "the directory"
 	switch {
@@ -152,8 +152,7 @@ func judge(check *audit.Check, ok bool, good, bad, risk string) {
 	}
 }
 
-// probeRLS reads every table of a database's placements as the runtime role, past the program's own layers and without a
-// tenant.
+// probeRLS reads every table of a database's placements as the runtime role, over a plain connection and without a tenant.
 func probeRLS(ctx context.Context, cfg config.Config, app *tenancy.Tenancy, report audit.Report) (checks []audit.Check) {
 	if len(report.Schemas) == 0 {
 		return nil
@@ -176,7 +175,7 @@ func probeRLS(ctx context.Context, cfg config.Config, app *tenancy.Tenancy, repo
 	return checks
 }
 
-// seenWithoutTenant names the tables of which conn sees rows.
+// seenWithoutTenant returns the names of the tables in which conn sees rows.
 func seenWithoutTenant(ctx context.Context, conn *pgx.Conn, app *tenancy.Tenancy, schema string) (seen string, err error) {
 	for _, model := range models.All() {
 		statement := &gorm.Statement{DB: app.DB}
@@ -195,8 +194,8 @@ func seenWithoutTenant(ctx context.Context, conn *pgx.Conn, app *tenancy.Tenancy
 	return seen, nil
 }
 
-// probeTenant asks the server, over the program's own connection, for whom and where it works, and whether it sees
-// anyone else's account.
+// probeTenant asks the server, over the program's own connection, which tenant and schema are set and whether other accounts
+// are visible.
 func probeTenant(ctx context.Context, app *tenancy.Tenancy, tenant scopes.Tenant) audit.Check {
 	check := audit.Check{ID: "probe-tenant", Layer: layerSession, Schema: tenant.Schema, Object: fmt.Sprintf("a statement of %v", tenant)}
 	var id, database, schema sql.NullString

@@ -1,9 +1,9 @@
 // Package cli is the program's commands, one file each: serve, present, migrate, seed, check, tenants, operators, dbshell.
 //
-// [Run] takes everything a process has (arguments, environment, working directory, standard streams) and
-// returns the exit code, so that tests drive the whole program. Exit codes are 0 for success, 2 for wrong
-// arguments or settings, and 1 for everything else that fails; check has 3 for what it could not look at, and dbshell passes on psql's. An error is one line
-// on the standard error that says what is wrong and what to do.
+// [Run] takes everything a process has (arguments, environment, working directory, standard streams) and returns the exit
+// code, so that tests can run the whole program. The exit code is 0 for success, 2 for wrong arguments or settings, and 1 for
+// any other failure; check also returns 3 if it could not look at everything, and dbshell returns psql's. An error is one line
+// on standard error that says what is wrong and what to do.
 package cli
 
 import (
@@ -23,7 +23,7 @@ import (
 
 // IO is what a process was given.
 type IO struct {
-	Program  string   // how the program was called, for advice on further calls; empty: tenanted
+	Program  string   // how the program was called, for messages that suggest another call; empty: tenanted
 	Environ  []string // as os.Environ
 	Dir      string   // the working directory, where .env is looked for
 	In       io.Reader
@@ -38,8 +38,8 @@ const (
 	exitUnknown = 3 // check could not look at everything
 )
 
-// Run runs the command that args name (without the program's own name) and returns its exit code. The end of ctx
-// asks the command to stop.
+// Run runs the command in args, which do not include the program's name, and returns its exit code. Cancelling ctx asks the
+// command to stop.
 func Run(ctx context.Context, args []string, streams IO) int {
 	streams.Program = cmp.Or(streams.Program, defaultName)
 	root := newRoot(&program{IO: streams})
@@ -53,11 +53,11 @@ func Run(ctx context.Context, args []string, streams IO) int {
 	case err == nil:
 		return exitOK
 	case errors.As(err, &child):
-		return child.code // it has said itself what is wrong
+		return child.code // the child has printed its own error
 	case ctx.Err() != nil:
 		err = errors.New("interrupted")
 	}
-	for line := range strings.Lines(err.Error()) { // several when several placements failed
+	for line := range strings.Lines(err.Error()) { // several if several placements failed
 		fmt.Fprintf(streams.Err, "tenanted: %s\n", strings.TrimSpace(line))
 	}
 	return exitCode(err)
@@ -100,7 +100,7 @@ is started and used unless PGHOST, DATABASE_URL or another of its variables name
   PROGRAM seed --accounts 20`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.ArbitraryArgs, // so that an unknown command comes to RunE
+		Args:          cobra.ArbitraryArgs, // so that an unknown command reaches RunE
 		RunE:          unknownCommand,
 		Version:       version(),
 
@@ -116,7 +116,7 @@ is started and used unless PGHOST, DATABASE_URL or another of its variables name
 	return root
 }
 
-// callAs writes the program's name into the examples of a command and those below it, where they say PROGRAM.
+// callAs replaces PROGRAM by the program's name in the examples of a command and its subcommands.
 func callAs(cmd *cobra.Command, program string) {
 	cmd.Example = strings.ReplaceAll(cmd.Example, "PROGRAM", program)
 	for _, below := range cmd.Commands() {
@@ -124,8 +124,8 @@ func callAs(cmd *cobra.Command, program string) {
 	}
 }
 
-// noEmptyFlags refuses flags that were given and say nothing, as from a variable of the shell that is not set: without its
-// value, a command would do more than was meant.
+// noEmptyFlags refuses flags with an empty value, as from an unset shell variable: without the value, the command would do
+// more than intended.
 func noEmptyFlags(cmd *cobra.Command, _ []string) (err error) {
 	cmd.Flags().Visit(func(flag *pflag.Flag) {
 		values := []string{flag.Value.String()}
@@ -141,7 +141,7 @@ func noEmptyFlags(cmd *cobra.Command, _ []string) (err error) {
 
 func isBlank(s string) bool { return strings.TrimSpace(s) == "" }
 
-// unknownCommand is what a command that only groups others runs: its help, or a refusal of what is none of them.
+// unknownCommand is the RunE of commands that only group others: it prints help, or an error for an unknown subcommand.
 func unknownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return cmd.Help()
@@ -153,7 +153,7 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 	return usage("unknown command %q: %s", args[0], hint)
 }
 
-// noArgs refuses arguments, as cobra.NoArgs does, but as a mistake in usage.
+// noArgs is cobra.NoArgs with a usage error.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return usage("%s takes no argument, and was given %q: see `%s --help`", cmd.Name(), args[0], cmd.CommandPath())

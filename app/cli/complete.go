@@ -13,14 +13,13 @@ import (
 	"tenanted/internal/localpg"
 )
 
-// completionTime bounds how long a person who presses the tab key waits, and maxCompletions how much there is to read.
+// completionTime bounds how long completion may take, and maxCompletions how many values it offers.
 const (
 	completionTime = time.Second
 	maxCompletions = 1000
 )
 
-// completeValues has the shell complete the values of all flags: those with a choice here, by name, and no files for the
-// others.
+// completeValues sets the completion of all flags: those in choices, and no file names for the others.
 func completeValues(cmd *cobra.Command, p *program) {
 	choices := map[string]cobra.CompletionFunc{
 		"format":     cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp),
@@ -37,7 +36,7 @@ func completeValues(cmd *cobra.Command, p *program) {
 		if !ok {
 			complete = cobra.NoFileCompletions
 		}
-		_ = cmd.RegisterFlagCompletionFunc(flag.Name, complete) // it fails for a flag that has one
+		_ = cmd.RegisterFlagCompletionFunc(flag.Name, complete) // fails for a flag that has one already
 	})
 	if cmd.ValidArgsFunction == nil && cmd.Runnable() {
 		cmd.ValidArgsFunction = cobra.NoFileCompletions
@@ -47,8 +46,8 @@ func completeValues(cmd *cobra.Command, p *program) {
 	}
 }
 
-// completeFrom completes something of the tenants in the directory. Without a server, or an owner, there is nothing to
-// choose from.
+// completeFrom completes a property of the tenants in the directory. Without a running server, or without an owner, it offers
+// nothing.
 func (p *program) completeFrom(of func(tenancy.Entry) string) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		ctx, cancel := context.WithTimeout(cmd.Context(), completionTime)
@@ -68,7 +67,7 @@ func (p *program) completeFrom(of func(tenancy.Entry) string) cobra.CompletionFu
 	}
 }
 
-// completeServers completes the names of the servers beside the default one.
+// completeServers completes the names of the further servers.
 func (p *program) completeServers(*cobra.Command, []string, string) (names []cobra.Completion, _ cobra.ShellCompDirective) {
 	if cfg, err := p.load(); err == nil {
 		for _, server := range cfg.Servers()[1:] {
@@ -78,7 +77,7 @@ func (p *program) completeServers(*cobra.Command, []string, string) (names []cob
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
-// entriesAtHand lists tenants if that takes no start of a server. It says nothing of what is wrong.
+// entriesAtHand lists the tenants if the server runs already. It ignores errors.
 func (p *program) entriesAtHand(ctx context.Context) []tenancy.Entry {
 	cfg, err := p.load()
 	if err == nil && cfg.Private() {
@@ -96,7 +95,7 @@ func (p *program) entriesAtHand(ctx context.Context) []tenancy.Entry {
 	return entries
 }
 
-// besideOthers leads cfg to the private server if somebody runs it.
+// besideOthers returns cfg with the address of the private server, if that is running.
 func besideOthers(cfg config.Config) (config.Config, error) {
 	host, port, err := localpg.Find(localpg.Options{Dir: cfg.LocalDir})
 	if err != nil {

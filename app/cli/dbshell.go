@@ -103,7 +103,7 @@ func findPsql(binDir string) (string, error) {
 	return path, nil
 }
 
-// lookUp finds the tenant: for the owner in whatever state it is, for the runtime role as serve would.
+// lookUp finds the tenant: as the owner in any state, as the runtime role only if it is served.
 func lookUp(ctx context.Context, cfg config.Config, o dbshellOptions) (scopes.Tenant, error) {
 	if err := tenancy.DirectoryReady(ctx, cfg); err != nil {
 		return scopes.Tenant{}, err
@@ -124,8 +124,8 @@ func lookUp(ctx context.Context, cfg config.Config, o dbshellOptions) (scopes.Te
 	return tenant, err
 }
 
-// direct refuses a pooler, which would not keep the session's tenant for psql, a database of another deployment, and a
-// schema that is not there.
+// direct refuses a pooler, which would not keep psql's session settings, a database of another deployment, and a missing
+// schema.
 func direct(ctx context.Context, cfg config.Config, o dbshellOptions, tenant scopes.Tenant) error {
 	conn, err := tenancy.Connect(ctx, cfg, o.role(), tenant.Placement)
 	if err != nil {
@@ -145,7 +145,7 @@ func direct(ctx context.Context, cfg config.Config, o dbshellOptions, tenant sco
 	return tenancy.VerifyIdentity(ctx, cfg, conn, tenant.Placement)
 }
 
-// inForce returns environ with the tenant in force for the whole session: psql is nobody's pooled connection.
+// inForce returns environ with the tenant set for the whole session, which is safe because psql's connection is not pooled.
 func inForce(environ []string, t scopes.Tenant) []string {
 	options := ""
 	kept := environ[:0:0]
@@ -167,8 +167,8 @@ func inForce(environ []string, t scopes.Tenant) []string {
 // cancelGrace is how long psql gets to cancel its query.
 const cancelGrace = 100 * time.Millisecond
 
-// runChild runs psql in the foreground. Ctrl-C reaches it from the terminal and is its business, as a query's
-// cancellation; what may have reached only us is passed on.
+// runChild runs psql in the foreground. The terminal sends Ctrl-C to psql too, which then cancels its query; signals that may
+// have reached only this process are passed on.
 func runChild(cmd *exec.Cmd) error {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -192,15 +192,15 @@ func runChild(cmd *exec.Cmd) error {
 	return err
 }
 
-// endChild ends psql, its query first: a server that works on one does not notice that psql is gone. Signals to a process
-// that has ended fail.
+// endChild cancels psql's query and then ends psql: the server does not notice a closed connection while it runs a query.
+// Errors are ignored, since the process may have ended.
 func endChild(psql *os.Process) {
 	_ = psql.Signal(os.Interrupt)
 	time.Sleep(cancelGrace)
 	_ = psql.Signal(syscall.SIGTERM)
 }
 
-// hasTerminal reports whether there is a terminal that sends signals to all of its foreground processes.
+// hasTerminal reports whether there is a terminal, which sends signals to all of its foreground processes.
 func hasTerminal() bool {
 	tty, err := os.Open("/dev/tty")
 	if err != nil {

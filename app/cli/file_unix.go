@@ -8,12 +8,12 @@ import (
 	"syscall"
 )
 
-// lockFile takes the lock of an open file, which the kernel gives back when the process ends, or fails if somebody has it.
+// lockFile locks an open file, or fails if another process has the lock. The kernel releases it when the process ends.
 func lockFile(file *os.File) error {
 	return syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 }
 
-// syncDir has a rename survive a power cut.
+// syncDir makes a rename survive a power failure.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

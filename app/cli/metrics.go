@@ -14,8 +14,8 @@ import (
 	"tenanted/scopes/registry"
 )
 
-// shownDatabases bounds the databases with figures of their own; the others are added up as "other". They hold the
-// connections at the moment, so MultipleDb with many tenants stays bounded too.
+// shownDatabases bounds how many databases have metrics of their own: those with the most connections. The others are added
+// up as "other", which bounds the number of time series with any number of tenants.
 const shownDatabases = 50
 
 // versionsTime is how long the directory may take to say how many placements are at which version.

@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// defaultName is the program's name where it is not known how it was called.
+// defaultName is the program's name if it is not known how it was called.
 const defaultName = "tenanted"
 
-// ProgramName returns how the user called the program, to advise further calls by: "go run .", "./tenanted", "tenanted".
-// arg0 is the process's own first argument, and executable the file that it runs.
+// ProgramName returns how the user called the program, for messages that suggest another call: "go run .", "./tenanted",
+// "tenanted". arg0 is os.Args[0], and executable the file that the process runs.
 func ProgramName(arg0, executable string) string {
 	switch {
 	case arg0 == "":
@@ -25,8 +25,8 @@ func ProgramName(arg0, executable string) string {
 // cachedBuild is the directory of an executable in Go's build cache, which go run runs since Go 1.24.
 var cachedBuild = regexp.MustCompile(`^[0-9a-f]{64}-d$`)
 
-// isGoRun reports whether go run made the executable: in a temporary directory, as /tmp/go-build123/b001/exe/tenanted, or
-// in the build cache.
+// isGoRun reports whether go run built the executable: in a temporary directory, such as /tmp/go-build123/b001/exe/tenanted,
+// or in the build cache.
 func isGoRun(executable string) bool {
 	dir := filepath.Dir(executable)
 	return cachedBuild.MatchString(filepath.Base(dir)) ||
@@ -35,7 +35,7 @@ func isGoRun(executable string) bool {
 
 var plainWord = regexp.MustCompile(`^[\w./+:@%=-]+$`)
 
-// shellWord quotes what a shell would take for more than one word.
+// shellWord quotes a word for the shell if necessary.
 func shellWord(word string) string {
 	if plainWord.MatchString(word) {
 		return word

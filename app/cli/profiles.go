@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// serveProfiles serves Go's profiles at addr, apart from the site, until stop is called. An empty addr serves none.
+// serveProfiles serves Go's profiles at addr, separately from the site, until stop is called. For an empty addr it does
+// nothing.
 func serveProfiles(ctx context.Context, addr string) (stop func(), err error) {
 	if addr == "" {
 		return func() {}, nil

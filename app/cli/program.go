@@ -27,7 +27,7 @@ type program struct{ IO }
 // say writes a line for people.
 func (p *program) say(line string) { fmt.Fprintln(p.Out, line) }
 
-// path returns a file's path, which is relative to the working directory.
+// path resolves a file name against the working directory.
 func (p *program) path(name string) string {
 	if filepath.IsAbs(name) {
 		return name
@@ -35,7 +35,7 @@ func (p *program) path(name string) string {
 	return filepath.Join(p.Dir, name)
 }
 
-// logger returns the log, which names the tenant and the request of whatever a record is about.
+// logger returns the log, whose records name the tenant and the request.
 func (p *program) logger(format string) *slog.Logger {
 	var handler slog.Handler = slog.NewTextHandler(p.Err, nil)
 	if format == "json" {
@@ -95,13 +95,13 @@ func (p *program) open(ctx context.Context) (*server, error) {
 	return s, nil
 }
 
-// How long what a command does, and the private server, may take to end once the command is asked to stop.
+// How long a command's work, and then the private server, may take to end once the command is asked to stop.
 const (
 	workGrace  = 300 * time.Millisecond
 	closeGrace = 500 * time.Millisecond
 )
 
-// errAbandoned says that work was left to itself.
+// errAbandoned says that work was still running when the grace period ended.
 var errAbandoned = errors.New("interrupted before it was done")
 
 // within returns what work returns, or errAbandoned once ctx has ended and grace has passed.
@@ -121,8 +121,8 @@ func within(ctx context.Context, grace time.Duration, work func() error) error {
 	}
 }
 
-// close gives the private server back; its last user stops it. When ctx ends, the server is not waited for: it goes on
-// stopping by itself.
+// close releases the private server; its last user stops it. When ctx ends, close does not wait any longer: the server stops
+// by itself.
 func (s *server) close(ctx context.Context) error {
 	if s.local == nil {
 		return nil
@@ -133,7 +133,7 @@ func (s *server) close(ctx context.Context) error {
 	return nil
 }
 
-// keep has the private server started again whenever it dies, until stop is called.
+// keep restarts the private server whenever it dies, until stop is called.
 func (s *server) keep(ctx context.Context, log *slog.Logger) (stop func()) {
 	if s.local == nil {
 		return func() {}
@@ -156,8 +156,8 @@ func (s *server) setup(say func(string)) (*tenancy.Setup, error) {
 	return tenancy.NewSetup(s.cfg, s.admin, say)
 }
 
-// prepare sees to it that the databases can be used. On the private server it makes what is missing; a server of
-// the user's own it leaves as it is, and says what is wrong.
+// prepare makes sure that the databases are set up. On the private server it makes what is missing; on the user's own server
+// it changes nothing, and returns what is wrong.
 func (p *program) prepare(ctx context.Context, s *server) error {
 	err := tenancy.Ready(ctx, s.cfg)
 	if _, missing := errors.AsType[*tenancy.NotReadyError](err); !missing || s.local == nil {
@@ -167,22 +167,22 @@ func (p *program) prepare(ctx context.Context, s *server) error {
 	if err != nil {
 		return err
 	}
-	failed := setup.Run(ctx) // which may be one tenant's trouble
+	failed := setup.Run(ctx) // perhaps for one tenant only
 	if err := tenancy.Ready(ctx, s.cfg); err != nil {
 		return cmp.Or(failed, err)
 	}
 	return nil
 }
 
-// with runs work with the server, and gives the server back. Work that does not end soon after ctx is abandoned; the
-// process ends then, and PostgreSQL undoes what was not committed.
+// with runs work with the server, and releases the server. Work that does not end soon after ctx is abandoned; the process
+// ends then, and PostgreSQL rolls back what was not committed.
 func (p *program) with(ctx context.Context, work func(*server) error) error {
 	return p.withAll(ctx, func(s *server) error {
 		return within(ctx, workGrace, func() error { return work(s) })
 	})
 }
 
-// withAll is [program.with] for work that takes its own time to end: requests in flight, another program.
+// withAll is [program.with] for work that ends by itself when ctx does: requests in flight, another program.
 func (p *program) withAll(ctx context.Context, work func(*server) error) error {
 	s, err := p.open(ctx)
 	if err != nil {

@@ -11,11 +11,11 @@ import (
 	"tenanted/seed"
 )
 
-// namedAccounts is up to how many accounts each one gets a line.
+// namedAccounts is the number of accounts up to which each is printed on a line.
 const namedAccounts = 10
 
-// seedWorkers is how many accounts are loaded simultaneously: enough to keep the server busy while some wait for a commit
-// to reach the disk, over no more than DB_MAX_CONNS connections, of which each may need two.
+// seedWorkers is how many accounts are loaded at a time: enough to keep the server busy while some wait for a commit to reach
+// the disk. Each may need two connections, of DB_MAX_CONNS in total.
 func seedWorkers(cfg config.Config) int {
 	return max(1, min(2*runtime.NumCPU(), cfg.MaxConns/2))
 }
@@ -40,7 +40,7 @@ they are in the shared tables, a schema and a database by turns, with at most MU
 		Args: noArgs,
 	}
 	flags := cmd.Flags()
-	flags.IntVar(&accounts, "accounts", 0, "how many accounts there shall be (default MULTIDB_COUNT in MultipleDb, else 1)")
+	flags.IntVar(&accounts, "accounts", 0, "the number of accounts, including those that exist (default MULTIDB_COUNT in MultipleDb, else 1)")
 	for _, r := range []struct {
 		name, what string
 		of         *seed.Range
@@ -51,7 +51,7 @@ they are in the shared tables, a schema and a database by turns, with at most MU
 		flags.IntVar(&r.of.Min, "min-"+r.name, r.of.Min, "the fewest "+r.what)
 		flags.IntVar(&r.of.Max, "max-"+r.name, r.of.Max, "the most "+r.what)
 	}
-	flags.Uint64Var(&options.Seed, "seed", options.Seed, "which data: another number, other data")
+	flags.Uint64Var(&options.Seed, "seed", options.Seed, "the seed of the random data")
 	flags.BoolVar(&rollback, "rollback", false, "load each account in a transaction that is rolled back")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := options.Validate(); err != nil {
@@ -62,7 +62,7 @@ they are in the shared tables, a schema and a database by turns, with at most MU
 	return cmd
 }
 
-// seedDefaults are the options of a seed that nobody gave options.
+// seedDefaults returns the options of a seed without flags.
 func seedDefaults(cfg config.Config) seed.Options {
 	options := seed.DefaultOptions()
 	options.Location = cfg.Location

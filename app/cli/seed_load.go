@@ -15,9 +15,9 @@ import (
 	"tenanted/seed"
 )
 
-// seeded is what became of one account.
+// seeded is the result for one account.
 type seeded struct {
-	tenant scopes.Tenant // as the directory has it, which for one that was there already may not be as planned
+	tenant scopes.Tenant // from the directory; an existing tenant may differ from the plan
 	totals seed.Totals
 }
 
@@ -36,7 +36,7 @@ func (l loader) run(ctx context.Context, s *server) (seed.Totals, error) {
 	if l.accounts == 0 {
 		return totals, nil
 	}
-	setup, err := s.setup(func(string) {}) // each tenant has a line already
+	setup, err := s.setup(func(string) {}) // quiet: progress shows each tenant
 	if err != nil {
 		return totals, err
 	}
@@ -73,7 +73,7 @@ func (l loader) run(ctx context.Context, s *server) (seed.Totals, error) {
 	return totals, setup.Analyze(ctx, slices.Collect(maps.Keys(loaded)))
 }
 
-// work makes the tenants whose numbers it gets.
+// work makes the tenants whose numbers it receives.
 func (l loader) work(ctx context.Context, setup *tenancy.Setup, numbers <-chan int, done func(int, seeded)) error {
 	creator, err := setup.NewCreator(ctx)
 	if err != nil {

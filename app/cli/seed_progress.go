@@ -8,14 +8,14 @@ import (
 	"github.com/schollz/progressbar/v3"
 )
 
-// progress shows how a seed goes on: a line for each account if there are few, in the order of their numbers; else a
-// bar on a terminal, and dots elsewhere.
+// progress shows how far a seed is: a line for each account if there are few, in the order of their numbers; otherwise a bar
+// on a terminal, and dots elsewhere.
 type progress struct {
 	out  io.Writer
 	bar  *progressbar.ProgressBar
 	few  bool
 	next int
-	held map[int]seeded // finished before one with a lower number
+	held map[int]seeded // finished, but one with a lower number is not
 }
 
 func newProgress(out io.Writer, accounts int) *progress {
@@ -35,7 +35,7 @@ func isTerminal(w io.Writer) bool {
 func (p *progress) done(number int, r seeded) {
 	switch {
 	case p.bar != nil:
-		_ = p.bar.Add(1) // it fails only to be shown
+		_ = p.bar.Add(1) // a bar that cannot be shown is no failure
 	case !p.few:
 		fmt.Fprint(p.out, ".")
 	default:
@@ -47,7 +47,7 @@ func (p *progress) done(number int, r seeded) {
 	}
 }
 
-// end ends the line of dots, or the bar's.
+// end ends the line of the dots or the bar.
 func (p *progress) end() {
 	if !p.few {
 		fmt.Fprintln(p.out)

@@ -79,7 +79,7 @@ away keeps only its own tenants from being served.`,
 }
 
 func (p *program) serve(ctx context.Context, s *server, o serveOptions) error {
-	listener, err := listen(ctx, "--addr", o.addr) // before the work that would be in vain
+	listener, err := listen(ctx, "--addr", o.addr) // first, since it may fail
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func (p *program) serve(ctx context.Context, s *server, o serveOptions) error {
 	return errors.Join(err, app.Close())
 }
 
-// open opens the tenancy, with its statements traced if they are to be explained.
+// open opens the tenancy, and traces its statements if they are to be explained.
 func (o serveOptions) open(ctx context.Context, cfg config.Config, log *slog.Logger) (*tenancy.Tenancy, error) {
 	if o.explain {
 		return tenancy.OpenTraced(ctx, cfg, log, tracer{})
@@ -123,9 +123,9 @@ func (o serveOptions) open(ctx context.Context, cfg config.Config, log *slog.Log
 	return tenancy.Open(ctx, cfg, log)
 }
 
-// tuneGC lets the heap grow to three times what is alive, instead of twice, before it is collected. Little is alive
-// between requests, or seeded rows, and a page leaves 150 kB behind: at Go's default a fifth of the processors' time went
-// into collecting. Pages that are kept make it some 60 MB. The variable GOGC wins.
+// tuneGC sets GOGC to 200, unless the variable is set: the heap grows to three times the live data, instead of twice, before a
+// collection. There is little live data between requests or seeded rows, and a page allocates 150 kB: with Go's default a
+// fifth of the CPU time was spent on garbage collection.
 func tuneGC() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(200)
@@ -240,7 +240,7 @@ func entries(found []tenancy.Entry, err error) ([]web.TenantEntry, error) {
 	return list, err
 }
 
-// showTenants prints a few URLs, after making the demo tenants if this is the place for them.
+// showTenants prints a few URLs. On the private server it first makes the demo tenants.
 func (p *program) showTenants(ctx context.Context, s *server, directory *tenancy.Directory, at net.Addr, o serveOptions) error {
 	if s.demo(o) {
 		if err := p.ensureDemo(ctx, s, directory); err != nil {
@@ -271,7 +271,7 @@ func (p *program) showTenants(ctx context.Context, s *server, directory *tenancy
 func lookAtTenants(ctx context.Context, app *tenancy.Tenancy, log *slog.Logger) {
 	entries, err := app.Directory.List(ctx, tenancy.ByID, 0)
 	if err != nil {
-		return // it is said where tenants are looked up
+		return // logged where tenants are looked up
 	}
 	servers, seen := map[string][]tenancy.Entry{}, map[scopes.Placement]bool{}
 	for _, entry := range entries {
@@ -296,8 +296,8 @@ func lookAt(ctx context.Context, app *tenancy.Tenancy, entries []tenancy.Entry, 
 	}
 }
 
-// someTenants returns the slugs of a few that are served. Without an owner it asks for those that seed makes, since the
-// runtime role may not list.
+// someTenants returns the slugs of a few served tenants. Without an owner, it looks for those that seed makes, since the
+// runtime role may not list the tenants.
 func someTenants(ctx context.Context, directory *tenancy.Directory) (slugs []string, err error) {
 	entries, err := directory.List(ctx, tenancy.ByID, 0)
 	for _, entry := range entries {
@@ -343,8 +343,8 @@ func (p *program) makeDemo(ctx context.Context, s *server) error {
 	return err
 }
 
-// serveUntil serves until ctx ends, and then until the requests in flight are answered. These keep their contexts:
-// only their own time limits end them.
+// serveUntil serves until ctx ends, and then until the requests in flight are answered. Their contexts do not end with ctx,
+// only with their own time limits.
 func serveUntil(ctx context.Context, listener net.Listener, server *http.Server) error {
 	server.BaseContext = func(net.Listener) context.Context { return context.WithoutCancel(ctx) }
 	failed := make(chan error, 1)

@@ -135,7 +135,7 @@ type listed struct {
 }
 
 func writeTenants(w io.Writer, entries []tenancy.Entry) error {
-	tenants := make([]listed, len(entries)) // [] and not null, where there is none
+	tenants := make([]listed, len(entries)) // so that no tenants are [] and not null
 	for i, e := range entries {
 		tenants[i] = listedOf(e)
 	}

@@ -39,7 +39,7 @@ command begins anew.`,
 		ValidArgsFunction: p.completeTenant,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.output == "" {
-				return usage("say where to: -o FILE, or -o - for the standard output")
+				return usage("name the file: -o FILE, or -o - for the standard output")
 			}
 			if err := knownFormat(o.format); err != nil {
 				return err
@@ -50,7 +50,7 @@ command begins anew.`,
 	cmd.Flags().StringVarP(&o.output, "output", "o", "", "the file to write; - for the standard output")
 	cmd.Flags().BoolVar(&o.force, "force", false, "replace a file that exists")
 	addFormat(cmd, &o.format)
-	_ = cmd.RegisterFlagCompletionFunc("output", completeFiles) // it fails for a flag that has one
+	_ = cmd.RegisterFlagCompletionFunc("output", completeFiles) // fails for a flag that has one already
 	return cmd
 }
 
@@ -64,8 +64,8 @@ func newTenantsImport(p *program) *cobra.Command {
 	var format string
 	cmd := &cobra.Command{
 		Use:   "import FILE",
-		Short: "Make a tenant of such a file",
-		Long: `Makes a tenant of what "tenants export" wrote, in any configuration, in the placement that this one gives it and with the next free
+		Short: "Make a tenant from an exported file",
+		Long: `Makes a tenant from a file that "tenants export" wrote in any configuration, in the placement that this one gives it and with the next free
 id. First the whole file is read and its checksums are compared; a file that is damaged, cut off or something else changes nothing. The rows are
 written in one transaction and read back. Then the tenant is served, at its slug.
 
@@ -174,8 +174,8 @@ func mayWrite(path string, force bool) error {
 	return fmt.Errorf("%s exists: choose another name, or give --force to replace it", path)
 }
 
-// writeWhole has write make a file under another name, which gets its own name when it is complete and on the disk. What was
-// left by an interruption is overwritten; of two who write the same file at once, one is refused.
+// writeWhole calls write with a file under a temporary name, and renames it when it is complete and on the disk. A file left
+// by an interrupted command is overwritten; of two commands that write the same file at once, one is refused.
 func writeWhole(path string, force bool, write func(io.Writer) error) (err error) {
 	partial := path + ".partial"
 	file, err := os.OpenFile(partial, os.O_WRONLY|os.O_CREATE, 0o600)
@@ -186,7 +186,7 @@ func writeWhole(path string, force bool, write func(io.Writer) error) (err error
 	if err := lockFile(file); err != nil {
 		return fmt.Errorf("another process is writing %s: wait until it is done, or choose another name", partial)
 	}
-	if !isAt(file, partial) { // the one who had the lock has just renamed it
+	if !isAt(file, partial) { // the former holder of the lock has just renamed it
 		return fmt.Errorf("another process has just written %s: choose another name", path)
 	}
 	defer func() {
@@ -260,7 +260,7 @@ func (p *program) verify(ctx context.Context, file *os.File) (*archive.Archive, 
 	return a, err
 }
 
-// shownFile shows how far a file is read, the first time.
+// shownFile shows on a bar how much of a file was read, the first time it is read.
 type shownFile struct {
 	*os.File
 	shown *bar

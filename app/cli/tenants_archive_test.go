@@ -143,7 +143,7 @@ func TestArchivesThatCannotBeWrittenOrRead(t *testing.T) {
 	info, err := os.Stat(filepath.Join(w.dir, "good"))
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
-	w.fails(t, 2, "say where to", "tenants", "export", "tenant-0")
+	w.fails(t, 2, "name the file", "tenants", "export", "tenant-0")
 	w.fails(t, 2, "export takes the tenant", "tenants", "export", "-o", "x")
 	w.fails(t, 1, "no such file or directory", "tenants", "export", "tenant-0", "-o", "no/where")
 	w.fails(t, 1, `no tenant is called "nobody"`, "tenants", "export", "nobody", "-o", "x")

@@ -90,7 +90,7 @@ func (p *program) drop(ctx context.Context, c *tenancy.Creator, tenant string, o
 	return p.reportErasure(erased, kept, o.format)
 }
 
-// confirm asks for a tenant's slug, so that nobody removes another one than is meant.
+// confirm asks for the tenant's slug, so that nobody removes the wrong tenant.
 func (p *program) confirm(slug string) error {
 	fmt.Fprintf(p.Err, "This removes tenant %s and all of its data. Type its slug to confirm: ", slug)
 	line, err := bufio.NewReader(p.In).ReadString('\n')
@@ -115,7 +115,7 @@ type erasure struct {
 	Remains []string         `json:"remains"`
 }
 
-// remains is where something of a tenant may still be.
+// remains lists where data of a removed tenant may still be.
 var remains = []string{
 	"backups and archived WAL of before",
 	"the audit log: id, slug, and who did what (tenants log ID)",

@@ -60,7 +60,7 @@ that fails does not keep the others from being done; the exit code is 1 then.`,
 func (o *execOptions) check(p *program, args []string) error {
 	switch {
 	case o.all == (len(o.tenants) > 0):
-		return usage("say of which tenants: --tenant, which may be repeated, or --all")
+		return usage("name the tenants: --tenant, which may be repeated, or --all")
 	case len(args) > 1, (len(args) == 1) == (o.file != ""):
 		return usage("give one statement, as an argument in quotes or with --file")
 	case o.Jobs < 1:
@@ -116,7 +116,7 @@ func (p *program) exec(ctx context.Context, s *server, o execOptions) error {
 	})
 }
 
-// short bounds what the audit log keeps of a statement.
+// short shortens a statement for the audit log.
 func short(sql string) string {
 	const most = 1000
 	sql = strings.Join(strings.Fields(sql), " ")
@@ -126,7 +126,7 @@ func short(sql string) string {
 	return sql
 }
 
-// chosen returns the tenants that the options name, once each. One that is not complete has nothing to look at.
+// chosen returns the tenants that the options name, each once, without those that are not complete.
 func (p *program) chosen(ctx context.Context, c *tenancy.Creator, directory *tenancy.Directory, o execOptions) (tenants []scopes.Tenant, err error) {
 	var entries []tenancy.Entry
 	if o.all {
@@ -197,7 +197,7 @@ func writeResultTable(w io.Writer, results []tenancy.ExecResult) error {
 	return table.Flush()
 }
 
-// printable leaves out what would break a table.
+// printable replaces characters that would break a table.
 func printable(r rune) rune {
 	if r == '\n' || r == '\t' || r == '\r' {
 		return ' '
@@ -205,7 +205,7 @@ func printable(r rune) rune {
 	return r
 }
 
-// text returns a value as a person reads it.
+// text formats a value for a table.
 func text(value any) string {
 	switch v := value.(type) {
 	case nil:
@@ -246,7 +246,7 @@ func writeResultJSON(w io.Writer, results []tenancy.ExecResult) error {
 	return writeJSON(w, list)
 }
 
-// byColumn names a row's values. Of several columns of one name the later ones have a number.
+// byColumn returns a row's values by column name. If several columns have the same name, the later ones get a number.
 func byColumn(columns []string, values []any) map[string]any {
 	row := map[string]any{}
 	for i, column := range columns {

@@ -104,14 +104,14 @@ func TestMistakesInExec(t *testing.T) {
 	t.Parallel()
 	w := newFixture(t, config.SingleSchema)
 	for want, args := range map[string]string{
-		"say of which tenants":           "select",
-		"say of which tenants: --tenant": "--all --tenant a select",
-		"give one statement":             "--all select 1",
-		"give one statement, as":         "--all",
-		"give one statement, as an":      "--all select --file x",
-		"--jobs 0 is below one":          "--all --jobs 0 select",
-		"--timeout 0s must be above":     "--all --timeout 0s select",
-		"--format csv is unknown":        "--all --format csv select",
+		"name the tenants":           "select",
+		"name the tenants: --tenant": "--all --tenant a select",
+		"give one statement":         "--all select 1",
+		"give one statement, as":     "--all",
+		"give one statement, as an":  "--all select --file x",
+		"--jobs 0 is below one":      "--all --jobs 0 select",
+		"--timeout 0s must be above": "--all --timeout 0s select",
+		"--format csv is unknown":    "--all --format csv select",
 	} {
 		w.fails(t, 2, want, append([]string{"tenants", "exec"}, strings.Fields(args)...)...)
 	}

@@ -19,7 +19,7 @@ func addPlacement(cmd *cobra.Command, where *config.Choice) {
 	cmd.Flags().StringVar(&where.Schema, "schema", "", "the name of a schema of its own")
 }
 
-// checkChoice refuses a placement that cannot be, before any server is started for it.
+// checkChoice refuses an invalid placement before a server is started.
 func (p *program) checkChoice(slug string, where config.Choice) error {
 	cfg, err := p.load()
 	if err == nil && where != (config.Choice{}) {
@@ -41,23 +41,28 @@ func newTenantsResume(p *program) *cobra.Command {
 }
 
 func (p *program) stateCommand(verb, short, long, done string, change func(*tenancy.Creator, context.Context, string) (tenancy.Entry, error)) *cobra.Command {
-	return &cobra.Command{
-		Use:               verb + " TENANT",
-		Short:             short,
-		Long:              long,
-		Example:           "  PROGRAM tenants " + verb + " acme",
-		Args:              arguments("the tenant"),
-		ValidArgsFunction: p.completeTenant,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return p.withCreator(cmd.Context(), func(c *tenancy.Creator) error {
-				entry, err := change(c, cmd.Context(), args[0])
-				if err == nil {
-					p.say(fmt.Sprintf("tenant %s %s", entry.Slug, done))
-				}
-				return err
-			})
-		},
+	return p.withTenant(&cobra.Command{
+		Use:     verb + " TENANT",
+		Short:   short,
+		Long:    long,
+		Example: "  PROGRAM tenants " + verb + " acme",
+		Args:    arguments("the tenant"),
+	}, func(ctx context.Context, c *tenancy.Creator, args []string) error {
+		entry, err := change(c, ctx, args[0])
+		if err == nil {
+			p.say(fmt.Sprintf("tenant %s %s", entry.Slug, done))
+		}
+		return err
+	})
+}
+
+// withTenant completes a command whose first argument is a tenant. It calls run with the arguments on databases that are set up.
+func (p *program) withTenant(cmd *cobra.Command, run func(ctx context.Context, c *tenancy.Creator, args []string) error) *cobra.Command {
+	cmd.ValidArgsFunction = p.completeTenant
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return p.withCreator(cmd.Context(), func(c *tenancy.Creator) error { return run(cmd.Context(), c, args) })
 	}
+	return cmd
 }
 
 // withCreator runs work on databases that are set up.
@@ -83,7 +88,7 @@ func (p *program) withCreatorOn(ctx context.Context, s *server, work func(*tenan
 	return work(creator)
 }
 
-// arguments wants as many arguments as it is given, which it names in its error.
+// arguments requires one argument for each name; the error lists the names.
 func arguments(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != len(names) {

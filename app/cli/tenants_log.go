@@ -83,7 +83,7 @@ type logged struct {
 }
 
 func loggedOf(entries []tenancy.LogEntry) []logged {
-	list := make([]logged, len(entries)) // [] and not null, where there is none
+	list := make([]logged, len(entries)) // so that no entries are [] and not null
 	for i, e := range entries {
 		if e.Ended != nil {
 			ended := e.Ended.UTC()

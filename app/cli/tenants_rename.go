@@ -10,7 +10,7 @@ import (
 	"tenanted/app/tenancy"
 )
 
-// defaultRedirect is how long people and their bookmarks have to learn a new address.
+// defaultRedirect is how long requests at a former slug are redirected.
 const defaultRedirect = 30 * 24 * time.Hour
 
 func newTenantsRename(p *program) *cobra.Command {

@@ -19,7 +19,7 @@ func newTenantsShow(p *program) *cobra.Command {
 	var format string
 	cmd := &cobra.Command{
 		Use:   "show TENANT",
-		Short: "Show what there is to know of a tenant",
+		Short: "Show everything about a tenant",
 		Long: `Shows a tenant (its slug or id): its state and placement, the version and size of its tables, the rows in them, which
 are counted, its host names, and the newest entries of the audit log.`,
 		Example: `  PROGRAM tenants show acme
@@ -92,7 +92,7 @@ func showText(w io.Writer, d tenancy.Description) {
 
 func timeText(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
-// shown is a tenant and what is known of it, as JSON.
+// shown is a tenant's description as JSON.
 type shown struct {
 	listed
 	Created time.Time        `json:"created"`

@@ -5,7 +5,7 @@ import (
 	"runtime/debug"
 )
 
-// version says what the program was built from, as far as the binary knows: the module's version, or the commit.
+// version returns what the program was built from, if the binary records it: the module's version or the commit.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

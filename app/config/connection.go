@@ -179,7 +179,7 @@ func readServiceFile(name, path string) (map[string]string, error) {
 	if err != nil {
 		return nil, &Error{"PGSERVICE", name, fmt.Sprintf("the service file %s has no section [%s]", path, name)}
 	}
-	settings, err := understood(service.Settings)
+	settings, err := knownSettings(service.Settings)
 	if err != nil {
 		return nil, &Error{"PGSERVICE", name, fmt.Sprintf("the service file %s: %v", path, err)}
 	}

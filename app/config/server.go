@@ -100,18 +100,18 @@ var (
 // server eu's PGHOST, and so on; what is not set for a server is as in main. Variables that match no known suffix are ignored:
 // they belong to other programs.
 func newServers(vars map[string]string, main *connection) (map[string]*connection, error) {
-	said := map[string]map[string]string{} // by server, under the names of the default server's variables
+	byServer := map[string]map[string]string{} // by server, under the names of the default server's variables
 	for variable, value := range vars {
 		if match := serverVariable.FindStringSubmatch(variable); match != nil {
-			if said[match[1]] == nil {
-				said[match[1]] = map[string]string{}
+			if byServer[match[1]] == nil {
+				byServer[match[1]] = map[string]string{}
 			}
-			said[match[1]]["PG"+match[2]] = value
+			byServer[match[1]]["PG"+match[2]] = value
 		}
 	}
 	servers := map[string]*connection{}
-	for _, name := range slices.Sorted(maps.Keys(said)) {
-		own := said[name]
+	for _, name := range slices.Sorted(maps.Keys(byServer)) {
+		own := byServer[name]
 		known := func(variable string) bool { return own[variable] != "" }
 		switch {
 		case !slices.ContainsFunc(ownVariables(), known):

@@ -26,7 +26,7 @@ func readURL(vars map[string]string) (map[string]string, error) {
 	}
 	settings, err := read(text)
 	if err == nil {
-		settings, err = understood(settings)
+		settings, err = knownSettings(settings)
 	}
 	if err != nil {
 		return nil, &Error{Variable: "DATABASE_URL", Reason: err.Error()}
@@ -39,23 +39,23 @@ func readURL(vars map[string]string) (map[string]string, error) {
 func onlyURL(vars, settings map[string]string) error {
 	for _, name := range serverVariables {
 		if keyword := keywords[name]; vars[name] != "" && vars[name] != settings[keyword] {
-			return &Error{name, vars[name], "is set beside DATABASE_URL, which names the server alone: unset one of them"}
+			return &Error{name, vars[name], "is set although DATABASE_URL names the server: unset one of them"}
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(keywords)) {
-		if said := settings[keywords[name]]; said != "" && vars[name] != "" && vars[name] != said {
+		if inURL := settings[keywords[name]]; inURL != "" && vars[name] != "" && vars[name] != inURL {
 			return &Error{name, vars[name], "contradicts DATABASE_URL: unset one of them"}
 		}
 	}
-	if said := settings["password"]; said != "" && vars["PGPASSWORD"] != "" && vars["PGPASSWORD"] != said {
+	if inURL := settings["password"]; inURL != "" && vars["PGPASSWORD"] != "" && vars["PGPASSWORD"] != inURL {
 		return &Error{Variable: "PGPASSWORD", Reason: "contradicts DATABASE_URL: unset one of them"}
 	}
 	return nil
 }
 
-// understood returns the settings under the keywords of this package. It refuses unknown ones, which pgx would send to the
+// knownSettings returns the settings under the keywords of this package. It refuses unknown ones, which pgx would send to the
 // server.
-func understood(settings map[string]string) (map[string]string, error) {
+func knownSettings(settings map[string]string) (map[string]string, error) {
 	known := map[string]string{}
 	for name, value := range settings {
 		if alias, ok := aliases[name]; ok {
@@ -65,7 +65,7 @@ func understood(settings map[string]string) (map[string]string, error) {
 			name, value = "sslmode", "require"
 		}
 		if name != "password" && !slices.Contains(slices.Collect(maps.Values(keywords)), name) {
-			return nil, fmt.Errorf("%q is not understood: leave it out", name)
+			return nil, fmt.Errorf("%q is not supported: leave it out", name)
 		}
 		if value != "" { // as in libpq, empty means the default
 			known[name] = value
