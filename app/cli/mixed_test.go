@@ -87,7 +87,7 @@ func TestPlacesThatATenantCannotHave(t *testing.T) {
 		_, err := conn.Exec(ctx, "create table theirs (id int)")
 		return err
 	})
-	w.fails(t, 1, "has tables of something else, as theirs", create("c", "--database", other.Name)...)
+	w.fails(t, 1, "has tables of something else, such as theirs", create("c", "--database", other.Name)...)
 	require.Contains(t, w.ok(t, "tenants", "drop", "c", "--yes"), "dropped tenant c ")
 	other.Exec(t, pgtest.Owner, "insert into theirs values (1)")
 	w.db.Exec(t, pgtest.Owner, "update control.tenants set state = 'creating'") // as if it had been killed

@@ -12,24 +12,24 @@ import (
 	"tenanted/scopes"
 )
 
-// Adoption is what became of one tenant when a copy was adopted.
+// Adoption is the result of [Setup.Adopt] for one tenant.
 type Adoption struct {
-	Tenant scopes.Tenant // with its placement from now on
-	// Problem says why the tenant has no database here. It is suspended then. Empty: it was adopted.
+	Tenant scopes.Tenant // with its new placement
+	// Problem says why the tenant has no database here, and was suspended. Empty: it was adopted.
 	Problem string
 }
 
-// Adopt makes a copy, or a restored deployment, one of its own: it gets a new identity, and with it those of the tenants'
-// databases that are copies too, under the name that the directory gives or, beside the original, under that of this
-// default database (PGDATABASE_slug). A database that is the original of another deployment is never taken. A tenant
-// without a database here is suspended.
+// Adopt makes a copied or restored deployment independent of the original. It gives the deployment a new identity, and binds
+// to it those of the tenants' databases that are copies too: databases with the name in the directory or, if the original is
+// on the same server, with this deployment's name for them (PGDATABASE_slug). It never takes a database that is the original
+// of another deployment. A tenant without a database here is suspended.
 //
-// A backup restored after its original was dropped from the cluster takes the databases that the original left. Of several
-// backups the first takes them.
+// A backup that is restored after its original was dropped from the cluster takes over the original's databases. If several
+// backups are restored, the first one does.
 //
-// It can be repeated: after an interruption the rest is adopted, and so are tenants on a server that was away, whose errors
-// it returns, joined. It reports each tenant with a database of its own. On a
-// deployment that is no copy, only tenants whose databases were restored are adopted.
+// Adopt can be repeated. After an interruption it continues with the rest, and with tenants whose server was unreachable; their
+// errors are returned, joined. It reports each tenant with a database of its own. On a deployment that is not a copy, it adopts
+// only tenants whose databases were restored.
 func (s *Setup) Adopt(ctx context.Context, report func(Adoption)) error {
 	conn, err := connect(ctx, s.cfg.OwnerConn())
 	if err != nil {
@@ -81,8 +81,8 @@ func withOwnDatabase(ctx context.Context, conn *pgx.Conn) ([]scopes.Tenant, erro
 	})
 }
 
-// becomeOriginal gives the deployment a new identity, of this place. Where the original is gone from this cluster, the
-// deployment remembers its identity, for the databases that it left.
+// becomeOriginal gives the deployment a new identity. If the original no longer exists in this cluster, the deployment also
+// stores the original's identity, so that it can take over its databases.
 func (s *Setup) becomeOriginal(ctx context.Context, conn *pgx.Conn) (deployment, error) {
 	const gone = `split_part(made_in, '/', 1) = (select system_identifier::text from pg_control_system())
 		and not exists (select from pg_database where oid::text = split_part(made_in, '/', 2))`
@@ -93,7 +93,7 @@ func (s *Setup) becomeOriginal(ctx context.Context, conn *pgx.Conn) (deployment,
 	return readDeployment(ctx, conn)
 }
 
-// successorOf returns the identity of the deployment whose databases this one may take although they are originals.
+// successorOf returns the identity of the deployment of which this one may take over the databases.
 func successorOf(ctx context.Context, conn *pgx.Conn) (id string, err error) {
 	err = conn.QueryRow(ctx, "select coalesce(successor_of::text, '') from control.deployment").Scan(&id)
 	return id, err
@@ -130,8 +130,8 @@ func adoptionProblem(database scopes.Placement, err error) string {
 	return fmt.Sprintf("there is no database %q", database)
 }
 
-// take binds a copy of the tenant's database, where its placement says, to the deployment. One that is bound to it is left
-// as it is.
+// take binds the database in the tenant's placement to the deployment if it is a copy. A database that is bound to it already
+// stays as it is.
 func (s *Setup) take(ctx context.Context, d deployment, predecessor string, tenant scopes.Tenant) error {
 	conn, err := connectTo(ctx, s.cfg, config.AsOwner, tenant.Placement)
 	if err != nil {
@@ -164,7 +164,7 @@ func (s *Setup) take(ctx context.Context, d deployment, predecessor string, tena
 	return err
 }
 
-// placementTarget is what says whose a tenant's own database is.
+// placementTarget is the table that says which deployment a tenant's own database belongs to.
 func placementTarget(database scopes.Placement) migrations.Target {
 	return migrations.Target{Set: migrations.Placement, Placement: database.InSchema(config.ControlSchema)}
 }

@@ -33,9 +33,10 @@ func archivedConfig(of ...any) archive.Config {
 	return c
 }
 
-// Export writes an archive of the tenant, by its slug or id, to w, and returns what is in it: one snapshot of all of its
-// rows, while it is served or not. A tenant that is not complete has none, and tables that are not current are refused. It
-// calls progress, which may be nil, with the rows so far. The errors are those of [Creator.Find] and of archive.Export.
+// Export writes an archive of the tenant, found by slug or id, to w, and returns its contents: a snapshot of all of its rows,
+// whether it is being served or not. It returns an error for a tenant in state "creating" and for tables of another version.
+// It calls progress, which may be nil, with the number of rows so far. Other errors are those of [Creator.Find] and
+// archive.Export.
 func (c *Creator) Export(ctx context.Context, tenant string, w io.Writer, progress func(rows int64)) (archive.Contents, error) {
 	e, err := c.Find(ctx, tenant)
 	if err == nil && e.State == StateCreating {
@@ -79,7 +80,8 @@ func (c *Creator) export(ctx context.Context, of func() (*archive.Models, error)
 	return contents, err
 }
 
-// currentTables refuses a placement of another version than the program's: of a newer one the program does not know all tables.
+// currentTables refuses a placement with another version than the program's. In a newer one there may be tables that the
+// program does not know.
 func (c *Creator) currentTables(ctx context.Context, p scopes.Placement) error {
 	versions, err := migrations.Versions(ctx, c.placed, p)
 	if err != nil {
@@ -99,18 +101,18 @@ func (c *Creator) currentTables(ctx context.Context, p scopes.Placement) error {
 type Import struct {
 	Slug string // empty: the archive's
 	Name string // empty: the archive's
-	// Where is its placement, as far as it is chosen. Default: what the configuration gives each tenant.
+	// Where is the chosen part of its placement. Default: what the configuration gives each tenant.
 	Where config.Choice
-	// NewKeys makes the ids of all rows anew.
+	// NewKeys gives all rows new ids.
 	NewKeys bool
 	// Progress is called with the rows so far. It may be nil.
 	Progress func(rows int64)
 }
 
-// Import makes a tenant of an archive, in the placement that the configuration gives it, with the next free id: as
-// [Creator.CreateByName] does, with the archive's rows. These are written in one transaction, and read back. When it fails,
-// the tenant stays in state "creating", and the same import completes it; what an earlier one left there is replaced.
-// An archive of older tables is brought up first, in a schema that is rolled back.
+// Import creates a tenant from an archive, as [Creator.CreateByName] does, with the archive's rows. They are written in one
+// transaction, and read back for verification. If Import fails, the tenant stays in state "creating"; the same import
+// completes it, and replaces rows that an earlier one left. An archive of older tables is first migrated in a temporary
+// schema.
 //
 // Errors are a *SchemaError for an archive of newer tables, an *ExistsError for a slug that is taken, and those of
 // archive.Import.
@@ -146,7 +148,7 @@ func (c *Creator) doImport(ctx context.Context, a *archive.Archive, o Import, sl
 	return t, err
 }
 
-// analyze is for a placement of the tenant's own. Shared tables have been in use, and are autovacuum's.
+// analyze analyzes the tables of a placement of the tenant's own. Shared tables are left to autovacuum.
 func (c *Creator) analyze(ctx context.Context, p scopes.Placement) error {
 	if c.setup.cfg.Shared(p) {
 		return nil
@@ -175,11 +177,10 @@ func replace(ctx context.Context, tx pgx.Tx, of func() (*archive.Models, error),
 	return archive.Import(ctx, tx, m, a, t, archive.ImportOptions{NewKeys: o.NewKeys, KeepSequences: dry, Progress: o.Progress})
 }
 
-// dryRunID is no tenant's id, and stands for the one that an import would give.
+// dryRunID stands for the id that an import would assign. No tenant has it.
 const dryRunID scopes.TenantID = 1 << 62
 
-// TryImport does what [Creator.Import] does, in a transaction that is rolled back, and leaves nothing behind. It returns the
-// tenant as it would be, without its id.
+// TryImport is [Creator.Import] in a transaction that is rolled back. It returns the tenant as it would be, without its id.
 func (c *Creator) TryImport(ctx context.Context, a *archive.Archive, o Import) (t scopes.Tenant, err error) {
 	slug := cmp.Or(o.Slug, a.Manifest.Tenant.Slug)
 	n := NewTenant{ID: dryRunID, Slug: slug, Name: cmp.Or(o.Name, a.Manifest.Tenant.Name, slug), Where: o.Where}
@@ -199,7 +200,7 @@ func (c *Creator) TryImport(ctx context.Context, a *archive.Archive, o Import) (
 	return t, nil
 }
 
-// slugIsNew returns an *ExistsError if a tenant has the slug, unless it is one that an import would complete.
+// slugIsNew returns an *ExistsError if a tenant has the slug, unless it is in state "creating", which an import would complete.
 func (c *Creator) slugIsNew(ctx context.Context, slug string) error {
 	var state string
 	err := c.control.QueryRow(ctx, "select state from control.tenants where slug = $1", slug).Scan(&state)
@@ -212,9 +213,8 @@ func (c *Creator) slugIsNew(ctx context.Context, slug string) error {
 	return err
 }
 
-// Clone makes a tenant with a copy of another one's rows, of one moment, in a placement and with an id of its own: an export
-// and an import, through a temporary file. Without a name it is called like its slug. The ids of its rows are the same, unless new
-// ones are asked for. The errors are those of [Creator.Export] and [Creator.Import].
+// Clone creates a tenant with a copy of another one's rows, by an export to a temporary file and an import. The default name
+// is the slug. The rows keep their ids unless o.NewKeys is set. The errors are those of [Creator.Export] and [Creator.Import].
 func (c *Creator) Clone(ctx context.Context, from string, o Import) (t scopes.Tenant, err error) {
 	if err := cmp.Or(mayBeCalled(o.Slug), c.slugIsNew(ctx, o.Slug)); err != nil {
 		return t, fmt.Errorf("clone tenant %q to %q: %w", from, o.Slug, err)
@@ -230,13 +230,13 @@ func (c *Creator) Clone(ctx context.Context, from string, o Import) (t scopes.Te
 	return t, err
 }
 
-// throughFile has write make an archive, and read get it.
+// throughFile calls write with a temporary file, and read with the archive that it then contains.
 func throughFile(ctx context.Context, write func(io.Writer) error, read func(*archive.Archive) error) error {
 	file, err := os.CreateTemp("", "tenanted-archive-*")
 	if err != nil {
 		return err
 	}
-	_ = os.Remove(file.Name()) // the kernel keeps it for us, and for nobody after us
+	_ = os.Remove(file.Name()) // it exists until it is closed
 	defer file.Close()
 	if err := write(file); err != nil {
 		return err

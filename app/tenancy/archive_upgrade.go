@@ -14,7 +14,7 @@ import (
 	"tenanted/scopes/archive"
 )
 
-// SchemaError says that an archive is of tables that this program does not know.
+// SchemaError says that an archive has a version of the tables that this program does not know.
 type SchemaError struct {
 	Has, Knows int64
 }
@@ -38,8 +38,8 @@ func (t tenantTables) orOwn() tenantTables {
 	}}
 }
 
-// withCurrent calls use with the archive, or, if that is of older tables, with one of what it becomes by the migrations since. It
-// returns a *SchemaError for newer tables.
+// withCurrent calls use with the archive or, if its tables are older, with a migrated copy. It returns a *SchemaError for
+// newer tables.
 func (c *Creator) withCurrent(ctx context.Context, a *archive.Archive, use func(*archive.Archive) error) error {
 	has, tables := a.Manifest.SchemaVersion, c.versions.orOwn()
 	switch {
@@ -56,8 +56,8 @@ func (c *Creator) withCurrent(ctx context.Context, a *archive.Archive, use func(
 	}, use)
 }
 
-// upgrade writes an archive of the newest tables: it makes tables of the archive's version in a schema of their own, imports
-// into them, migrates, and exports, all in a transaction that is rolled back.
+// upgrade writes an archive with the newest version of the tables: it creates tables of the archive's version in a temporary
+// schema, imports, migrates and exports, all in a transaction that is rolled back.
 func (c *Creator) upgrade(ctx context.Context, a *archive.Archive, tables tenantTables, w io.Writer) error {
 	newest, err := archived()
 	if err != nil {
@@ -68,7 +68,7 @@ func (c *Creator) upgrade(ctx context.Context, a *archive.Archive, tables tenant
 		return err
 	}
 	defer tx.Rollback(context.WithoutCancel(ctx))
-	schema := "archive_" + strings.ToLower(rand.Text()) // no tenant's, since slugs have no underscore
+	schema := "archive_" + strings.ToLower(rand.Text()) // not a tenant's, since slugs have no underscore
 	if _, err := tx.Exec(ctx, "create schema "+schema); err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ import (
 	"tenanted/scopes/session"
 )
 
-// LogEntry is a line of the audit log: somebody's work on a tenant. The log is in control.audit_log, and outlives the tenants.
+// LogEntry is an entry of the audit log: an operation on a tenant. The log is in control.audit_log, and outlives the tenants.
 type LogEntry struct {
 	Began    time.Time
 	Ended    *time.Time // nil: under way, or interrupted
@@ -23,8 +23,8 @@ type LogEntry struct {
 	Action   string     // the command, as "create"
 	TenantID *int64     // nil: of no tenant alone
 	Slug     string     // the tenant's at that time
-	Detail   string     // what exactly, as "to bolt"
-	Error    string     // empty: it succeeded, if it ended
+	Detail   string     // what exactly: "to bolt"
+	Error    string     // empty if it succeeded, or has not ended
 }
 
 // Outcome returns "done", "failed", or "not finished".
@@ -39,8 +39,8 @@ func (e LogEntry) Outcome() string {
 	}
 }
 
-// Log returns the newest limit entries of the audit log, the newest first: those of one tenant, by its id or by a slug that it
-// has or had, or for "" all.
+// Log returns the newest entries of the audit log, at most limit, newest first. tenant is an id, or a slug that the tenant has or
+// had; empty means all tenants.
 func (c *Creator) Log(ctx context.Context, tenant string, limit int) ([]LogEntry, error) {
 	return readLog(ctx, c.control, tenant, limit)
 }
@@ -69,7 +69,7 @@ func operator(ctx context.Context, cfg config.Config) string {
 // logDone writes a line about what is done by then.
 const logDone = "insert into control.audit_log (operator, action, tenant_id, slug, detail, ended_at) values ($1, $2, $3, $4, $5, now())"
 
-// LogAllTenants writes into the audit log that rows of all tenants are read, and why.
+// LogAllTenants writes to the audit log that rows of all tenants are read, and why.
 func (d *Directory) LogAllTenants(ctx context.Context, reason string) error {
 	if d.owner == nil {
 		return ErrNoOwner
@@ -81,17 +81,16 @@ func (d *Directory) LogAllTenants(ctx context.Context, reason string) error {
 	return nil
 }
 
-// logTime bounds how long the end of an action takes to be written, also when the operator has interrupted it.
+// logTime bounds how long writing the end of an action may take, also after an interruption.
 const logTime = 5 * time.Second
 
-// Record calls work, and writes into the audit log who did it to which tenant and how it ended, which is work's error. Several
-// goroutines may call it at once while nothing else is done with the Creator.
+// Record calls work and writes an entry of the audit log with the operator, the tenant and work's error, which it returns.
+// Several goroutines may call it at once while the Creator is not used for anything else.
 func (c *Creator) Record(ctx context.Context, action string, tenant scopes.Tenant, detail string, work func() error) error {
 	return c.logged(ctx, action, tenant, detail, work)
 }
 
-// logged calls work, and writes into the audit log who did it to which tenant and how it ended. Work that is interrupted by the
-// end of the process leaves an entry without an end.
+// logged calls work and writes an entry of the audit log. If the process is killed meanwhile, the entry has no end.
 func (c *Creator) logged(ctx context.Context, action string, tenant scopes.Tenant, detail string, work func() error) error {
 	var id int64
 	c.logging.Lock()

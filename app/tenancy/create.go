@@ -23,26 +23,25 @@ const (
 	StateDropping  = "dropping"
 )
 
-// NewTenant is a tenant to be created. The ID is above zero, and with the slug it is the tenant's for good.
+// NewTenant is a tenant to be created. The ID must be positive.
 type NewTenant struct {
 	ID   scopes.TenantID
 	Slug string
 	Name string
-	// Where is its placement, as far as it is chosen. Default: what the configuration gives each tenant.
+	// Where is the chosen part of its placement. Default: what the configuration gives each tenant.
 	Where config.Choice
 
 	batch string // the key of the batch that creates it, for the audit log; empty: none
 }
 
-// Placed runs transactions of the owner in a tenant's placement.
+// Placed runs transactions in a tenant's placement as the owner.
 type Placed struct {
 	conn   *pgx.Conn
 	schema string
 }
 
-// Begin runs work in a transaction in which names mean the placement's tables, and commits it unless work fails. The
-// transaction says itself where it works, and looks whether it does: a session's own search_path may be somebody else's,
-// behind a pooler.
+// Begin runs work in a transaction with the placement's schema as search_path, and commits it unless work fails. Each
+// transaction sets the search_path and verifies it, since behind a pooler the session's may be another client's.
 func (p Placed) Begin(ctx context.Context, work func(pgx.Tx) error) error {
 	return pgx.BeginFunc(ctx, p.conn, func(tx pgx.Tx) error { return inSchema(ctx, tx, p.schema, work) })
 }
@@ -62,23 +61,23 @@ func inSchema(ctx context.Context, tx pgx.Tx, schema string, work func(pgx.Tx) e
 	return work(tx)
 }
 
-// Fill makes a tenant's data, its own row in accounts at least, in transactions of the owner. It must leave existing data
-// alone: after a crash it is called again.
+// Fill creates a tenant's data, at least its row in accounts, as the owner. It must not change existing data, since it is
+// called again after a crash.
 type Fill func(ctx context.Context, in Placed) error
 
-// Creator creates tenants, one at a time, over connections it keeps in between: use one for each goroutine.
+// Creator creates tenants, one at a time, and reuses its connections. It must not be used by several goroutines at once.
 type Creator struct {
 	setup      *Setup
 	deployment deployment
 	control    *pgx.Conn // to the default database
 	logging    sync.Mutex
-	placed     *pgx.Conn        // to the last tenant's database; the same as control where that is the default one
-	where      scopes.Placement // that database
+	placed     *pgx.Conn        // to the last tenant's database; equal to control if that is the default database
+	where      scopes.Placement // the database of placed
 	versions   tenantTables     // empty: this program's
-	locks      *pgx.Conn        // for exclusively, once it was needed
+	locks      *pgx.Conn        // used by exclusively; nil until it is needed
 	templates  templates        // of databases; usually none
 
-	isMade func(scopes.Placement) bool // whether a placement has its tables already; nil: that is to be found out
+	isMade func(scopes.Placement) bool // whether a placement's tables are known to exist; nil: never
 }
 
 // NewCreator returns a creator. The databases must be set up. Close it after use.
@@ -105,9 +104,9 @@ func (c *Creator) Close(ctx context.Context) {
 	_ = c.control.Close(ctx)
 }
 
-// Create makes the tenant: its row in the directory, its placement, its data, and makes it active. A tenant
-// that exists is only filled again, whatever its state but "dropping", in the placement it has; a slug or id that is
-// somebody else's is an error. When it fails, the tenant stays in state "creating", and the next Create continues there.
+// Create creates the tenant's row in the directory, its placement and its data, and then makes it active. If the tenant exists,
+// Create only fills it again, in the placement that it has and in any state but "dropping". A slug or id of another tenant is an
+// error. If Create fails, the tenant stays in state "creating", and the next Create continues.
 func (c *Creator) Create(ctx context.Context, n NewTenant, fill Fill) (scopes.Tenant, error) {
 	tenant, state, err := c.enter(ctx, n)
 	if err != nil {
@@ -124,7 +123,7 @@ func (c *Creator) Create(ctx context.Context, n NewTenant, fill Fill) (scopes.Te
 	return tenant, nil
 }
 
-// complete makes a tenant active that is in the directory.
+// complete creates the placement and data of a tenant in the directory, and makes it active.
 func (c *Creator) complete(ctx context.Context, t scopes.Tenant, fill Fill) error {
 	if err := c.ensurePlacement(ctx, t.Placement); err != nil {
 		return err
@@ -136,9 +135,8 @@ func (c *Creator) complete(ctx context.Context, t scopes.Tenant, fill Fill) erro
 	return err
 }
 
-// DryRun calls work in a transaction that is rolled back, in the placement of a tenant that exists, and for another one in
-// tables like those that it would get. It makes no tenant, and leaves nothing behind, even if it is killed.
-// It returns the tenant as it is or would be.
+// DryRun calls work in a transaction that is rolled back. If the tenant exists, it works in its placement, otherwise in new
+// tables of the same kind. It leaves nothing behind, even if the process is killed. It returns the tenant as it is or would be.
 func (c *Creator) DryRun(ctx context.Context, n NewTenant, work func(pgx.Tx) error) (scopes.Tenant, error) {
 	tenant, exists, err := c.find(ctx, n)
 	if err != nil {
@@ -175,10 +173,10 @@ func (c *Creator) dryRun(ctx context.Context, placement scopes.Placement, exists
 	})
 }
 
-// dryRunSchema is no tenant's, since slugs have no underscore, and is never committed.
+// dryRunSchema is never committed, and is not a tenant's, since slugs have no underscore.
 const dryRunSchema = "dry_run"
 
-// find returns the tenant that is active under that slug, or the one that would be made.
+// find returns the active tenant with that slug, or the one that would be created.
 func (c *Creator) find(ctx context.Context, n NewTenant) (t scopes.Tenant, exists bool, err error) {
 	rows, _ := c.control.Query(ctx, "select "+entryColumns+" from control.tenants where slug = $1 and state = $2", n.Slug, StateActive)
 	e, err := pgx.CollectExactlyOneRow(rows, scanEntry)
@@ -190,12 +188,13 @@ func (c *Creator) find(ctx context.Context, n NewTenant) (t scopes.Tenant, exist
 	return e.Tenant, err == nil, err
 }
 
-// enter writes the tenant into the directory, or finds it there.
+// enter inserts the tenant into the directory, or finds it there.
 func (c *Creator) enter(ctx context.Context, n NewTenant) (t scopes.Tenant, state string, err error) {
 	if !tenanthttp.ValidSlug(n.Slug) {
 		return t, "", errNotASlug
 	}
-	// A tenant that had the slug keeps its placement. Slugs have no underscore, so the second name is nobody else's.
+	// A tenant that was renamed keeps the placement named after its former slug. The second name is free, since slugs have no
+	// underscore.
 	found, placement, err := c.enterAt(ctx, n, n.Slug)
 	if errors.Is(err, pgx.ErrNoRows) {
 		found, placement, err = c.enterAt(ctx, n, fmt.Sprintf("%s_%d", n.Slug, n.ID))
@@ -216,8 +215,8 @@ func (c *Creator) enter(ctx context.Context, n NewTenant) (t scopes.Tenant, stat
 	return t, state, nil
 }
 
-// whyNot says why a tenant of whom there is nothing cannot be entered: the placement is somebody's, or the slug is one that
-// another tenant had.
+// whyNot returns why a new tenant could not be entered: its placement is another tenant's, or its slug was another tenant's
+// and is still redirected.
 func (c *Creator) whyNot(ctx context.Context, n NewTenant, p scopes.Placement) error {
 	taken, err := c.isTaken(ctx, p, n.ID)
 	switch {
@@ -229,8 +228,8 @@ func (c *Creator) whyNot(ctx context.Context, n NewTenant, p scopes.Placement) e
 	return &ExistsError{Slug: n.Slug}
 }
 
-// enterAt writes the tenant into the directory, with the placement chosen or that of a name, unless its id, its slug or the
-// placement is somebody's. It returns whose the id or the slug is, and pgx.ErrNoRows if neither is.
+// enterAt inserts the tenant into the directory, in the chosen placement or the default one for a name, unless the id, the slug
+// or the placement is taken. It returns the tenant with the id or the slug, or pgx.ErrNoRows if there is none.
 func (c *Creator) enterAt(ctx context.Context, n NewTenant, name string) (e Entry, placement scopes.Placement, err error) {
 	if placement, err = c.setup.cfg.PlacementFor(name, n.Where); err != nil {
 		return e, placement, err
@@ -250,7 +249,7 @@ func (c *Creator) enterAt(ctx context.Context, n NewTenant, name string) (e Entr
 	return e, placement, err
 }
 
-// ensurePlacement makes the tenant's own placement. The shared one is the setup's.
+// ensurePlacement creates the tenant's own placement. [Setup.Run] creates the shared one.
 func (c *Creator) ensurePlacement(ctx context.Context, placement scopes.Placement) error {
 	if c.setup.cfg.Shared(placement) || c.isMade != nil && c.isMade(placement) {
 		return nil
@@ -273,7 +272,7 @@ func (c *Creator) fill(ctx context.Context, placement scopes.Placement, fill Fil
 	return fill(ctx, Placed{c.placed, placement.Schema})
 }
 
-// connectTo leads placed to a placement's database, which must be this deployment's.
+// connectTo connects placed to a placement's database, which must belong to this deployment.
 func (c *Creator) connectTo(ctx context.Context, p scopes.Placement) error {
 	database := p.InSchema("")
 	if c.where == database {
@@ -291,7 +290,7 @@ func (c *Creator) connectTo(ctx context.Context, p scopes.Placement) error {
 	return nil
 }
 
-// usePlaced replaces placed by a connection to a database, and closes the former one.
+// usePlaced replaces placed by another connection, and closes the former one.
 func (c *Creator) usePlaced(ctx context.Context, conn *pgx.Conn, database scopes.Placement) {
 	if c.placed != c.control {
 		_ = c.placed.Close(ctx)
@@ -299,7 +298,7 @@ func (c *Creator) usePlaced(ctx context.Context, conn *pgx.Conn, database scopes
 	c.placed, c.where = conn, database
 }
 
-// connectOwn opens a connection to a placement's database, which must be this deployment's.
+// connectOwn opens a connection to a placement's database, which must belong to this deployment.
 func (c *Creator) connectOwn(ctx context.Context, p scopes.Placement) (*pgx.Conn, error) {
 	database := p.InSchema("")
 	conn, err := connectTo(ctx, c.setup.cfg, config.AsOwner, database)

@@ -16,10 +16,10 @@ import (
 	"tenanted/scopes"
 )
 
-// refusals say, by database, why one must not be used: nothing was changed there.
+// refusals are the reasons, by database, why databases must not be used. Nothing was changed in them.
 type refusals map[scopes.Placement]error
 
-// ensureDatabases makes the placements' databases where they are missing, and binds them to the deployment.
+// ensureDatabases creates the placements' databases that are missing, and binds them to the deployment.
 func (s *Setup) ensureDatabases(ctx context.Context, placements []scopes.Placement) (refusals, error) {
 	wanted := map[string][]scopes.Placement{}
 	for _, group := range ByDatabase(s.cfg, placements)[1:] {
@@ -52,7 +52,7 @@ func (s *Setup) ensureDatabases(ctx context.Context, placements []scopes.Placeme
 	return refused, nil
 }
 
-// ensureOn is [Setup.ensureDatabases] for those of one server. What is wrong with the server is wrong with all of them.
+// ensureOn is [Setup.ensureDatabases] for the databases of one server. An error of the server is an error of all of them.
 func (s *Setup) ensureOn(ctx context.Context, d deployment, server string, wanted []scopes.Placement) refusals {
 	refused := refusals{}
 	m, err := s.newMaker(ctx, d, server)
@@ -82,7 +82,7 @@ func (s *Setup) ensureOn(ctx context.Context, d deployment, server string, wante
 	return refused
 }
 
-// maker makes tenants' databases on one server.
+// maker creates tenants' databases on one server.
 type maker struct {
 	*Setup
 	deployment deployment
@@ -93,7 +93,7 @@ type maker struct {
 	conn  *pgx.Conn
 }
 
-// newMaker returns a maker for the server of that name, with the runtime role on it.
+// newMaker returns a maker for the server of that name, and creates the runtime role there.
 func (s *Setup) newMaker(ctx context.Context, d deployment, name string) (*maker, error) {
 	server, err := s.cfg.ServerOf(scopes.Placement{Server: name})
 	if err != nil {
@@ -113,7 +113,7 @@ func (s *Setup) newMaker(ctx context.Context, d deployment, name string) (*maker
 	return m, nil
 }
 
-// prepare refuses the default server by another name, and makes the runtime role on another server.
+// prepare refuses a further server that is the default server under another name, and creates the runtime role.
 func (m *maker) prepare(ctx context.Context) error {
 	var cluster string
 	if err := m.conn.QueryRow(ctx, "select "+here).Scan(&cluster); err != nil {
@@ -125,7 +125,7 @@ func (m *maker) prepare(ctx context.Context) error {
 	return m.ensureRole(ctx, m.conn, m.server.User, m.server.Runtime().Password, "")
 }
 
-// look finds which of the databases exist.
+// look finds out which of the databases exist.
 func (m *maker) look(ctx context.Context, wanted []scopes.Placement) (err error) {
 	var names []string
 	for _, database := range wanted {
@@ -136,8 +136,8 @@ func (m *maker) look(ctx context.Context, wanted []scopes.Placement) (err error)
 	return err
 }
 
-// ensure makes a tenant's own database if it does not exist, and binds it. One that exists is only verified, unless it is
-// empty: a run that was killed may have made it.
+// ensure creates a tenant's own database if it does not exist, and binds it. An existing database is verified, or bound if it is
+// empty, since a killed run may have created it.
 func (m *maker) ensure(ctx context.Context, database scopes.Placement) error {
 	if m.deployment.isCopy() {
 		return m.deployment.madeByOriginal(m.cfg, database)
@@ -164,8 +164,8 @@ func (m *maker) ensure(ctx context.Context, database scopes.Placement) error {
 	return m.deployment.bind(ctx, m.cfg, own, database)
 }
 
-// mayBind refuses a database that another deployment has made, or that has tables and is bound to none. One in which only
-// the first step was made, by a run that was killed, is ours to complete.
+// mayBind refuses a database of another deployment, and one that has tables and is bound to no deployment. A database that a
+// killed run left unbound may be completed.
 func (d deployment) mayBind(ctx context.Context, cfg config.Config, conn *pgx.Conn, database scopes.Placement) error {
 	p, err := readPlacement(ctx, conn)
 	if err != nil {
@@ -188,7 +188,7 @@ func (d deployment) mayBind(ctx context.Context, cfg config.Config, conn *pgx.Co
 	return requireEmpty(ctx, conn, database)
 }
 
-// requireEmpty refuses a database with tables of whoever else, but those of extensions.
+// requireEmpty refuses a database with tables, except those of extensions.
 func requireEmpty(ctx context.Context, conn *pgx.Conn, database scopes.Placement) error {
 	var table string
 	err := conn.QueryRow(ctx, `
@@ -202,16 +202,16 @@ func requireEmpty(ctx context.Context, conn *pgx.Conn, database scopes.Placement
 	if err != nil {
 		return err
 	}
-	return fmt.Errorf("database %q has tables of something else, as %s: give the tenant a database of another name", database, table)
+	return fmt.Errorf("database %q has tables of something else, such as %s: choose another database name", database, table)
 }
 
-// databaseLock is the advisory lock of a database's creation, in the database that the command is given in.
+// databaseLock is the advisory lock for creating a database. It is taken in the database from which it is created.
 func databaseLock(name string) int64 { return migrations.LockKey("database " + name) }
 
-// createDatabase makes a database that the owner owns, over the owner's connection to another one of the server: a copy of a
-// template, or of PostgreSQL's own for "".
+// createDatabase creates a database, owned by the owner, over the owner's connection to another database of the server. It is a
+// copy of a template, or of PostgreSQL's default one for "".
 func (s *Setup) createDatabase(ctx context.Context, conn *pgx.Conn, server config.Server, name, template string) error {
-	// PostgreSQL goes on creating a database when the client is killed. Whoever drops the tenant then waits for that.
+	// If the client is killed, PostgreSQL still finishes creating the database. Dropping the tenant waits for this lock.
 	lock := databaseLock(name)
 	if _, err := conn.Exec(ctx, "select pg_advisory_lock($1)", lock); err != nil {
 		return err
@@ -230,7 +230,7 @@ func (s *Setup) createDatabase(ctx context.Context, conn *pgx.Conn, server confi
 			s.say("created database " + onServer(server, name))
 		}
 	case codeDuplicateDB, codeUniqueViolation:
-		return nil // somebody else just made it
+		return nil // another process has just created it
 	case codeNoPermission:
 		return &SQLError{
 			Problem: fmt.Sprintf("database %q does not exist, and role %q may not create it", onServer(server, name), server.Owner),
@@ -240,7 +240,7 @@ func (s *Setup) createDatabase(ctx context.Context, conn *pgx.Conn, server confi
 	return err
 }
 
-// onServer names a database as scopes.Placement does.
+// onServer returns the database's name with its server, as in scopes.Placement.
 func onServer(server config.Server, database string) string {
 	return scopes.Placement{Server: server.Name, Database: database}.String()
 }

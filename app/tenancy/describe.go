@@ -14,14 +14,14 @@ import (
 	"tenanted/scopes/citus"
 )
 
-// Description is what [Creator.Describe] finds out about a tenant.
+// Description is what [Creator.Describe] returns about a tenant.
 type Description struct {
 	Entry
 	Created time.Time
 	Domains []string
 	Former  []FormerSlug
 
-	// Of the placement. Where it cannot be looked at, Problem says why, and the others are unset.
+	// About the placement. If it cannot be read, Problem says why, and the other fields are unset.
 	Problem string
 	Version int64        // of its tables
 	Rows    []TableCount // parents before children
@@ -35,8 +35,8 @@ type TableCount struct {
 	Rows  int64
 }
 
-// Describe returns what there is to know of a tenant; its rows are counted. The errors are those of [Creator.Find]. What is
-// wrong with the placement alone is the description's Problem.
+// Describe returns a tenant's description, for which it counts the tenant's rows. The errors are those of [Creator.Find]. If only
+// the placement cannot be read, the description says so in Problem.
 func (c *Creator) Describe(ctx context.Context, tenant string) (Description, error) {
 	e, err := c.Find(ctx, tenant)
 	if err != nil {
@@ -103,7 +103,7 @@ func countRows(ctx context.Context, tx pgx.Tx, e Entry) (counts []TableCount, er
 	return counts, nil
 }
 
-// size returns what a database or schema of a tenant's own has on disk.
+// size returns the disk size of a tenant's own database or schema.
 func size(ctx context.Context, conn *pgx.Conn, e Entry, cfg config.Config) (bytes int64, err error) {
 	query := "select pg_database_size(current_database()) where $1 <> ''"
 	if e.InSchema("") == cfg.Default() || e.Schema != config.PublicSchema {

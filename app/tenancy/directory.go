@@ -14,11 +14,11 @@ import (
 	"tenanted/scopes/session"
 )
 
-// ErrNoOwner says that there is no owner's connection to list the tenants with.
+// ErrNoOwner says that there is no owner's connection, which is needed to list the tenants.
 var ErrNoOwner error = &config.Error{Variable: "PGOWNER", Reason: "is not set: only the owner may list the tenants"}
 
-// Directory knows which tenants there are. The runtime role finds one by its name, the owner lists them. It may be used by
-// several goroutines at once.
+// Directory finds tenants by name, as the runtime role, and lists them, as the owner. It may be used by several goroutines at
+// once.
 type Directory struct {
 	*directory.Directory
 	owner *pgxpool.Pool // nil: no list
@@ -33,7 +33,7 @@ type Entry struct {
 	Version int64
 }
 
-// placementColumns are a placement's in control.tenants, in the order of scopes.Placement.
+// placementColumns are the columns of control.tenants for a placement, in the order of scopes.Placement.
 const placementColumns = "coalesce(server, ''), coalesce(database, current_database()), schema"
 
 // entryColumns are what scanEntry reads, of control.tenants.
@@ -48,7 +48,7 @@ func scanEntry(row pgx.CollectableRow) (e Entry, err error) {
 	return e, err
 }
 
-// OpenDirectory returns the directory of cfg's default database. It connects to nothing yet. Close it after use.
+// OpenDirectory returns the directory of cfg's default database. It does not connect yet. Close it after use.
 func OpenDirectory(ctx context.Context, cfg config.Config) (*Directory, error) {
 	return openDirectory(ctx, cfg, nil)
 }
@@ -86,27 +86,26 @@ func newPool(ctx context.Context, to *pgx.ConnConfig, before func(context.Contex
 // Order is an order of tenants.
 type Order string
 
-// The orders. Slugs and names are in the order of people: "tenant-2" before "tenant-10".
+// The orders. Slugs and names are in natural order: "tenant-2" before "tenant-10".
 const (
 	ByID   Order = "id"
 	BySlug Order = "slug collate control.names, id"
 	ByName Order = "name collate control.names, id"
 )
 
-// List returns the tenants in that order, in whatever state: the first limit of them, or all for 0. Without an owner it
-// returns [ErrNoOwner].
+// List returns the tenants of any state in that order, at most limit, or all for 0. Without an owner it returns [ErrNoOwner].
 func (d *Directory) List(ctx context.Context, order Order, limit int) ([]Entry, error) {
 	return d.entries(ctx, "order by "+string(order)+" limit nullif($1, 0)", limit)
 }
 
-// WithIDs returns the tenants of those ids, in the order of their ids and in whatever state; who is not in the directory is
-// left out. Without an owner it returns [ErrNoOwner].
+// WithIDs returns the tenants of any state with those ids, in the order of the ids. Ids that are not in the directory are ignored.
+// Without an owner it returns [ErrNoOwner].
 func (d *Directory) WithIDs(ctx context.Context, ids []scopes.TenantID) ([]Entry, error) {
 	return d.entries(ctx, "where id = any ($1) order by id", ids)
 }
 
-// Find returns the tenant with that slug, in whatever state, as the database has it. It returns a *scopes.TenantUnknownError
-// if nobody bears it, and without an owner [ErrNoOwner].
+// Find returns the tenant of any state with that slug, from the database and not the cache. It returns a
+// *scopes.TenantUnknownError if there is none, and [ErrNoOwner] without an owner.
 func (d *Directory) Find(ctx context.Context, slug string) (Entry, error) {
 	entries, err := d.entries(ctx, "where slug = $1", slug)
 	if err == nil && len(entries) == 0 {
@@ -130,7 +129,7 @@ func (d *Directory) entries(ctx context.Context, which string, arg any) ([]Entry
 	return entries, nil
 }
 
-// Close closes the directory's connections, and waits for lookups under way. It returns no error; it is an io.Closer.
+// Close waits for lookups in progress and closes the directory's connections. The error is always nil, as io.Closer needs one.
 func (d *Directory) Close() error {
 	if d.owner != nil {
 		d.owner.Close()

@@ -1,30 +1,30 @@
-// Package tenancy looks after tenants: the directory that says which there are and where their rows live, the
-// databases, schemas and roles that this takes, and a tenant's creation.
+// Package tenancy manages tenants: the directory of tenants and of where their rows are, the databases, schemas and roles that
+// they need, and a tenant's life from creation to removal.
 //
 // # Model
 //
-// The directory is the schema "control" of the default database. A tenant's row there names its placement and
-// its state; only "active" tenants are served. The runtime role can look one slug up, by a function, and
-// can list nothing ([Directory], which is one of scopes/directory); the owner lists, migrates and creates ([Directory.List], [Setup], [Creator]).
+// The directory is the schema "control" of the default database. A tenant's row there has its placement and its state; only
+// "active" tenants are served. The runtime role can look up one slug at a time, through a function, and cannot list tenants
+// ([Directory], built on scopes/directory). The owner lists, migrates and creates ([Directory.List], [Setup], [Creator]).
 //
-// A placement is a value: the server by its name, the database, the schema. The default database is on the default server,
-// and holds the shared tables where there are any. Databases are compared with their servers, as scopes.Placement.InSchema("").
+// A placement is a value: the server's name, the database and the schema. The default database is on the default server, and
+// holds the shared tables, if there are any. A database is identified together with its server: scopes.Placement.InSchema("").
 //
 // # Guarantees
 //
 // A database that was set up for one configuration is refused under another ([ConfigurationError]), before
 // anything in it is changed.
 //
-// A database other than the default one, on whichever server, is used by the deployment that made it and no other
-// ([PlacementError]). What is wrong with a server is wrong with its own tenants, and with nobody else.
+// A database other than the default one, on any server, is only used by the deployment that created it ([PlacementError]). A
+// server that fails affects its own tenants and no others.
 //
-// Every step of setting up and creating may be repeated, and carries on where a process that was killed left
-// off: what exists is left as it is. A tenant becomes "active" in the last step, so nobody is served half made.
+// Every step of setting up and creating can be repeated, and continues where a killed process stopped; what exists stays as it
+// is. The last step makes a tenant "active", so a tenant is not served before it is complete.
 //
-// [Ready] reads as the runtime role what must be in place before serving, and changes nothing.
+// [Ready] checks as the runtime role what serving needs, and changes nothing.
 //
 // # Failures
 //
-// What is missing or outdated is a [*NotReadyError], which says what mends it. A server that cannot be reached is an error
-// with scopes.ErrUnavailable in its chain. Messages are one line, and hold no password.
+// Something missing or outdated is a [*NotReadyError], which names the command that fixes it. For a server that cannot be reached,
+// errors wrap scopes.ErrUnavailable. Messages are one line, and contain no password.
 package tenancy

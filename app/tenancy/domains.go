@@ -11,9 +11,9 @@ import (
 	"tenanted/scopes/tenanthttp"
 )
 
-// AddDomain gives a tenant a host name of its own, at which it is served beside its slug's. It may be written in capitals and
-// with a dot at its end. It returns the tenant and the host name as it is stored. One that the tenant has already stays. A
-// name that is no host name, that is below the base domains, or that another tenant has, is an error.
+// AddDomain gives a tenant a host name of its own, at which it is served in addition to its slug's. Upper case and a trailing dot
+// are accepted. It returns the tenant and the host name as it is stored; a host name that the tenant has already is no error. An
+// invalid host name, one below the base domains, and another tenant's are errors.
 func (c *Creator) AddDomain(ctx context.Context, tenant, domain string) (e Entry, stored string, err error) {
 	if stored, err = c.setup.domain(domain); err != nil {
 		return e, "", err
@@ -34,7 +34,7 @@ func (c *Creator) AddDomain(ctx context.Context, tenant, domain string) (e Entry
 	})
 }
 
-// RemoveDomain takes a host name from a tenant. The errors are those of [Creator.Find], and one if the tenant has no such host
+// RemoveDomain removes a tenant's host name. The errors are those of [Creator.Find], and one if the tenant does not have the host
 // name.
 func (c *Creator) RemoveDomain(ctx context.Context, tenant, domain string) (Entry, error) {
 	e, err := c.Find(ctx, tenant)
@@ -51,13 +51,13 @@ func (c *Creator) RemoveDomain(ctx context.Context, tenant, domain string) (Entr
 	})
 }
 
-// Domains returns the host names that a tenant has beside its slug's, in alphabetical order.
+// Domains returns a tenant's own host names in alphabetical order.
 func (c *Creator) Domains(ctx context.Context, t scopes.Tenant) ([]string, error) {
 	rows, _ := c.control.Query(ctx, `select domain from control.domains where tenant_id = $1 order by domain collate "C"`, t.ID)
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
-// domain returns a host name as it is stored.
+// domain validates a host name, and returns it as it is stored.
 func (s *Setup) domain(written string) (string, error) {
 	host, port, ok := tenanthttp.SplitHost(written)
 	if !ok || port != "" || !strings.Contains(host, ".") || !tenanthttp.ValidName(host) {

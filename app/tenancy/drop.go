@@ -19,15 +19,16 @@ import (
 type Erasure struct {
 	Entry                // as the tenant was
 	Rows    []TableCount // that were removed, parents before children; none: there were no tables
-	Removed string       // the place that was removed with them: "database acme", "schema acme of database x"; empty: shared tables
+	Removed string       // what was removed with them: "database acme", "schema acme of database x"; empty: shared tables
 }
 
-// Drop removes a tenant: its rows, the database or schema that it has for itself, and its row in the directory with its host
-// names. From the first step on it is in state "dropping" and not served, and stays so when Drop fails or is interrupted; the
-// next Drop goes on. A tenant in state "creating" is removed as well.
+// Drop removes a tenant: its rows, its own database or schema, and its row in the directory with its host names. The first step
+// puts it in state "dropping", in which it is not served. If Drop fails or is interrupted, it stays in this state, and the next
+// Drop continues. A tenant in state "creating" can be removed too.
 //
-// keep is called before anything is removed, if there are rows, with the export of them: what was acknowledged is in it, since
-// changes are held back from then on. Its error ends Drop with nothing removed. nil keeps none.
+// If there are rows, keep is called with an Exporter before anything is removed. Changes are blocked from then on, so the
+// export contains everything that was acknowledged. If keep returns an error, Drop returns it and removes nothing. If keep is
+// nil, there is no export.
 //
 // The errors are those of [Creator.Find], of archive.Hold, and a *SQLError for a database in use.
 func (c *Creator) Drop(ctx context.Context, tenant string, keep func(Entry, Exporter) error) (Erasure, error) {
@@ -72,7 +73,7 @@ func (c *Creator) exporter(ctx context.Context, of func() (*archive.Models, erro
 	}
 }
 
-// erase removes the placement's rows, and the placement. What an earlier Drop has removed is not missed.
+// erase removes the tenant's rows, and the placement if it is its own. It does not fail if an earlier Drop has removed them.
 func (c *Creator) erase(ctx context.Context, erased *Erasure, keep func(Entry, Exporter) error) error {
 	if err := c.awaitCreation(ctx, erased.Placement); err != nil {
 		return err
@@ -85,12 +86,12 @@ func (c *Creator) erase(ctx context.Context, erased *Erasure, keep func(Entry, E
 	case unused:
 		return c.erasePlacement(ctx, erased)
 	case erased.State == StateCreating && foreign:
-		return nil // the creation was refused for that, and has changed nothing there
+		return nil // the creation was refused for the same reason, and changed nothing there
 	case err != nil:
 		return err
 	}
 	err = pgx.BeginFunc(ctx, c.placed, func(tx pgx.Tx) error {
-		// A command that was killed may have left a session that is still making the schema.
+		// The session of a killed command may still be creating the schema.
 		if _, err := tx.Exec(ctx, "select pg_advisory_xact_lock($1)", migrations.LockKey(erased.Schema)); err != nil {
 			return err
 		}
@@ -106,7 +107,7 @@ func (c *Creator) erase(ctx context.Context, erased *Erasure, keep func(Entry, E
 	return c.erasePlacement(ctx, erased)
 }
 
-// awaitCreation waits until PostgreSQL has created a database for a command that was killed.
+// awaitCreation waits until PostgreSQL has finished creating a database for a command that was killed.
 func (c *Creator) awaitCreation(ctx context.Context, p scopes.Placement) error {
 	return c.onServer(ctx, p, func(conn *pgx.Conn) error {
 		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
@@ -116,7 +117,7 @@ func (c *Creator) awaitCreation(ctx context.Context, p scopes.Placement) error {
 	})
 }
 
-// onServer calls work with the connection in which a placement's database is created and dropped.
+// onServer calls work with the connection from which a placement's database is created and dropped.
 func (c *Creator) onServer(ctx context.Context, p scopes.Placement, work func(*pgx.Conn) error) error {
 	if p.Server == "" {
 		return work(c.control)
@@ -133,9 +134,8 @@ func (c *Creator) onServer(ctx context.Context, p scopes.Placement, work func(*p
 	return work(conn)
 }
 
-// refusedAs says more of a database that was refused: it is unused, since it is bound to no deployment and has nothing in it, as
-// a creation that was interrupted leaves one; or it is foreign, since it is another deployment's or nobody's, and no copy of
-// one that is this deployment's.
+// refusedAs classifies a database that was refused. It is unused if it is not bound and empty, as an interrupted creation leaves
+// it. It is foreign if it belongs to another deployment or to none, and is not a copy of one of this deployment's.
 func (c *Creator) refusedAs(ctx context.Context, database scopes.Placement, refused error) (unused, foreign bool) {
 	if _, ok := errors.AsType[*PlacementError](refused); !ok || c.deployment.isCopy() {
 		return false, false
@@ -191,7 +191,7 @@ func (c *Creator) eraseRows(ctx context.Context, tx pgx.Tx, erased *Erasure, kee
 		_, err := archive.Delete(ctx, tx, m, erased.Tenant)
 		return err
 	}
-	// Whoever waits for a table now finds none, also where the database itself can only be dropped later.
+	// Statements that wait for a table's lock fail then, even if the database itself can only be dropped later.
 	for _, table := range tables(erased.Schema) {
 		if _, err := tx.Exec(ctx, "drop table "+table+" cascade"); err != nil {
 			return err
@@ -227,7 +227,7 @@ func (c *Creator) erasePlacement(ctx context.Context, erased *Erasure) error {
 	return err
 }
 
-// hasDatabase reports whether the entry's placement is the only one in a database that is not the default one.
+// hasDatabase reports whether the entry's database is not the default one and has no other placement.
 func (c *Creator) hasDatabase(ctx context.Context, e Entry) (own bool, err error) {
 	if e.InSchema("") == c.setup.cfg.Default() {
 		return false, nil

@@ -13,11 +13,11 @@ import (
 	"tenanted/scopes/session"
 )
 
-// NotReadyError says that something `migrate` makes is missing or outdated.
+// NotReadyError says that something that `migrate` creates is missing or outdated.
 type NotReadyError struct {
-	Database string // as scopes.Placement writes it, with its server
-	Problem  string // what is wrong, as "has no tables"
-	Remedy   string // the command, as config.Config.Command gives it
+	Database string // with its server, as scopes.Placement formats it
+	Problem  string // what is wrong: "has no tables"
+	Remedy   string // the command to run, from config.Config.Command
 }
 
 func (e *NotReadyError) Error() string {
@@ -39,7 +39,7 @@ func (e *NewerError) Error() string {
 		e.Placement.Schema, e.Placement.InSchema(""), e.Has, e.Newest)
 }
 
-// ConfigurationError says that a database was set up for another configuration than the one in force.
+// ConfigurationError says that a database was set up for another configuration than the current one.
 type ConfigurationError struct {
 	Database string
 	Was, Is  config.Strategy
@@ -50,7 +50,7 @@ func (e *ConfigurationError) Error() string {
 		e.Database, e.Was, e.Is, e.Was)
 }
 
-// SQLError is something only a more powerful role can do, with the SQL for it.
+// SQLError is something that needs more rights than the owner has, with the SQL for it.
 type SQLError struct {
 	Problem string
 	In      string // the database in which to run it; empty: any
@@ -65,7 +65,7 @@ func (e *SQLError) Error() string {
 	return fmt.Sprintf("%s: as a superuser%s, run: %s", e.Problem, where, e.SQL)
 }
 
-// PostgreSQL's codes for what is told apart here.
+// The error codes of PostgreSQL that this package distinguishes.
 const (
 	codeNoDatabase      = "3D000"
 	codeNoRole          = "28000" // also: refused by pg_hba.conf
@@ -73,7 +73,7 @@ const (
 	codeNoPermission    = "42501"
 	codeDuplicateRole   = "42710"
 	codeDuplicateDB     = "42P04"
-	codeUniqueViolation = "23505" // of the catalogs, when two create the same thing at once
+	codeUniqueViolation = "23505" // in the catalogs, when two sessions create the same thing at once
 	codeLockTimeout     = "55P03"
 	codeInUse           = "55006"
 	codeNoSchema        = "3F000"
@@ -89,8 +89,8 @@ func code(err error) string {
 	return ""
 }
 
-// Connect opens a role's connection to a placement's database. If that does not exist, the error is a *NotReadyError;
-// others are one line for people.
+// Connect opens a role's connection to a placement's database. If that does not exist, the error is a *NotReadyError; other
+// errors have one line.
 func Connect(ctx context.Context, cfg config.Config, role config.Role, p scopes.Placement) (*pgx.Conn, error) {
 	conn, err := connectTo(ctx, cfg, role, p)
 	if code(err) == codeNoDatabase {
@@ -99,7 +99,7 @@ func Connect(ctx context.Context, cfg config.Config, role config.Role, p scopes.
 	return conn, err
 }
 
-// connectTo is [Connect] with PostgreSQL's own error for a database that does not exist.
+// connectTo is [Connect] with PostgreSQL's error for a database that does not exist.
 func connectTo(ctx context.Context, cfg config.Config, role config.Role, p scopes.Placement) (*pgx.Conn, error) {
 	to, err := cfg.Conn(role, p)
 	if err != nil {
@@ -108,8 +108,7 @@ func connectTo(ctx context.Context, cfg config.Config, role config.Role, p scope
 	return connect(ctx, to)
 }
 
-// connect opens a connection for administration, which prepares no statements: behind a pooler they are somebody else's. Its
-// error is one line for people.
+// connect opens a connection for administration. It prepares no statements, which a pooler would mix up. Its error has one line.
 func connect(ctx context.Context, to *pgx.ConnConfig) (*pgx.Conn, error) {
 	to = to.Copy()
 	to.DefaultQueryExecMode = pgx.QueryExecModeExec

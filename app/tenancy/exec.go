@@ -16,11 +16,11 @@ const maxExecRows = 1000
 // Exec is a statement to be executed for several tenants.
 type Exec struct {
 	SQL   string // one statement
-	Write bool   // else its transaction may only read
+	Write bool   // false: in a read-only transaction
 	Jobs  int    // how many tenants at a time, at least 1
 }
 
-// ExecResult is what a statement did for one tenant.
+// ExecResult is the result of a statement for one tenant.
 type ExecResult struct {
 	Tenant   scopes.Tenant
 	Columns  []string // none: the statement returns no rows
@@ -29,12 +29,12 @@ type ExecResult struct {
 	Err      error
 }
 
-// returnsRows is true of most statements that return rows. Of others the rows are not read.
+// returnsRows matches most statements that return rows. The rows of others are not read.
 var returnsRows = regexp.MustCompile(`(?is)\A(\s|--[^\n]*\n|/\*.*?\*/|\()*(select|with|values|table|show|explain)\b|\breturning\b`)
 
-// Exec executes a statement for each tenant, each in a transaction of the runtime role with all layers of isolation, as a page's
-// statements are. The results are in the order of the tenants; one that fails does not keep the others from being done.
-// record, if it is not nil, is called around each.
+// Exec executes a statement for each tenant, in a transaction of the runtime role with all layers of isolation, like the
+// statements of a page. The results are in the order of the tenants; a tenant that fails does not stop the others. record, if
+// not nil, is called around each execution.
 func (t *Tenancy) Exec(ctx context.Context, tenants []scopes.Tenant, e Exec, record func(ctx context.Context, work func() error) error) []ExecResult {
 	results := make([]ExecResult, len(tenants))
 	at := map[string]*ExecResult{}
@@ -65,7 +65,7 @@ func (t *Tenancy) execFor(ctx context.Context, e Exec, result *ExecResult) error
 	return tx.Commit()
 }
 
-// ignoreDone leaves out that the transaction is over already.
+// ignoreDone ignores that the transaction has ended already.
 func ignoreDone(err error) error {
 	if errors.Is(err, sql.ErrTxDone) {
 		return nil
@@ -91,7 +91,7 @@ func (e Exec) run(ctx context.Context, tx *sql.Tx, result *ExecResult) error {
 	}
 	for rows.Next() {
 		if len(result.Rows) == maxExecRows {
-			return fmt.Errorf("more than %d rows: aggregate them, or take one tenant with dbshell --tenant", maxExecRows)
+			return fmt.Errorf("more than %d rows: aggregate them, or use dbshell --tenant for one tenant", maxExecRows)
 		}
 		row, into := make([]any, len(result.Columns)), make([]any, len(result.Columns))
 		for i := range row {

@@ -12,19 +12,19 @@ import (
 	"tenanted/scopes"
 )
 
-// here names the database that a connection leads to: the cluster, and the database in it. A rename changes neither; a
-// copy, a restored dump and another server have other ones.
+// here is an expression that identifies the connected database by its cluster and its OID. It stays the same when the database
+// is renamed, and is different for a copy, a restored dump and another server.
 const here = `(select system_identifier::text from pg_control_system()) || '/' || (select oid::text from pg_database where datname = current_database())`
 
-// deployment is the default database with the tenants' databases that it made.
+// deployment identifies the default database, to which tenants' databases are bound.
 type deployment struct {
 	ID            string
 	Configuration string
-	MadeIn        string // where it was made, by [here]
-	Here          string // where it is
+	MadeIn        string // the value of [here] when it was created
+	Here          string // the current value of [here]
 }
 
-// isCopy reports whether the default database is a copy of the one that made the tenants' databases.
+// isCopy reports whether the default database is a copy of the one to which the tenants' databases are bound.
 func (d deployment) isCopy() bool { return d.MadeIn != d.Here }
 
 // readDeployment reads the identity of a default database. Before it was set up, the ID is empty.
@@ -36,12 +36,12 @@ func readDeployment(ctx context.Context, conn *pgx.Conn) (d deployment, err erro
 	return d, err
 }
 
-// PlacementError says that a tenant's database must not be used by this deployment. To whoever asks for the tenant, its
-// database is unavailable.
+// PlacementError says that this deployment must not use a tenant's database. It wraps scopes.ErrUnavailable, so that the tenant's
+// requests are answered as if the database were unreachable.
 type PlacementError struct {
-	Database string // as scopes.Placement writes it, with its server
+	Database string // with its server, as scopes.Placement formats it
 	Problem  string
-	Remedy   string // the command, as config.Config.Command gives it
+	Remedy   string // the command to run, from config.Config.Command
 }
 
 func misplaced(cfg config.Config, p scopes.Placement, problem string) *PlacementError {
@@ -55,7 +55,7 @@ func (e *PlacementError) Error() string {
 // Unwrap returns scopes.ErrUnavailable.
 func (*PlacementError) Unwrap() error { return scopes.ErrUnavailable }
 
-// placementIdentity is what a tenant's own database says of itself.
+// placementIdentity is the identity that is stored in a tenant's own database.
 type placementIdentity struct {
 	Exists     bool // it was bound to a deployment
 	Deployment string
@@ -63,10 +63,10 @@ type placementIdentity struct {
 	Here       string
 }
 
-// madeInTemplate is where a database was made that is a copy of a template and not bound yet: it is no database's [here].
+// madeInTemplate is the MadeIn of a template, and of its copies until they are bound. No database has it as its [here].
 const madeInTemplate = "template"
 
-// unbound reports whether the database is a deployment's copy of a template that nobody has used yet.
+// unbound reports whether the database is a copy of the deployment's template that is not bound yet.
 func (p placementIdentity) unbound(d deployment) bool {
 	return p.Exists && p.Deployment == d.ID && p.MadeIn == madeInTemplate
 }
@@ -80,8 +80,8 @@ func readPlacement(ctx context.Context, conn *pgx.Conn) (p placementIdentity, er
 	return p, err
 }
 
-// verify refuses a tenant's database, to which conn leads, that is not bound to the deployment, or is a copy of one that is.
-// The placements of the default database are its own, in a copy too.
+// verify refuses the tenant's database that conn is connected to if it is not bound to the deployment, or is a copy of one that
+// is. Placements in the default database always belong to it, also in a copy.
 func (d deployment) verify(ctx context.Context, cfg config.Config, conn *pgx.Conn, p scopes.Placement) error {
 	if p.InSchema("") == cfg.Default() {
 		return nil
@@ -103,7 +103,8 @@ func (d deployment) verify(ctx context.Context, cfg config.Config, conn *pgx.Con
 	return d.elsewhere(p.Server, own.Here)
 }
 
-// elsewhere refuses the default server by another name, where a database is [here]: two tenants could have one place.
+// elsewhere refuses a further server that is the default server under another name, judged by a database's [here]: two tenants
+// could get the same database.
 func (d deployment) elsewhere(server, here string) error {
 	cluster, _, _ := strings.Cut(here, "/")
 	if server != "" && strings.HasPrefix(d.Here, cluster+"/") {
@@ -112,12 +113,12 @@ func (d deployment) elsewhere(server, here string) error {
 	return nil
 }
 
-// madeByOriginal says that a copy must not use the databases of its original.
+// madeByOriginal is the error of a copied deployment that would use a database of its original.
 func (d deployment) madeByOriginal(cfg config.Config, p scopes.Placement) error {
 	return misplaced(cfg, p, fmt.Sprintf("belongs to the deployment that database %q is a copy of", cfg.Database))
 }
 
-// bind binds a database that has no tables yet, or is a copy of a template, to the deployment. One that is bound is verified.
+// bind binds a database to the deployment if it is not bound, and verifies it.
 func (d deployment) bind(ctx context.Context, cfg config.Config, conn *pgx.Conn, p scopes.Placement) error {
 	_, err := conn.Exec(ctx, "update control.placement set made_in = "+here+" where deployment = $1 and made_in = $2", d.ID, madeInTemplate)
 	if err != nil {
@@ -130,8 +131,8 @@ func (d deployment) bind(ctx context.Context, cfg config.Config, conn *pgx.Conn,
 	return d.verify(ctx, cfg, conn, p)
 }
 
-// VerifyIdentity returns a *PlacementError if the placement's database, to which conn leads, does not belong to cfg's
-// deployment. It is for databases that somebody looks at; the registry and the owner's work verify by themselves.
+// VerifyIdentity returns a *PlacementError if the placement's database, which conn is connected to, does not belong to cfg's
+// deployment. It is for connections of callers; the registry, [Setup] and [Creator] verify their own.
 func VerifyIdentity(ctx context.Context, cfg config.Config, conn *pgx.Conn, p scopes.Placement) error {
 	control, err := Connect(ctx, cfg, config.AsRuntime, cfg.Default())
 	if err != nil {

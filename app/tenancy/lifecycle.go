@@ -17,14 +17,14 @@ import (
 	"tenanted/scopes/tenanthttp"
 )
 
-// reserved are slugs that no tenant may have: host names that people expect something else behind.
+// reserved are slugs that no tenant may have, since people expect something else at these host names.
 var reserved = []string{"admin", "api", "app", "assets", "auth", "cdn", "control", "ftp", "imap", "localhost", "mail", "mx", "ns", "pop", "public",
 	"smtp", "static", "status", "support", "webmail", "www"}
 
-// ExistsError says that a slug cannot be had, since a tenant has it, or had it and is still found by it.
+// ExistsError says that a slug is taken: a tenant has it, or had it and is still found by it.
 type ExistsError struct {
 	Slug  string
-	State string // of the tenant that has it; empty: of none, since it is another tenant's former slug
+	State string // of the tenant that has it; empty: it is another tenant's former slug
 }
 
 func (e *ExistsError) Error() string {
@@ -57,7 +57,7 @@ func CheckName(name string) error {
 
 var errNotASlug = errors.New("not a slug: use letters a to z, digits and hyphens, at most 63, no hyphen at the ends")
 
-// mayBeCalled refuses slugs that nobody may have.
+// mayBeCalled refuses invalid and reserved slugs.
 func mayBeCalled(slug string) error {
 	switch {
 	case !tenanthttp.ValidSlug(slug):
@@ -68,13 +68,13 @@ func mayBeCalled(slug string) error {
 	return nil
 }
 
-// CreateByName makes a tenant with the next free id and no data but its row in accounts, as [Creator.Create] does. It continues
-// with one that is in state "creating"; for one in another state it returns an *ExistsError.
+// CreateByName creates a tenant with the next free id and no data but its row in accounts. It completes a tenant in state
+// "creating"; for a tenant in another state it returns an *ExistsError.
 func (c *Creator) CreateByName(ctx context.Context, slug, name string, where config.Choice) (t scopes.Tenant, err error) {
 	return c.createEmpty(ctx, NewTenant{Slug: slug, Name: name, Where: where})
 }
 
-// createEmpty is [Creator.CreateByName]. The tenant's own id is not looked at.
+// createEmpty is [Creator.CreateByName]. It ignores n.ID.
 func (c *Creator) createEmpty(ctx context.Context, n NewTenant) (t scopes.Tenant, err error) {
 	reserved, err := c.reserve(ctx, n)
 	if err != nil {
@@ -93,8 +93,7 @@ func (c *Creator) createEmpty(ctx context.Context, n NewTenant) (t scopes.Tenant
 	return t, err
 }
 
-// reserve enters a tenant with the next free id into the directory, or finds the one in state "creating". The tenant's own id is not
-// looked at.
+// reserve enters a tenant with the next free id into the directory, or finds the one in state "creating". It ignores n.ID.
 func (c *Creator) reserve(ctx context.Context, n NewTenant) (t scopes.Tenant, err error) {
 	if err := mayBeCalled(n.Slug); err != nil {
 		return t, err
@@ -114,7 +113,7 @@ func (c *Creator) reserve(ctx context.Context, n NewTenant) (t scopes.Tenant, er
 	return t, err
 }
 
-// making calls work while nobody else works on the same tenant, if it is still in state "creating" then.
+// making calls work under the tenant's lock if the tenant is still in state "creating" then.
 func (c *Creator) making(ctx context.Context, t scopes.Tenant, work func() error) error {
 	return c.exclusively(ctx, t, func(state string) error {
 		if state != StateCreating {
@@ -124,8 +123,8 @@ func (c *Creator) making(ctx context.Context, t scopes.Tenant, work func() error
 	})
 }
 
-// exclusively calls work with a tenant's state while nobody else creates, moves or drops the same tenant. The lock has a connection
-// of its own, since work uses the others, and lasts for a transaction, since a session's would not hold behind a pooler.
+// exclusively calls work with a tenant's state, under a lock that keeps others from creating, moving or dropping the tenant. The
+// lock has its own connection, since work uses the others, and is a transaction's, since a session's does not hold behind a pooler.
 func (c *Creator) exclusively(ctx context.Context, t scopes.Tenant, work func(state string) error) (err error) {
 	if c.locks == nil || c.locks.IsClosed() {
 		if c.locks, err = connect(ctx, c.setup.cfg.OwnerConn()); err != nil {
@@ -153,7 +152,7 @@ func (c *Creator) exclusively(ctx context.Context, t scopes.Tenant, work func(st
 	})
 }
 
-// alone runs work in a transaction on the directory while nobody else changes it.
+// alone runs work in a transaction that locks the directory against other changes.
 func (c *Creator) alone(ctx context.Context, work func(pgx.Tx) error) error {
 	return pgx.BeginFunc(ctx, c.control, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "lock table control.tenants in share row exclusive mode"); err != nil {
@@ -163,8 +162,8 @@ func (c *Creator) alone(ctx context.Context, work func(pgx.Tx) error) error {
 	})
 }
 
-// Suspend ends the serving of a tenant; its data stays. A suspended one stays as it is. Running processes know at once. The
-// errors are those of [Creator.Find], and one if the tenant is in another state than "active".
+// Suspend stops serving a tenant, at once in all running processes, and keeps its data. It does nothing for a suspended tenant. The
+// errors are those of [Creator.Find], and one if the tenant is in another state.
 func (c *Creator) Suspend(ctx context.Context, tenant string) (Entry, error) {
 	e, err := c.Find(ctx, tenant)
 	if err != nil {
@@ -173,8 +172,8 @@ func (c *Creator) Suspend(ctx context.Context, tenant string) (Entry, error) {
 	return e, c.logged(ctx, "suspend", e.Tenant, "", func() error { return c.change(ctx, e, StateActive, StateSuspended) })
 }
 
-// Resume has a suspended tenant served again, if its database is there and this deployment's. An active one stays as it is.
-// The errors are those of [Creator.Suspend].
+// Resume serves a suspended tenant again if its database exists and belongs to this deployment. It does nothing for an active
+// tenant. The errors are those of [Creator.Suspend].
 func (c *Creator) Resume(ctx context.Context, tenant string) (Entry, error) {
 	e, err := c.Find(ctx, tenant)
 	if err != nil {
@@ -188,8 +187,8 @@ func (c *Creator) Resume(ctx context.Context, tenant string) (Entry, error) {
 	})
 }
 
-// Find returns the tenant of a slug or an id, in whatever state. It returns a *scopes.TenantUnknownError if there is none, and
-// an error if the slug of one tenant is the id of another.
+// Find returns the tenant of any state with that slug or id. It returns a *scopes.TenantUnknownError if there is none, and an error
+// if it is the slug of one tenant and the id of another.
 func (c *Creator) Find(ctx context.Context, tenant string) (Entry, error) {
 	rows, _ := c.control.Query(ctx, "select "+entryColumns+" from control.tenants where slug = $1 or id::text = $1", tenant)
 	found, err := pgx.CollectRows(rows, scanEntry)

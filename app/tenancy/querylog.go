@@ -10,14 +10,14 @@ import (
 	"gorm.io/gorm/logger"
 )
 
-// slowQuery is from when on a statement is worth a line in the log.
+// slowQuery is the duration from which a statement is logged.
 const slowQuery = 500 * time.Millisecond
 
-// queryLog logs slow and failed statements, without their values, which are the tenants' data. A statement that ended
-// because nobody waits for it any more did not fail.
+// queryLog logs slow and failed statements, without their values, which are tenants' data. It does not log statements whose
+// context was canceled as failed.
 type queryLog struct {
 	logger.Interface
-	all bool // statements that are neither slow nor failed too, as gorm.DB.Debug asks
+	all bool // log all statements, as gorm.DB.Debug asks
 }
 
 var _ gorm.ParamsFilter = queryLog{}
@@ -32,7 +32,7 @@ func newQueryLog(log *slog.Logger) logger.Interface {
 
 // Trace implements logger.Interface.
 func (l queryLog) Trace(ctx context.Context, begin time.Time, statement func() (sql string, rows int64), err error) {
-	// GORM's would write out each statement, and then see that there is nothing to log.
+	// GORM's logger formats each statement before it decides whether to log it.
 	quiet := !l.all && err == nil && time.Since(begin) < slowQuery
 	if !quiet && !errors.Is(ctx.Err(), context.Canceled) {
 		l.Interface.Trace(ctx, begin, statement, err)
@@ -51,6 +51,6 @@ func (queryLog) ParamsFilter(ctx context.Context, sql string, _ ...any) (string,
 
 func withoutValues(_ context.Context, sql string, _ ...any) (string, []any) { return sql, nil }
 
-// Scan has GORM record its statement by a logger of its own, and asks this variable instead of ours. It is set before
-// anybody can have a *gorm.DB, for one log cannot be without values and another with them.
+// GORM's Scan records its statement with logger.RecorderParamsFilter instead of this logger's. The variable is global, and set
+// before a *gorm.DB exists.
 func init() { logger.RecorderParamsFilter = withoutValues }

@@ -22,26 +22,27 @@ import (
 	"tenanted/scopes/session"
 )
 
-// How long a placement counts as ready, and as not ready, until it is looked at again. One that could not be looked at in
-// time, since its tables are locked or its server hangs, rests for longer: others are waiting for the connections.
+// How long a placement counts as ready or as not ready until it is checked again. A check that timed out, since tables are locked
+// or the server hangs, is repeated later than one that failed: other placements need the connections.
 const (
 	readyFor    = 10 * time.Minute
 	notReadyFor = 2 * time.Second
 	timedOutFor = 10 * time.Second
 )
 
-// readinessConns bounds the connections by which a server's placements are looked at, lookTime one look, which no request's end stops.
+// readinessConns bounds the connections for checking a server's placements, and lookTime a single check, which continues when the
+// request that started it ends.
 const (
 	readinessConns = 8
 	lookTime       = 3 * time.Second
 )
 
-// readiness knows which placements can be served from. It looks at each when its tenant is first asked for, so one that
-// is not in order never keeps others from being served.
+// readiness caches which placements can be served. It checks each when its tenant is first requested, so one that is not in
+// order does not affect others.
 type readiness struct {
 	cfg    config.Config
 	flight singleflight.Group
-	conns  map[string]*semaphore.Weighted // by server, so that one that hangs holds up none of another's tenants
+	conns  map[string]*semaphore.Weighted // by server, so that a server that hangs does not hold up another's tenants
 	known  *lru.Cache[scopes.Placement, verdict]
 
 	changes atomic.Int64 // notifications so far
@@ -50,18 +51,18 @@ type readiness struct {
 	own   deployment
 }
 
-// verdict is what came of looking at a placement.
+// verdict is the result of checking a placement.
 type verdict struct {
-	slug  string // of the tenant that was asked for
+	slug  string // of the tenant that was requested
 	err   error
 	until time.Time
 }
 
-// knownMax is how many placements are remembered.
+// knownMax is how many verdicts are cached.
 const knownMax = 20_000
 
 func newReadiness(cfg config.Config) *readiness {
-	known, _ := lru.New[scopes.Placement, verdict](knownMax) // it fails only for a size that is not above zero
+	known, _ := lru.New[scopes.Placement, verdict](knownMax) // the only error is for a size below one
 	r := &readiness{cfg: cfg, conns: map[string]*semaphore.Weighted{}, known: known}
 	for _, server := range cfg.Servers() {
 		r.conns[server.Name] = semaphore.NewWeighted(readinessConns)
@@ -69,7 +70,7 @@ func newReadiness(cfg config.Config) *readiness {
 	return r
 }
 
-// check returns nil if the tenant's placement is ready. Of several who ask at once, one looks.
+// check returns nil if the tenant's placement is ready. Concurrent calls for a placement share one check.
 func (r *readiness) check(ctx context.Context, tenant scopes.Tenant) error {
 	if v, ok := r.known.Get(tenant.Placement); ok && time.Now().Before(v.until) {
 		return v.err
@@ -157,8 +158,8 @@ func (r *readiness) look(ctx context.Context, p scopes.Placement) error {
 	return placementReady(ctx, r.cfg, conn, p, versions)
 }
 
-// unavailableState names, for the tenant's users, why a placement cannot be served from. It is empty where the database
-// is unavailable, and for errors of ours.
+// unavailableState returns what the tenant's users are told about a placement that cannot be served. It is empty for an
+// unreachable database and for other errors.
 func unavailableState(err error) string {
 	if _, ok := errors.AsType[*NotReadyError](err); ok {
 		return "outdated"
@@ -188,7 +189,7 @@ func (r *readiness) deployment(ctx context.Context) (deployment, error) {
 	return r.own, err
 }
 
-// problems returns, by slug, why placements are not ready, as far as they were looked at lately.
+// problems returns, by slug, why placements are not ready, according to recent checks.
 func (r *readiness) problems() map[string]string {
 	problems := map[string]string{}
 	for _, v := range r.known.Values() {

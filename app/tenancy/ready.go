@@ -15,10 +15,10 @@ import (
 	"tenanted/scopes/session"
 )
 
-// Ready reports whether cfg's default database can be served from: set up for this configuration, with tables that this
-// program can work with, and a runtime role that row-level security binds. It looks as the runtime role and changes
-// nothing. Tenants with a placement of their own do not matter here: see [Tenancy.Lookup]. Errors are *NotReadyError,
-// *NewerError, *ConfigurationError, *audit.DefectError, and those of a connection.
+// Ready reports whether cfg's default database can be served: it is set up for this configuration, with tables that this program
+// can work with and a runtime role that is subject to row-level security. It checks as the runtime role and changes nothing.
+// Placements of tenants' own are not checked here: see [Tenancy.Lookup]. Errors are *NotReadyError, *NewerError,
+// *ConfigurationError, *audit.DefectError, and those of a connection.
 func Ready(ctx context.Context, cfg config.Config) error {
 	conn, versions, err := openDefault(ctx, cfg)
 	if err != nil {
@@ -31,7 +31,7 @@ func Ready(ctx context.Context, cfg config.Config) error {
 	return audited(ctx, cfg, conn, cfg.Default()) // the role, whatever tenants there are
 }
 
-// DirectoryReady is [Ready] for the directory alone, whatever has become of the tenants' placements.
+// DirectoryReady is [Ready] for the directory only, without the shared tables.
 func DirectoryReady(ctx context.Context, cfg config.Config) error {
 	conn, _, err := openDefault(ctx, cfg)
 	if err != nil {
@@ -73,9 +73,8 @@ func controlTarget(cfg config.Config) migrations.Target {
 	return migrations.Target{Set: migrations.Control, Placement: cfg.Default().InSchema(config.ControlSchema)}
 }
 
-// Fleet returns the placements of the directory's tenants, as the owner, and the shared one. Without an owner the
-// directory cannot be listed, and only the shared placement is known. It refuses a default database that is not set up,
-// with the errors of [Ready].
+// Fleet returns the placements of the directory's tenants, and the shared one. Without an owner the directory cannot be listed,
+// and Fleet returns only the shared placement. For a default database that is not set up, the errors are those of [Ready].
 func Fleet(ctx context.Context, cfg config.Config) ([]scopes.Placement, error) {
 	if err := DirectoryReady(ctx, cfg); err != nil {
 		return nil, err
@@ -89,7 +88,7 @@ func Fleet(ctx context.Context, cfg config.Config) ([]scopes.Placement, error) {
 	return nil, nil
 }
 
-// placementReady judges one placement over a connection of the runtime role.
+// placementReady checks one placement over a connection of the runtime role.
 func placementReady(ctx context.Context, cfg config.Config, conn *pgx.Conn, p scopes.Placement, versions map[migrations.Target]migrations.Version) error {
 	for _, set := range setsOf(cfg, p) {
 		if err := current(cfg, conn, migrations.Target{Set: set, Placement: p}, versions); err != nil {
@@ -107,9 +106,9 @@ func audited(ctx context.Context, cfg config.Config, conn *pgx.Conn, p scopes.Pl
 	return report.Err()
 }
 
-// AuditConfig says what scopes/audit measures a placement's database against.
+// AuditConfig returns what scopes/audit compares a placement's database with.
 func AuditConfig(cfg config.Config, p scopes.Placement) audit.Config {
-	server, _ := cfg.ServerOf(p) // of one that is not configured no database can be reached
+	server, _ := cfg.ServerOf(p) // if it is not configured, its database cannot be reached anyway
 	c := audit.Config{
 		Models: models.All(), Runtime: server.User, Owner: server.Owner,
 		Private: []string{"control.tenants", "control.deployment", "control.domains", "control.former_slugs", "control.audit_log", "control.moves", "control.migration_log",
@@ -128,8 +127,8 @@ func AuditConfig(cfg config.Config, p scopes.Placement) audit.Config {
 	return c
 }
 
-// current compares a target's version with the newest. A target that is not among the versions is missing, or the
-// role has no rights there yet. A newer one will do if all that was changed since is additive.
+// current returns an error if a target's version is not the newest. A target that is not among the versions is missing, or the
+// role has no rights there yet. A newer version is accepted if all changes since are additive.
 func current(cfg config.Config, conn *pgx.Conn, target migrations.Target, versions map[migrations.Target]migrations.Version) error {
 	has, ok := versions[target]
 	switch newest := target.Set.Newest(); {
@@ -159,8 +158,8 @@ func sameConfiguration(ctx context.Context, cfg config.Config, conn *pgx.Conn) e
 	return nil
 }
 
-// notReady says of a failed connection that the database is not ready, where that is why: the role is not let in, or
-// not there, which on the private server is the same code as a refusal by pg_hba.conf elsewhere.
+// notReady turns the error of a failed connection into a *NotReadyError if the role is missing or not allowed to connect. The
+// code for a missing role on the private server is also that of a refusal by pg_hba.conf on other servers.
 func notReady(cfg config.Config, err error) error {
 	failed, ok := errors.AsType[*session.ConnectError](err)
 	if !ok {
@@ -169,8 +168,8 @@ func notReady(cfg config.Config, err error) error {
 	switch c := code(err); {
 	case c == codeNoPermission, c == codeNoRole && cfg.Private():
 		return unready(cfg, cfg.Default(), "is not set up for role "+failed.Role())
-	case c == codeNoRole, c == codeWrongPassword: // servers do not tell which it is
-		return fmt.Errorf("%w; if the role does not exist yet, %s makes it", err, cfg.Command("migrate"))
+	case c == codeNoRole, c == codeWrongPassword: // the codes do not distinguish a missing role
+		return fmt.Errorf("%w; if the role does not exist yet, %s creates it", err, cfg.Command("migrate"))
 	}
 	return err
 }

@@ -13,15 +13,15 @@ import (
 
 // Rename is what [Creator.Rename] changes of a tenant.
 type Rename struct {
-	Slug string // empty: stays
-	Name string // empty: stays
-	// RedirectFor is how long the former slug leads to the tenant; nobody else gets it before. 0: not at all.
+	Slug string // empty: unchanged
+	Name string // empty: unchanged
+	// RedirectFor is how long the former slug leads to the tenant, and is not given to another one. 0: not at all.
 	RedirectFor time.Duration
 }
 
-// Rename gives a tenant another slug or name; its placement keeps its name. It returns the tenant as it was. A tenant may have
-// several former slugs, and may take one of its own back. The errors are those of [Creator.Find], and an *ExistsError if the
-// slug is not free.
+// Rename changes a tenant's slug or name; its placement keeps its name. It returns the tenant as it was before. A tenant may have
+// several former slugs, and can take one of them back. The errors are those of [Creator.Find], and an *ExistsError if the slug is
+// taken.
 func (c *Creator) Rename(ctx context.Context, tenant string, to Rename) (Entry, error) {
 	e, err := c.Find(ctx, tenant)
 	switch {
@@ -42,7 +42,7 @@ func (c *Creator) Rename(ctx context.Context, tenant string, to Rename) (Entry, 
 	})
 }
 
-// String says what is changed.
+// String describes the change.
 func (r Rename) String() string {
 	switch {
 	case r.Slug == "":
@@ -72,8 +72,8 @@ func rename(ctx context.Context, tx pgx.Tx, e Entry, to Rename) error {
 	return err
 }
 
-// slugIsFree refuses the slug of another tenant, and one that still leads to another tenant. It forgets former slugs of the
-// tenant's own, and those whose time is over.
+// slugIsFree refuses another tenant's slug, and one that still leads to another tenant. It deletes a former slug of the same
+// tenant, and one that has expired.
 func slugIsFree(ctx context.Context, tx pgx.Tx, id any, slug string) error {
 	_, err := tx.Exec(ctx, "delete from control.former_slugs where slug = $1 and (tenant_id = $2 or until <= now())", slug, id)
 	if err != nil {

@@ -22,14 +22,14 @@ func newVerifier(password string) string {
 	return scramVerifier(password, salt, scramIterations)
 }
 
-// scramVerifier is the SCRAM-SHA-256 verifier of RFC 5803.
+// scramVerifier returns the SCRAM-SHA-256 verifier of RFC 5803.
 func scramVerifier(password string, salt []byte, iterations int) string {
 	if normalized, err := precis.OpaqueString.String(password); err == nil { // as pgx does when it logs in
 		password = normalized
 	}
 	salted, err := pbkdf2.Key(sha256.New, password, salt, iterations, sha256.Size)
 	if err != nil {
-		panic(err) // only for a key size that the hash cannot give
+		panic(err) // only for a key that is too long for the hash
 	}
 	sign := func(text string) []byte {
 		mac := hmac.New(sha256.New, salted)

@@ -11,11 +11,11 @@ import (
 	"tenanted/scopes"
 )
 
-// maintenance are the databases of which a server has at least one, to connect to when ours does not exist.
+// maintenance are databases to connect to when ours does not exist; a server has at least one of them.
 var maintenance = []string{"postgres", "template1"}
 
-// ownerConn returns the owner's connection to the default database, after making both roles, where there is an
-// admin's connection for that, and the database.
+// ownerConn returns the owner's connection to the default database, which it creates if necessary. If there is an admin
+// connection, it creates both roles first.
 func (s *Setup) ownerConn(ctx context.Context) (*pgx.Conn, error) {
 	if s.admin != nil {
 		if err := s.ensureRoles(ctx); err != nil {
@@ -44,8 +44,7 @@ func (s *Setup) ensureRoles(ctx context.Context) error {
 	return s.ensureRole(ctx, conn, s.cfg.User, s.cfg.Runtime().Password, "")
 }
 
-// ensureRole makes a role that may log in. The password goes to the server as a verifier only, since
-// servers log such statements.
+// ensureRole creates a login role. The password is sent as a SCRAM verifier, since servers log such statements.
 func (s *Setup) ensureRole(ctx context.Context, conn *pgx.Conn, name, password, attributes string) error {
 	var exists bool
 	err := conn.QueryRow(ctx, "select exists (select from pg_roles where rolname = $1)", name).Scan(&exists)
@@ -91,15 +90,15 @@ func maintenanceConn(ctx context.Context, server config.Server) (conn *pgx.Conn,
 		if to, err = server.Conn(config.AsOwner, name); err != nil {
 			return nil, err
 		}
-		if conn, err = connect(ctx, to); code(err) == "" { // it is there, or the server is away
+		if conn, err = connect(ctx, to); code(err) == "" { // connected, or the server cannot be reached
 			return conn, err
 		}
 	}
 	return nil, err
 }
 
-// mayMake returns a *SQLError if the owner may not make the placement's schema or its tables, as in a database that belongs to
-// another role. What mends it takes no right from anybody.
+// mayMake returns a *SQLError if the owner has no right to create the placement's schema or tables, as in a database that belongs
+// to another role. The SQL only grants rights.
 func (s *Setup) mayMake(ctx context.Context, p scopes.Placement) error {
 	server, err := s.cfg.ServerOf(p)
 	if err != nil {
@@ -112,7 +111,7 @@ func (s *Setup) mayMake(ctx context.Context, p scopes.Placement) error {
 	defer conn.Close(context.WithoutCancel(ctx))
 	schemas := []string{p.Schema}
 	if _, shared := s.cfg.SharedPlacement(); shared || p.InSchema("") != s.cfg.Default() {
-		schemas = append(schemas, config.PublicSchema) // which comes next
+		schemas = append(schemas, config.PublicSchema) // whose tables are created next
 	}
 	const query = `
 		select format('grant create on database %I to %I;', current_database(), current_user)

@@ -19,20 +19,20 @@ import (
 	"tenanted/scopes/fleet"
 )
 
-// migrateWorkers is how many placements are migrated simultaneously.
+// migrateWorkers is how many placements are worked on at a time.
 const migrateWorkers = 4
 
-// Setup makes what a configuration needs, as the owner: roles, databases, schemas, tables, rights. All of it may
-// be repeated.
+// Setup creates what a configuration needs, as the owner: roles, databases, schemas, tables, rights. Its methods can be
+// repeated.
 type Setup struct {
 	cfg   config.Config
 	admin *pgx.ConnConfig
 	say   func(string)
 }
 
-// NewSetup returns the setting up of cfg. The roles are made over admin, a superuser's connection to any
-// database; nil means the owner's, which can make the runtime role if it may create roles. say gets a line for each
-// thing made. Without an owner it returns a *config.Error.
+// NewSetup returns a Setup for cfg. The roles are created over admin, a superuser's connection to any database. If it is nil, the
+// owner creates the runtime role, which it can if it may create roles. say is called with a line for each thing created. Without
+// an owner NewSetup returns a *config.Error.
 func NewSetup(cfg config.Config, admin *pgx.ConnConfig, say func(string)) (*Setup, error) {
 	if cfg.OwnerConn() == nil {
 		return nil, &config.Error{Variable: "PGOWNER", Reason: "is not set: name the role that owns the tables, which migrates and loads them"}
@@ -40,8 +40,7 @@ func NewSetup(cfg config.Config, admin *pgx.ConnConfig, say func(string)) (*Setu
 	return &Setup{cfg: cfg, admin: admin, say: say}, nil
 }
 
-// Run makes everything that is missing and brings all placements to the newest version. It says what it did, and
-// nothing where there was nothing to do.
+// Run creates everything that is missing and migrates all placements to the newest version. It reports what it did.
 func (s *Setup) Run(ctx context.Context) error {
 	if err := s.Base(ctx); err != nil {
 		return err
@@ -53,8 +52,8 @@ func (s *Setup) Run(ctx context.Context) error {
 	return s.Migrate(ctx, placements, Migrate{Report: func(r migrations.Result, _ fleet.Progress) { s.sayMigrated(r) }})
 }
 
-// Base makes the roles, the default database and the directory in it. It refuses a database that was set up for
-// another configuration.
+// Base creates the roles, the default database and the directory in it. It refuses a database that was set up for another
+// configuration.
 func (s *Setup) Base(ctx context.Context) error {
 	conn, err := s.ownerConn(ctx)
 	if err != nil {
@@ -80,7 +79,7 @@ func (s *Setup) Base(ctx context.Context) error {
 	return s.claim(ctx, conn)
 }
 
-// refuseOther is what keeps a wrong configuration from changing anything, so it comes before the first change.
+// refuseOther refuses a database of another configuration. It runs before anything is changed.
 func (s *Setup) refuseOther(ctx context.Context, conn *pgx.Conn) error {
 	err := sameConfiguration(ctx, s.cfg, conn)
 	if _, notReady := errors.AsType[*NotReadyError](err); notReady {
@@ -111,8 +110,8 @@ func (s *Setup) claim(ctx context.Context, conn *pgx.Conn) error {
 	return sameConfiguration(ctx, s.cfg, conn)
 }
 
-// stored is how the directory stores a placement's database: the default one by no name, so that a copy or a renamed
-// database stays whole.
+// stored returns a placement's database as the directory stores it: null for the default database, so that it can be copied and
+// renamed.
 func (s *Setup) stored(p scopes.Placement) *string {
 	if p.InSchema("") == s.cfg.Default() {
 		return nil
@@ -120,8 +119,8 @@ func (s *Setup) stored(p scopes.Placement) *string {
 	return &p.Database
 }
 
-// Placements returns the placements of all tenants in the directory but those that are being dropped, and the shared
-// one, which exists before any tenant.
+// Placements returns the placements of all tenants in the directory except those being dropped, and the shared one, even if no
+// tenant has it.
 func (s *Setup) Placements(ctx context.Context) ([]scopes.Placement, error) {
 	conn, err := connect(ctx, s.cfg.OwnerConn())
 	if err != nil {
@@ -139,8 +138,8 @@ func (s *Setup) Placements(ctx context.Context) ([]scopes.Placement, error) {
 	return all, nil
 }
 
-// Analyze gives the planner statistics of the placements' tables, and marks their pages as visible to all, which autovacuum
-// would do some time later. Until then PostgreSQL takes a loaded table for an empty one.
+// Analyze vacuums and analyzes the placements' tables. Autovacuum would do so too, but later; until then the planner takes loaded
+// tables for empty ones.
 func (s *Setup) Analyze(ctx context.Context, placements []scopes.Placement) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(migrateWorkers)
@@ -178,7 +177,7 @@ func setsOf(cfg config.Config, p scopes.Placement) []migrations.Set {
 	return placementSets[:1]
 }
 
-// up brings a target to the newest version. Where the owner may not, the error is a *SQLError.
+// up migrates a target to the newest version. If the owner lacks the rights, the error is a *SQLError.
 func (s *Setup) up(ctx context.Context, target migrations.Target) migrations.Result {
 	server, err := s.cfg.ServerOf(target.Placement)
 	if err != nil {
@@ -191,7 +190,7 @@ func (s *Setup) up(ctx context.Context, target migrations.Target) migrations.Res
 	return s.explained(ctx, migrations.Runner{Owner: owner, Runtime: server.User}.Up(ctx, target))
 }
 
-// explained says what to do where the owner may not do what a migration does: by a *SQLError.
+// explained replaces the error of a migration for which the owner lacks rights by a *SQLError.
 func (s *Setup) explained(ctx context.Context, r migrations.Result) migrations.Result {
 	if code(r.Err) == codeNoPermission {
 		r.Err = cmp.Or(s.mayMake(ctx, r.Placement), r.Err)
@@ -205,14 +204,13 @@ func (s *Setup) sayMigrated(r migrations.Result) {
 	}
 }
 
-// DatabasePlacements are the schemas of a database in which tenants have their rows.
+// DatabasePlacements are the schemas of a database that are tenants' placements.
 type DatabasePlacements struct {
 	Database scopes.Placement // without a schema
 	Schemas  []string
 }
 
-// ByDatabase groups placements by their database, in their order. The default database comes first, with or without
-// placements.
+// ByDatabase groups placements by database, in their order. The default database comes first, even without placements.
 func ByDatabase(cfg config.Config, placements []scopes.Placement) []DatabasePlacements {
 	databases := []DatabasePlacements{{Database: cfg.Default()}}
 	at := map[scopes.Placement]int{cfg.Default(): 0}

@@ -336,7 +336,7 @@ func TestARoleThatIsNotThereIsAHintAtMigrate(t *testing.T) {
 	t.Parallel()
 	db, _ := bare(t, config.SingleSchema)
 	err := tenancy.Ready(t.Context(), settings(t, db, config.SingleSchema, "PGUSER=nobody_at_all"))
-	require.ErrorContains(t, err, `role "nobody_at_all" does not exist; if the role does not exist yet, `+"`tenanted migrate` makes it")
+	require.ErrorContains(t, err, `role "nobody_at_all" does not exist; if the role does not exist yet, `+"`tenanted migrate` creates it")
 }
 
 // Placements that cannot be looked at, since their tables are locked, keep no other from being looked at.

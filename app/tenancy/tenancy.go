@@ -18,11 +18,11 @@ import (
 	"tenanted/scopes/session"
 )
 
-// Tenancy is the application's way to its tenants and their data.
+// Tenancy gives the application access to its tenants and their data.
 type Tenancy struct {
 	// DB is routed by the tenant in the context; a statement without one panics.
 	DB *gorm.DB
-	// Directory knows which tenants there are.
+	// Directory finds and lists the tenants.
 	Directory *Directory
 
 	registry  *registry.Registry
@@ -30,13 +30,13 @@ type Tenancy struct {
 	versions  *knownVersions
 }
 
-// Open returns the way to cfg's tenants. Slow and failed statements go to log. It waits for no connection: see [Ready].
+// Open returns the Tenancy for cfg. It logs slow and failed statements to log. It does not wait for a connection: see [Ready].
 // Close it after use.
 func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (*Tenancy, error) {
 	return OpenTraced(ctx, cfg, log, nil)
 }
 
-// OpenTraced is [Open], and has a tracer told of each statement, with its values. A nil tracer is none.
+// OpenTraced is [Open] with a tracer, which may be nil, for each statement and its values.
 func OpenTraced(ctx context.Context, cfg config.Config, log *slog.Logger, tracer pgx.QueryTracer) (*Tenancy, error) {
 	readiness := newReadiness(cfg)
 	directory, err := openDirectory(ctx, cfg, readiness.notified)
@@ -100,9 +100,9 @@ func (t *Tenancy) registryConfig(cfg config.Config) registry.Config {
 	return c
 }
 
-// Lookup returns the active tenant with that slug, if its placement can be served from: see [Directory.Lookup] for the
-// errors, and a *scopes.TenantUnavailableError if the placement is not as this program needs it. It looks again after a
-// while, so a tenant is served as soon as its placement is in order.
+// Lookup returns the active tenant with that slug if its placement can be served. The errors are those of [Directory.Lookup], and a
+// *scopes.TenantUnavailableError if the placement is not as this program needs it. A placement that is not is checked again after
+// a few seconds.
 func (t *Tenancy) Lookup(ctx context.Context, slug string) (scopes.Tenant, error) {
 	tenant, err := t.Directory.Lookup(ctx, slug)
 	if err != nil {
@@ -111,10 +111,10 @@ func (t *Tenancy) Lookup(ctx context.Context, slug string) (scopes.Tenant, error
 	return tenant, t.readiness.check(ctx, tenant)
 }
 
-// NotServed returns, for each tenant that could not be served lately, why.
+// NotServed returns, by slug, why tenants could not be served recently.
 func (t *Tenancy) NotServed() map[string]string { return t.readiness.problems() }
 
-// pingTime is how long a server may take to answer that it is there.
+// pingTime bounds how long ServersAway waits for a server.
 const pingTime = time.Second
 
 // ServersAway returns, by the names of the servers beside the default one, why they do not answer, and by those of replicas, as "eu
@@ -164,14 +164,14 @@ func pingServer(ctx context.Context, server config.Server) error {
 	return conn.Close(context.WithoutCancel(ctx))
 }
 
-// SQL returns the *sql.DB below DB, for statements without GORM. The same rules hold there.
+// SQL returns the *sql.DB below DB, for statements without GORM. The same rules apply.
 func (t *Tenancy) SQL() *sql.DB { return t.registry.DB() }
 
 // Stats returns the registry's figures.
 func (t *Tenancy) Stats() registry.Stats { return t.registry.Stats() }
 
-// Ping reports whether the directory answers, which is what a request needs first.
+// Ping reports whether the directory's database answers.
 func (t *Tenancy) Ping(ctx context.Context) error { return t.Directory.Ping(ctx) }
 
-// Close closes all connections, and waits for statements under way.
+// Close waits for statements in progress and closes all connections.
 func (t *Tenancy) Close() error { return errors.Join(t.registry.Close(), t.Directory.Close()) }
