@@ -13,25 +13,24 @@ import (
 	"gorm.io/gorm/schema"
 )
 
-// Config says what a database is measured against.
+// Config says what a database is compared with.
 type Config struct {
-	// Models are the program's models: pointers to structs, tenanted or not. Models they are related to, and
-	// their join tables, are added.
+	// Models are the program's models: pointers to structs, tenanted or not. Related models and join tables are added
+	// automatically.
 	Models []any
 	// Runtime is the role the program works as. Default: the role that the connection logged in as.
 	Runtime string
-	// Owner is the role that should own the tables; it appears in the fixes only. Default: the one that owns
-	// the first of them, else the owner of the database.
+	// Owner is the role that should own the tables. Default: the owner of the first table, or else of the database.
 	Owner string
 	// Setting is the parameter that carries the tenant. Default: "app.tenant_id".
 	Setting string
 	// Namer is the program's GORM naming strategy. Default: GORM's own.
 	Namer schema.Namer
-	// Allow names tables, views and functions that somebody has judged, as "schema.name", and other roles with rights on
-	// the tables, as "role.name", with * and ? as wildcards: where they would be a defect they are a note. Default: none.
+	// Allow lists tables, views and functions that were reviewed, as "schema.name", and other roles that may have rights on
+	// the tables, as "role.name". * and ? are wildcards. A defect of one of these is reported as a note. Default: none.
 	Allow []string
-	// Private names tables on which the runtime role must have no right, as a directory of all tenants, in the
-	// same way. Default: none.
+	// Private lists, in the same way, tables on which the runtime role must have no rights, such as a directory of all
+	// tenants. Default: none.
 	Private []string
 	// Further are the schemas behind the tenant's on the search_path, as session.Options.Schemas. Default: none.
 	Further []string
@@ -42,7 +41,7 @@ type Config struct {
 	Require []Requirement
 }
 
-// WithDefaults returns a copy with the defaults that need no connection filled in.
+// WithDefaults returns a copy with the defaults set that need no connection.
 func (c Config) WithDefaults() Config {
 	if c.Setting == "" {
 		c.Setting = "app.tenant_id"
@@ -70,11 +69,11 @@ func (c Config) validate() error {
 	return nil
 }
 
-// Status is how a rule stands for one object.
+// Status is the result of a rule for one object.
 type Status string
 
-// A Note is worth knowing and opens nothing. NotChecked means that nobody knows: there was nothing to look at, or it
-// could not be looked at.
+// A Note is worth knowing but is not a defect. NotChecked means that the rule could not be judged: there was nothing to look at,
+// or it could not be read.
 const (
 	OK         Status = "ok"
 	Defect     Status = "defect"
@@ -82,25 +81,25 @@ const (
 	NotChecked Status = "not checked"
 )
 
-// Check is the judgement of one rule about one object.
+// Check is the result of one rule for one object.
 type Check struct {
 	ID        string `json:"id"`                    // of the [Rule]
 	Layer     Layer  `json:"layer"`                 // of the rule
 	Schema    string `json:"schema,omitempty"`      // the placement's; empty: the whole database
-	Object    string `json:"object"`                // as "table public.tasks"
-	Status    Status `json:"status"`                // how it stands
+	Object    string `json:"object"`                // such as "table public.tasks"
+	Status    Status `json:"status"`                // the result
 	Message   string `json:"message"`               // what was found
 	Risk      string `json:"risk,omitempty"`        // what could happen
 	Fix       string `json:"fix,omitempty"`         // the SQL that fixes it
 	SafeToFix bool   `json:"safe_to_fix,omitempty"` // [Fix] applies it
 }
 
-// Report is what an audit of one database found.
+// Report is the result of an audit of one database.
 type Report struct {
-	Server   string   `json:"server,omitempty"` // as scopes.Placement has it; whoever has several servers fills it in
+	Server   string   `json:"server,omitempty"` // as in scopes.Placement; set by callers that have several servers
 	Database string   `json:"database"`         // its name
 	Runtime  string   `json:"runtime_role"`     // the role that was audited
-	Schemas  []string `json:"schemas"`          // the placements looked at
+	Schemas  []string `json:"schemas"`          // the placements that were audited
 	Checks   []Check  `json:"checks"`           // in the order of the rules
 }
 
@@ -148,25 +147,25 @@ func (e *DefectError) Error() string {
 	return text
 }
 
-// Run judges every rule for the database of conn and for its placements. The schemas are all the placements
-// in that database: a table with a tenant column in any other schema is a defect. Without any, the rules about the
-// database and its roles are judged alone.
+// Run judges every rule for the database that conn is connected to and for its placements. The schemas must be all placements in
+// that database: a table with a tenant column in any other schema is a defect. Without schemas, Run judges only the rules about
+// the database and its roles.
 //
-// Any role that may connect sees the catalogs. That the policy yields an index condition is seen only as
-// the runtime role, so conn should be its, or a role's that may become it; otherwise that rule is not checked. The
-// connection must be fresh, since settings it has are taken for the role's defaults.
+// Any role that may connect can read the catalogs. Whether the policy yields an index condition can only be seen as the runtime
+// role, so conn should be connected as that role or as one that may SET ROLE to it; otherwise the rule is not checked. The
+// connection must be new, since its settings are taken for the role's defaults.
 func Run(ctx context.Context, conn *pgx.Conn, cfg Config, schemas ...string) (Report, error) {
 	return audit(ctx, conn, cfg, schemas, false)
 }
 
-// Startup judges what a program should insist on before it serves: the runtime role is subject to row-level
-// security and brings no tenant of its own, and each tenanted table has row-level security enabled with the one expected
-// policy. It costs three catalog queries; conn may be the runtime role's.
+// Startup judges what a program should require before it serves: the runtime role is subject to row-level security and has no
+// default tenant, and each tenanted table has row-level security enabled with only the expected policy. It needs three catalog
+// queries; conn may be connected as the runtime role.
 func Startup(ctx context.Context, conn *pgx.Conn, cfg Config, schemas ...string) (Report, error) {
 	return audit(ctx, conn, cfg, schemas, true)
 }
 
-// audit reads what the rules need and judges them, in a transaction of its own that changes nothing.
+// audit reads what the rules need and judges them, in a read-only transaction.
 func audit(ctx context.Context, conn *pgx.Conn, cfg Config, schemas []string, startup bool) (Report, error) {
 	cfg = cfg.WithDefaults()
 	if err := cfg.validate(); err != nil {
@@ -183,7 +182,7 @@ func audit(ctx context.Context, conn *pgx.Conn, cfg Config, schemas []string, st
 	}
 	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 	err = pgx.BeginTxFunc(ctx, conn, options, func(tx pgx.Tx) error {
-		// Names are printed with their schema, and nobody's function hides a built-in one.
+		// So that names are printed with their schema, and no function can hide a built-in one.
 		if _, err := tx.Exec(ctx, "set local search_path to pg_catalog, pg_temp; set local lock_timeout = '1s'"); err != nil {
 			return err
 		}

@@ -7,13 +7,11 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Fix applies the SQL of the defects that are safe to fix without a person looking at it (see [Rule].Safe), and returns them.
-// It takes a report that [Run] has just made of the same database, and the connection of the role that owns the
-// tables.
+// Fix applies the SQL of the defects that are safe to fix without review (see [Rule].Safe), and returns them. It takes a report
+// that [Run] has just made of the same database, and a connection as the role that owns the tables.
 //
-// All is done in one transaction: on an error nothing has changed. A lock that is not free within five
-// seconds is an error. What the owner may not do, as with a right that another role granted, PostgreSQL may
-// leave undone with a mere warning: run the audit again to see.
+// It uses one transaction: on an error nothing has changed. A lock that is not available within five seconds is an error. Where
+// the owner lacks a right, as for a grant of another role, PostgreSQL may only warn and change nothing: run the audit again.
 func Fix(ctx context.Context, owner *pgx.Conn, report Report) ([]Check, error) {
 	var applied []Check
 	err := pgx.BeginFunc(ctx, owner, func(tx pgx.Tx) error {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// pairs reports whether a foreign key ties two columns together.
+// pairs reports whether a foreign key has that pair of columns.
 func (fk foreignKey) pairs(column, parentColumn string) bool {
 	for i := range fk.Columns {
 		if fk.Columns[i] == column && fk.ParentColumns[i] == parentColumn {
@@ -37,8 +37,7 @@ func judgeForeignKeys(s *state, t *table) []finding {
 	})
 }
 
-// successor is the SQL of the key that takes the place of one without the tenant: it does what that does. It is empty if
-// the key is there.
+// successor returns the SQL of the key that replaces one without the tenant, with the same actions. It is empty if the key exists.
 func (s *state) successor(t, parent *table, old foreignKey) string {
 	for _, fk := range t.foreignKeys {
 		if fk.Parent == old.Parent && fk.pairs(t.tenant, parent.tenant) && fk.covers(old) {
@@ -50,7 +49,7 @@ func (s *state) successor(t, parent *table, old foreignKey) string {
 	})
 }
 
-// covers reports whether fk ties together all that other does.
+// covers reports whether fk has all column pairs of other.
 func (fk foreignKey) covers(other foreignKey) bool {
 	for i := range other.Columns {
 		if !fk.pairs(other.Columns[i], other.ParentColumns[i]) {
@@ -62,7 +61,7 @@ func (fk foreignKey) covers(other foreignKey) bool {
 
 var actions = map[string]string{"c": "cascade", "n": "set null", "d": "set default"}
 
-// action is the SQL of what a key does. What sets columns must not set the tenant's, which needs PostgreSQL 15.
+// action returns the SQL of a key's actions. SET NULL and SET DEFAULT must leave out the tenant column, which needs PostgreSQL 15.
 func (s *state) action(on, code string, columns []string) string {
 	switch {
 	case code == "r":
@@ -77,8 +76,8 @@ func (s *state) action(on, code string, columns []string) string {
 	return fmt.Sprintf("%s %s (%s)", on, actions[code], quotedList(columns))
 }
 
-// judgeActions lets ON DELETE SET NULL pass where it names columns and the tenant is not among them: it stays
-// inside the tenant, in the one row. Of a key without the tenant, the successor is judged when it is there.
+// judgeActions accepts ON DELETE SET NULL with a list of columns without the tenant: it changes only rows of the same tenant. A key
+// without the tenant is not judged; its successor is, once it exists.
 func judgeActions(s *state, t *table) []finding {
 	return s.eachKey(t, func(fk foreignKey, parent *table) []finding {
 		var does []string
@@ -119,8 +118,7 @@ func judgeEnforced(s *state, t *table) []finding {
 	})
 }
 
-// judgeRelations finds relations between tenanted models without any key; one that leaves the tenant out is
-// judgeForeignKeys'.
+// judgeRelations finds relations between tenanted models that have no key. judgeForeignKeys finds keys without the tenant.
 func judgeRelations(s *state, t *table) []finding {
 	var found []finding
 	for _, rel := range t.model.relations {
@@ -146,8 +144,8 @@ func judgeRelations(s *state, t *table) []finding {
 	return found
 }
 
-// astray returns the column that a relation leads from to its parent's tenant column though it is no tenant's, or "". In the
-// tenants' own table that column is the key.
+// astray returns the column of a relation that refers to the parent's tenant column and is not a tenant column itself, or "". In
+// the tenants' own table the tenant column is the key.
 func (rel relationship) astray(t, parent *table) string {
 	for i, column := range rel.columns {
 		if rel.parentColumns[i] == parent.tenant && column != t.tenant && !parent.model.tenantKey {
@@ -157,7 +155,7 @@ func (rel relationship) astray(t, parent *table) string {
 	return ""
 }
 
-// holds reports whether a foreign key stands for a relation, the tenant aside.
+// holds reports whether a foreign key implements a relation, disregarding the tenant.
 func (fk foreignKey) holds(rel relationship, t, parent *table) bool {
 	if fk.Parent != parent.OID {
 		return false
@@ -171,8 +169,8 @@ func (fk foreignKey) holds(rel relationship, t, parent *table) bool {
 	return true
 }
 
-// parentOf returns the tenanted table that a relation leads to, or nil: the one in the same schema, or else the
-// only one there is, since a model may name a schema of its own.
+// parentOf returns the tenanted table that a relation refers to, or nil: the one in the same schema, or else the only one, since a
+// model may have a fixed schema.
 func (s *state) parentOf(t *table, rel relationship) *table {
 	var others []*table
 	for _, p := range s.tables {

@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// function is a function or procedure that neither PostgreSQL nor an extension brought.
+// function is a function or procedure that belongs neither to PostgreSQL nor to an extension.
 type function struct {
 	OID        uint32
 	Schema     string
@@ -22,11 +22,11 @@ type function struct {
 	Language   string
 	Trigger    bool     // only a trigger can call it
 	Source     string   // body as text
-	Parsed     bool     // body of SQL that the server has parsed: Touches is complete
+	Parsed     bool     // the server has parsed the SQL body, so Touches is complete
 	Touches    []uint32 // relations and functions of a parsed body
 	Config     []string // settings in force while it runs
 	Executable bool     // by the runtime role
-	Triggers   []string // that run it
+	Triggers   []string // the triggers that run it
 }
 
 func (f *function) String() string { return f.Schema + "." + f.Name }
@@ -35,7 +35,7 @@ func (f *function) signature() string { return f.Schema + "." + f.Name + "(" + f
 
 func (f *function) sql() string { return ident(f.Schema, f.Name) + "(" + f.Arguments + ")" }
 
-// firstOwnOID is the first oid that objects get which are not built in.
+// firstOwnOID is the first oid of objects that are not built in.
 const firstOwnOID = 16384
 
 func (s *state) readFunctions(ctx context.Context, tx pgx.Tx) error {
@@ -60,12 +60,12 @@ func (s *state) readFunctions(ctx context.Context, tx pgx.Tx) error {
 	return err
 }
 
-// dynamic matches what reads tables that the body need not name.
+// dynamic matches what can read tables that are not named in the body.
 var dynamic = regexp.MustCompile(`(?i)\b(execute|dblink\w*|(query|cursor|table|schema|database)_to_xml\w*)\b`)
 
-// reach says how a function reaches tenanted rows, or returns "". A body that is text is searched for the
-// names of tables and of other functions that do: a name that only looks alike is a false alarm, which
-// [Config].Allow ends. What cannot be read at all counts as reaching them.
+// reach returns how a function reaches tenanted rows, or "". A body that is not parsed is searched for the names of tables and of
+// functions that reach them. A word that only equals such a name is a false alarm, for [Config].Allow. A body that cannot be
+// read counts as reaching them.
 func (s *state) reach(f *function, via map[uint32]bool, names *regexp.Regexp) string {
 	for _, oid := range f.Touches {
 		if s.touching[oid] || via[oid] {
@@ -92,7 +92,7 @@ func (s *state) describe(oid uint32) string {
 	return s.functions[i].signature()
 }
 
-// reaching returns how each function reaches tenanted rows, by itself or by others that it calls.
+// reaching returns how each function reaches tenanted rows, directly or through functions that it calls.
 func (s *state) reaching() map[uint32]string {
 	if len(s.touching) == 0 {
 		return nil
@@ -130,7 +130,7 @@ func (s *state) touchingNames(via map[uint32]bool) *regexp.Regexp {
 	return regexp.MustCompile(`(?i)(?:^|` + edge + `)(` + strings.Join(slices.Compact(names), "|") + `)(?:` + edge + `|$)`)
 }
 
-// definers returns the SECURITY DEFINER functions that get round the policies, with how.
+// definers returns the SECURITY DEFINER functions that bypass the policies, and how.
 func (s *state) definers() map[*function]string {
 	reaching, list := s.reaching(), map[*function]string{}
 	for i := range s.functions {

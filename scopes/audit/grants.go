@@ -9,10 +9,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// grant is a right that the runtime role has by itself, by a role it is a member of, or by PUBLIC.
+// grant is a right of the runtime role: its own, or through a role that it is a member of, or through PUBLIC.
 type grant struct {
 	On        string // "relation", "column", "sequence", "schema", "database", "parameter" or "default"
-	OID       uint32 // of the object; a sequence's is its table's
+	OID       uint32 // of the object; for a sequence, of its table
 	Schema    string
 	Name      string
 	Grantee   uint32
@@ -20,14 +20,14 @@ type grant struct {
 	Grantable bool
 }
 
-// rowRights are the rights that row-level security governs.
+// rowRights are the rights on a table that are subject to row-level security.
 var rowRights = []string{"SELECT", "INSERT", "UPDATE", "DELETE"}
 
-// excessRights are the rights on a table that it does not govern.
+// excessRights are the rights on a table that are not.
 var excessRights = []string{"TRUNCATE", "REFERENCES", "TRIGGER"}
 
-// readGrants leaves out what an owner has on its own objects, and the roles that row-level security does not
-// bind: being a member of one of those is a defect of its own.
+// readGrants leaves out an owner's rights on its own objects, and roles that bypass row-level security: membership in one of those
+// is a defect in itself.
 func (s *state) readGrants(ctx context.Context, tx pgx.Tx) error {
 	const query = `
 		select 'relation', c.oid, n.nspname, c.relname, a.grantee, a.privilege_type, a.is_grantable
@@ -87,7 +87,7 @@ func (s *state) runtimeMay(r *relation, privileges ...string) bool {
 	})
 }
 
-// mayRead reports whether the runtime role gets at a table to read it.
+// mayRead reports whether the runtime role can read a table.
 func (s *state) mayRead(t *table) bool {
 	return s.mayUse(t.Schema) && s.runtimeMay(t.relation, "SELECT")
 }
@@ -98,8 +98,8 @@ func (s *state) mayUse(schema string) bool {
 	})
 }
 
-// granted returns what describe makes of those grants of a list, on some kind of object, that want accepts. Those
-// on one object to one grantee come as one, with all their privileges.
+// granted returns describe's findings for those grants on some kind of object that want accepts. Grants on one object to one
+// grantee are merged.
 func granted(list []grant, on string, want func(grant) bool, describe func(grant) finding) []finding {
 	var merged []grant
 	for _, g := range list {
@@ -119,7 +119,7 @@ func granted(list []grant, on string, want func(grant) bool, describe func(grant
 	return found
 }
 
-// grantee names whom something is granted to, for SQL.
+// grantee returns the grantee's name for SQL.
 func (s *state) grantee(g grant) string {
 	if g.Grantee == public {
 		return "public"
@@ -131,7 +131,7 @@ func (s *state) has(g grant, on string) string {
 	return fmt.Sprintf("%s has %s%s", s.roles.name(g.Grantee), g.Privilege, on)
 }
 
-// onTable returns what describe makes of the grants on a table, its columns, partitions and children.
+// onTable returns describe's findings for the grants on a table, its columns, partitions and children.
 func (s *state) onTable(t *table, want func(grant) bool, revoke string) []finding {
 	var found []finding
 	for _, r := range append(slices.Clone(s.parts[t]), t.relation) {
@@ -186,8 +186,8 @@ func judgeGrantMissing(s *state, t *table) []finding {
 	return []finding{{status: Note, message: message, fix: strings.Join(fix, "\n")}}
 }
 
-// unusable returns the sequences of serial columns that the runtime role may not take a value from. An identity column
-// takes none of its rights. A role that may not insert needs none.
+// unusable returns the sequences of serial columns that the runtime role may not use although it may insert. Identity columns need
+// no right on their sequence.
 func (s *state) unusable(t *table) (sequences []string) {
 	if s.runtimeMay(t.relation, "SELECT") && !s.runtimeMay(t.relation, "INSERT") {
 		return nil
@@ -270,8 +270,8 @@ func judgeParameters(s *state) []finding {
 	})
 }
 
-// judgeDefaults lets default privileges on rows pass: a table to come still needs its policy, and is an
-// unknown table until it has a model.
+// judgeDefaults accepts default privileges on rows: a future table still needs its policy, and is an unknown table until it has a
+// model.
 func judgeDefaults(s *state) []finding {
 	wide := func(g grant) bool { return g.Grantee == public || slices.Contains(excessRights, g.Privilege) }
 	return granted(s.grants, "default", wide, func(g grant) finding {
@@ -280,7 +280,7 @@ func judgeDefaults(s *state) []finding {
 			in = " in schema " + ident(g.Schema)
 		}
 		return finding{
-			object: "default privileges of " + g.Name, message: s.has(g, " on tables to come"+in),
+			object: "default privileges of " + g.Name, message: s.has(g, " on future tables"+in),
 			fix: fmt.Sprintf("alter default privileges for role %s%s revoke %s on tables from %s;", ident(g.Name), in, strings.ToLower(g.Privilege), s.grantee(g)),
 		}
 	})

@@ -2,22 +2,22 @@ package audit
 
 import "cmp"
 
-// finding is what a judge found. What it leaves empty comes from the table it was found on, and from its rule.
+// finding is what a judge found. Empty fields are filled in from the table and the rule.
 type finding struct {
 	schema  string
 	object  string
 	message string
 	fix     string
 	status  Status // Defect if empty
-	unsafe  bool   // not to be fixed without a person, though the rule is Safe
-	allow   string // the name by which the configuration may allow it
+	unsafe  bool   // the fix needs review, although the rule is Safe
+	allow   string // the name by which [Config].Allow may allow it
 }
 
 // one returns a defect of the table at hand.
 func one(message, fix string) []finding { return []finding{{message: message, fix: fix}} }
 
-// judge judges rules, one after the other, so that the SQL of a report can be run from top to bottom. A rule that found nothing
-// is reported as holding, and one that had nothing to look at as not checked.
+// judge judges the rules in their order, so that the SQL of a report can be run from top to bottom. A rule without findings is
+// reported as ok, and one that had nothing to look at as not checked.
 func (s *state) judge(rules []Rule) Report {
 	r := Report{Database: s.server.database, Runtime: s.cfg.Runtime, Schemas: s.schemas}
 	database := finding{object: "database " + s.server.database}
@@ -38,7 +38,7 @@ func (s *state) judge(rules []Rule) Report {
 	return r
 }
 
-// checks makes the findings of one rule into checks.
+// checks turns the findings of one rule into checks.
 func (s *state) checks(rule Rule, place finding, found []finding) []Check {
 	if len(found) == 0 {
 		return []Check{{

@@ -14,12 +14,12 @@ type index struct {
 	Relation   uint32
 	Name       string
 	Primary    bool
-	Unique     bool // or an exclusion constraint, which tells as much
+	Unique     bool // or an exclusion constraint, which reveals as much
 	Usable     bool // valid, and over all rows
 	Method     string
 	Columns    []string // key columns in order; "" for an expression
 	Constraint string   // name of the constraint it belongs to, or ""
-	Deferrable string   // what the constraint says of that, as SQL
+	Deferrable string   // the constraint's DEFERRABLE clause, as SQL
 	Definition string   // of the index, or of an exclusion constraint, as SQL
 	Exclusion  bool
 }
@@ -32,13 +32,13 @@ type foreignKey struct {
 	ParentColumns []string
 	OnUpdate      string // pg_constraint.confupdtype
 	OnDelete      string
-	NullColumns   []string // what ON DELETE SET NULL or DEFAULT sets, where it names columns
+	NullColumns   []string // the columns of ON DELETE SET NULL or SET DEFAULT, if listed
 	Deferrable    string   // as SQL
 	Validated     bool
 	Disabled      bool
 }
 
-// deferrable is what a constraint c says of when it is looked at, as SQL.
+// deferrable is an SQL expression for the DEFERRABLE clause of constraint c.
 const deferrable = `case when c.condeferred then ' deferrable initially deferred' when c.condeferrable then ' deferrable' else '' end`
 
 func (s *state) readIndexes(ctx context.Context, tx pgx.Tx) error {
@@ -97,7 +97,7 @@ func judgeTenantType(_ *state, t *table) []finding {
 		strings.TrimLeft(dropPolicies(t.relation, t.Policies)+"\n"+alter, "\n"))
 }
 
-// kind is what a tenant column holds, by the type that it should be of.
+// kind is the kind of a tenant column's values.
 type kind string
 
 const (
@@ -106,7 +106,7 @@ const (
 	kindText   kind = "text"
 )
 
-// kindOf returns the kind of a column's type, or "" for one that no tenant column may be of.
+// kindOf returns the kind of a column type, or "" for a type that a tenant column must not have.
 func kindOf(columnType string) kind {
 	switch {
 	case slices.Contains([]string{"smallint", "integer", "bigint"}, columnType):
@@ -119,18 +119,18 @@ func kindOf(columnType string) kind {
 	return ""
 }
 
-// somebody is an id of each kind, for a look at a plan.
+// somebody is an id of each kind, for reading a plan.
 var somebody = map[kind]string{kindBigint: "1", kindUUID: "00000000-0000-0000-0000-000000000001", kindText: "1", "": "1"}
 
-// comparable reports whether the expected policy can be made: the tenant column is of a kind that the model's field is
-// stored in. An integer is stored in no other, a text also in a UUID, and a type of its own in both.
+// comparable reports whether the expected policy can be created: the tenant column's kind can store the model's field. An integer
+// field needs an integer column, a text field a text or UUID column, and a field of a custom type either.
 func (t *table) comparable() bool {
 	c, ok := t.column(t.tenant)
 	is := kindOf(c.Type)
 	return ok && is != "" && (is == t.model.kind || is != kindBigint && t.model.kind != kindBigint)
 }
 
-// tenantKind is what the tenant column holds, or has to hold before the expected policy can be made.
+// tenantKind is the kind that the tenant column has, or must get before the expected policy can be created.
 func (t *table) tenantKind() kind {
 	if t.comparable() {
 		c, _ := t.column(t.tenant)
@@ -139,7 +139,7 @@ func (t *table) tenantKind() kind {
 	return t.model.kind
 }
 
-// judgeTenantNull has the rows looked at by a constraint, which locks nobody out, and then believed.
+// judgeTenantNull uses a CHECK constraint in its fix: validating it does not block writes, and SET NOT NULL then needs no scan.
 func judgeTenantNull(_ *state, t *table) []finding {
 	if c, ok := t.column(t.tenant); !ok || c.NotNull {
 		return nil
@@ -153,7 +153,7 @@ func judgeTenantNull(_ *state, t *table) []finding {
 		dropConstraint(t.relation, name)))
 }
 
-// fixedDefault matches a constant, and a constant that stands in where there is no tenant.
+// fixedDefault matches a constant, and a constant fallback for an unset tenant.
 var fixedDefault = regexp.MustCompile(`^(COALESCE\(.*, )?\(?(?:'[^']+'|-?[0-9]+)\)?(?:::[a-z ]+)?\)?$`)
 
 func judgeTenantDefault(s *state, t *table) []finding {
@@ -199,7 +199,7 @@ func (r *relation) primaryKey() (index, bool) {
 	return r.indexes[i], true
 }
 
-// strangersKeys names the foreign keys to a key that has to go, where they are not judgeForeignKeys'.
+// strangersKeys names the foreign keys that refer to a key which must be dropped and that judgeForeignKeys does not judge.
 func (s *state) strangersKeys(t *table, old index) string {
 	var names []string
 	for _, r := range s.relations {
@@ -215,8 +215,8 @@ func (s *state) strangersKeys(t *table, old index) string {
 	return "-- first the foreign keys that refer to it: " + strings.Join(names, ", ")
 }
 
-// keyColumns is the primary key that a table should have: the tenant, and what else the model or, if that says nothing, the
-// table has in it.
+// keyColumns returns the columns that a table's primary key should have: the tenant, and those of the model's key or else the
+// table's.
 func keyColumns(t *table, old index) []string {
 	columns := []string{t.tenant}
 	if t.model.tenantKey {
@@ -234,8 +234,7 @@ func keyColumns(t *table, old index) []string {
 	return columns
 }
 
-// judgeUnique looks at the table's partitions and children too. A primary key is judgePrimaryKey's, if it is not
-// the table's own.
+// judgeUnique includes the table's partitions and children. The table's own primary key is left to judgePrimaryKey.
 func judgeUnique(s *state, t *table) []finding {
 	var found []finding
 	for _, r := range append(slices.Clone(s.parts[t]), t.relation) {
@@ -250,8 +249,8 @@ func judgeUnique(s *state, t *table) []finding {
 	return found
 }
 
-// oracle is the finding about a unique key over all tenants. In the tenants' own table it is by nature so, and
-// tells nothing as long as the runtime role cannot write there.
+// oracle returns the finding about a unique key over all tenants. In the tenants' own table a key must be over all tenants, and
+// reveals nothing as long as the runtime role cannot write there.
 func (s *state) oracle(t *table, r *relation, i index) finding {
 	drop := dropIndex(r, i.Name)
 	if i.Constraint != "" {
@@ -272,7 +271,7 @@ func (s *state) oracle(t *table, r *relation, i index) finding {
 	return f
 }
 
-// withinTenant is the SQL that makes a unique key one of the tenant's: as it is, with the tenant in front, and under its name.
+// withinTenant returns the SQL that replaces a unique key by one with the tenant in front, under the same name.
 func (s *state) withinTenant(t *table, r *relation, i index, drop string) string {
 	// The definition is, for an index, CREATE UNIQUE INDEX … USING btree (…) …, and else EXCLUDE USING gist (… WITH …) ….
 	_, using, _ := strings.Cut(i.Definition, " USING ")

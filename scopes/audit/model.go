@@ -13,14 +13,14 @@ import (
 	"tenanted/scopes"
 )
 
-// model is what a GORM model says of its table.
+// model is what a GORM model says about its table.
 type model struct {
 	name      string // Go name
-	schema    string // where the model names one; empty: the placement's
+	schema    string // if the model names one; empty: the placement's
 	table     string
 	columns   []string
 	primary   []string // columns of the primary key
-	tenant    []string // the tenant columns: one in a sound model, none in an untenanted one
+	tenant    []string // the tenant columns: one in a correct model, none in an untenanted one
 	kind      kind     // of the first of them
 	readOnly  bool     // it embeds scopes.ReadOnly
 	tenantKey bool     // the tenant column is the whole primary key: the table of the tenants themselves
@@ -33,7 +33,7 @@ type relationship struct {
 	parent         string // table name
 	columns        []string
 	parentColumns  []string
-	withoutForeign bool // polymorphic: PostgreSQL knows no such key
+	withoutForeign bool // polymorphic: PostgreSQL has no such key
 }
 
 func (m *model) tenanted() bool { return len(m.tenant) > 0 }
@@ -41,7 +41,7 @@ func (m *model) tenanted() bool { return len(m.tenant) > 0 }
 // models are the program's models by table, as GORM writes it.
 type models map[string]*model
 
-// parseModels returns cfg.Models and all they are related to.
+// parseModels returns cfg.Models and all related models.
 func parseModels(cfg Config) (models, error) {
 	var cache sync.Map
 	named := map[string]*schema.Schema{}
@@ -52,7 +52,7 @@ func parseModels(cfg Config) (models, error) {
 		}
 		named[s.Table] = s
 	}
-	all := maps.Clone(named) // a join table that is named has a model of its own, which counts
+	all := maps.Clone(named) // if a join table has a model in cfg.Models, that one is used
 	for _, s := range named {
 		collectRelated(all, s)
 	}
@@ -68,7 +68,7 @@ func parseModels(cfg Config) (models, error) {
 	return result, nil
 }
 
-// collectRelated adds all that can be reached from a model.
+// collectRelated adds all models that can be reached from a model.
 func collectRelated(into map[string]*schema.Schema, s *schema.Schema) {
 	for _, rel := range s.Relationships.Relations {
 		for _, related := range []*schema.Schema{rel.FieldSchema, rel.JoinTable} {
@@ -107,8 +107,8 @@ func newModel(s *schema.Schema) *model {
 	return m
 }
 
-// relate adds the foreign key that a relation implies to the model that holds the key. The relation of a
-// join table with its other side belongs to the join table's own relations.
+// relate adds the foreign key that a relation implies to the model that has the key. A join table's relation with its other side
+// is among the join table's own relations.
 func (ms models) relate(rel *schema.Relationship) {
 	if rel.JoinTable != nil || rel.Field == nil || rel.Field.TagSettings["CONSTRAINT"] == "-" {
 		return
@@ -135,8 +135,8 @@ func (ms models) relate(rel *schema.Relationship) {
 	}
 }
 
-// tenantColumns returns the columns by which rows are known to belong to a tenant. The key of the tenants'
-// own table is not one: "id" says nothing.
+// tenantColumns returns the column names that mark tenants' rows. The key of the tenants' own table is not among them, since many
+// tables have an "id".
 func (ms models) tenantColumns() []string {
 	set := map[string]bool{}
 	for _, m := range ms {

@@ -8,16 +8,16 @@ import (
 	"unicode/utf8"
 )
 
-// Keys and indexes are printed in the forms that let a program go on writing: what takes time (building an index, looking
-// at every row) runs under a lock that writers do not meet, and what takes a strong lock takes it for a moment.
-// PostgreSQL has these forms for plain tables only; for a partitioned one the SQL is the ordinary one.
+// The SQL for keys and indexes lets a program go on writing: slow steps (building an index, reading every row) take locks that do
+// not block writes, and steps with strong locks are short. PostgreSQL supports this for plain tables only; for a partitioned table
+// the SQL takes strong locks throughout.
 
-// lines joins the SQL that there is.
+// lines joins the non-empty statements.
 func lines(sql ...string) string {
 	return strings.Join(slices.DeleteFunc(sql, func(line string) bool { return line == "" }), "\n")
 }
 
-// concurrently is the word for an index of r, if r can have it.
+// concurrently returns the keyword for creating an index of r, if PostgreSQL supports it for r.
 func concurrently(r *relation) string {
 	if r.Kind == "p" {
 		return ""
@@ -25,11 +25,11 @@ func concurrently(r *relation) string {
 	return " concurrently"
 }
 
-// maxName is the longest name that PostgreSQL does not cut.
+// maxName is the longest name that PostgreSQL does not truncate.
 const maxName = 63
 
-// freeName makes a name of a base and a suffix, as PostgreSQL does, with a number where it is taken. It depends on what is
-// there alone, so that all fixes of a report that need the same key call it the same.
+// freeName returns a name from a base and a suffix, as PostgreSQL does, with a number if the name is taken. It depends only on the
+// database, so that all fixes of a report that need the same key use the same name.
 func freeName(base, suffix string, taken func(string) bool) string {
 	for n := 0; ; n++ {
 		end := "_" + suffix
@@ -50,7 +50,7 @@ func nameOf(r *relation, columns []string) string {
 	return strings.Join(append([]string{r.Name}, columns...), "_")
 }
 
-// isRelation reports whether a schema has a table or an index of a name, be it one that was not finished.
+// isRelation reports whether a schema has a table or an index with that name, even an invalid index.
 func (s *state) isRelation(schema string) func(string) bool {
 	return func(name string) bool {
 		return slices.ContainsFunc(s.relations, func(r *relation) bool {
@@ -64,8 +64,8 @@ func (r *relation) hasForeignKey(name string) bool {
 	return slices.ContainsFunc(r.foreignKeys, func(fk foreignKey) bool { return fk.Name == name })
 }
 
-// uniqueKey returns the name of a unique index of r on these columns in this order, and the SQL that makes it, empty if it is there.
-// With free it is one that can become a constraint's.
+// uniqueKey returns the name of a unique index of r on these columns in this order, and the SQL that creates it, empty if it exists.
+// With free, the index can become a constraint's.
 func (s *state) uniqueKey(r *relation, columns []string, free bool) (name, create string) {
 	for _, i := range r.indexes {
 		if i.Unique && !i.Exclusion && i.Usable && i.Method == "btree" && slices.Equal(i.Columns, columns) && (!free || i.Constraint == "") {
@@ -76,7 +76,7 @@ func (s *state) uniqueKey(r *relation, columns []string, free bool) (name, creat
 	return name, createUnique(r, name, "btree ("+quotedList(columns)+")")
 }
 
-// createUnique is the SQL of a unique index. Several fixes of a report may have it.
+// createUnique returns the SQL of a unique index. Several fixes of a report may contain it.
 func createUnique(r *relation, name, definition string) string {
 	return fmt.Sprintf("create unique index%s if not exists %s on %s using %s;", concurrently(r), ident(name), r.sql(), definition)
 }
@@ -89,7 +89,7 @@ func dropConstraint(r *relation, name string) string {
 	return "alter table " + r.sql() + " drop constraint " + ident(name) + ";"
 }
 
-// replaceConstraint gives a constraint's name to the index that takes its place, since programs know keys by their names.
+// replaceConstraint gives the constraint's name to the index that replaces it, since programs refer to keys by name.
 func replaceConstraint(r *relation, old, kind, index, deferrable string) string {
 	drop := ""
 	if old == "" {
@@ -100,8 +100,8 @@ func replaceConstraint(r *relation, old, kind, index, deferrable string) string 
 	return fmt.Sprintf("alter table %s %sadd constraint %s %s using index %s%s;", r.sql(), drop, ident(old), kind, ident(index), deferrable)
 }
 
-// foreignKeySQL is a key from t to parent as it should be: the tenant first, then the columns given, then what follows them.
-// It comes with the key of the parent's that it needs.
+// foreignKeySQL returns the SQL of the right key from t to parent, on the tenant and then the given columns, with the parent's key
+// if that is missing.
 func (s *state) foreignKeySQL(t, parent *table, columns, parentColumns []string, rest func(own []string) string) string {
 	own, theirs := []string{t.tenant}, []string{parent.tenant}
 	for i := range columns {
@@ -118,7 +118,7 @@ func (s *state) foreignKeySQL(t, parent *table, columns, parentColumns []string,
 	return lines(s.parentKey(parent, theirs), add+" not valid;", "alter table "+t.sql()+" validate constraint "+name+";")
 }
 
-// parentKey is the SQL that makes a key which a foreign key can refer to, empty if there is one.
+// parentKey returns the SQL of a key that a foreign key can refer to, empty if there is one.
 func (s *state) parentKey(parent *table, columns []string) string {
 	want := slices.Sorted(slices.Values(columns))
 	if slices.ContainsFunc(parent.indexes, func(i index) bool {

@@ -13,9 +13,9 @@ import (
 	"tenanted/scopes/citus"
 )
 
-// plan is what EXPLAIN said of reading a whole table as the runtime role.
+// plan is the result of EXPLAIN for reading a whole table as the runtime role.
 type plan struct {
-	unseen    string   // why there is none
+	unseen    string   // why there is no plan
 	unindexed []string // relations that are read without the tenant as an index condition
 	scattered string   // the statement that reaches more than one shard of a Citus cluster
 }
@@ -29,11 +29,11 @@ type node struct {
 	Distributed *job `json:"Distributed Query"` // on a Citus cluster
 }
 
-// readPlans explains, as the runtime role, what the policy alone makes of a read of each table. Where that
-// says nothing, the plan says why.
+// readPlans explains, as the runtime role, a read of each table with no condition but the policy's. If that is not possible, the plan
+// says why.
 func (s *state) readPlans(ctx context.Context, tx pgx.Tx) error {
 	s.plans = map[uint32]plan{}
-	nested, err := tx.Begin(ctx) // so that the role and the settings end here
+	nested, err := tx.Begin(ctx) // so that the role and the settings are reset afterwards
 	if err != nil {
 		return fmt.Errorf("read plans: %w", err)
 	}
@@ -57,8 +57,8 @@ func (s *state) readPlans(ctx context.Context, tx pgx.Tx) error {
 	return ctx.Err()
 }
 
-// become makes the transaction work as the runtime role, with the planner set to prefer an index
-// where it can use one. It returns why it could not.
+// become switches the transaction to the runtime role and makes the planner prefer an index wherever it can use one. If that fails,
+// it returns why.
 func (s *state) become(ctx context.Context, tx pgx.Tx) (unseen string, err error) {
 	if s.roles.runtime == nil {
 		return "there is no runtime role", nil
@@ -79,8 +79,8 @@ func (s *state) become(ctx context.Context, tx pgx.Tx) (unseen string, err error
 	return "", err
 }
 
-// explain survives an error, as of a policy that calls a function which the role may not: the defect is
-// elsewhere, and the other rules must still be judged.
+// explain uses a savepoint, so that the other rules can be judged after an error, such as that of a policy with a function that the
+// role may not call.
 func (s *state) explain(ctx context.Context, tx pgx.Tx, t *table) plan {
 	var explained []struct{ Plan node }
 	var scattered string
@@ -104,7 +104,7 @@ func (s *state) explain(ctx context.Context, tx pgx.Tx, t *table) plan {
 	return plan{unindexed: explained[0].Plan.unindexed(s.conditions(t.relation, t.tenant)), scattered: scattered}
 }
 
-// oneLine returns the server's message, or the error's text.
+// oneLine returns the server's message without details, or the error's text.
 func oneLine(err error) string {
 	if failed, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return failed.Message
@@ -112,8 +112,7 @@ func oneLine(err error) string {
 	return strings.ReplaceAll(err.Error(), "\n", "; ")
 }
 
-// unindexed returns the relations that a plan reads without the tenant, in one form or the other, in an index
-// condition.
+// unindexed returns the relations that a plan reads without an index condition on the tenant.
 func (n node) unindexed(want [2]string) []string {
 	if n.Relation != "" {
 		if n.indexed(want) {
@@ -128,7 +127,7 @@ func (n node) unindexed(want [2]string) []string {
 	return list
 }
 
-// indexed looks below too: a bitmap scan has its conditions there. The column may come after a table's alias.
+// indexed also looks at the nodes below, where a bitmap scan has its index conditions. The column may be prefixed by a table alias.
 func (n node) indexed(want [2]string) bool {
 	for _, condition := range want {
 		if strings.Contains(n.Condition, "("+condition) || strings.Contains(n.Condition, "."+condition) {

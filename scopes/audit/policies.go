@@ -32,8 +32,8 @@ func (p policy) String() string {
 	return text
 }
 
-// conditions are the two ways in which PostgreSQL may print the bare equality of a column and the tenant: it
-// quotes a name only where it must.
+// conditions are the two ways in which PostgreSQL may print the equality of the column and the tenant: it quotes a name only if
+// necessary.
 func (s *state) conditions(r *relation, column string) [2]string {
 	c, _ := r.column(column)
 	setting := s.printedSetting(c.Type)
@@ -44,7 +44,7 @@ func (s *state) conditions(r *relation, column string) [2]string {
 	return [2]string{plain + " = " + setting, quoted + " = " + setting}
 }
 
-// printedSetting is the transaction's tenant as PostgreSQL prints it, for a column of some type.
+// printedSetting returns the transaction's tenant as PostgreSQL prints it, for a column type.
 func (s *state) printedSetting(columnType string) string {
 	setting := "NULLIF(current_setting('" + s.cfg.Setting + "'::text, true), ''::text)"
 	switch kindOf(columnType) {
@@ -57,31 +57,31 @@ func (s *state) printedSetting(columnType string) string {
 	}
 }
 
-// isExpected reports whether an expression is the bare equality on the tenant column.
+// isExpected reports whether an expression is nothing but the equality on the tenant column.
 func (s *state) isExpected(expression *string, r *relation, column string) bool {
 	want := s.conditions(r, column)
 	return expression != nil && (*expression == "("+want[0]+")" || *expression == "("+want[1]+")")
 }
 
-// right reports whether a policy is the one that should be there: for all commands, for everybody or
-// for the runtime role, and with no other check on what is written than on what is read.
+// right reports whether a policy is the expected one: for all commands, for PUBLIC or the runtime role, and with the same
+// condition for rows that are written as for rows that are read.
 func (s *state) right(p policy, r *relation, column string) bool {
 	return p.Permissive && p.Command == "*" && s.named(p) &&
 		s.isExpected(p.Using, r, column) && (p.Check == nil || s.isExpected(p.Check, r, column))
 }
 
-// named reports whether a policy is for everybody or for the runtime role itself. One for a role that it is a
-// member of may serve that role's other members, and is not dropped unseen.
+// named reports whether a policy is for PUBLIC or the runtime role itself. A policy for a role that it is a member of may be meant
+// for other members, and is not dropped without review.
 func (s *state) named(p policy) bool {
 	return slices.ContainsFunc(p.Roles, func(r uint32) bool { return r == public || s.roles.isRuntime(r) })
 }
 
-// applies reports whether a policy lets the runtime role through, as itself or by SET ROLE.
+// applies reports whether a policy applies to the runtime role, directly or after SET ROLE.
 func (s *state) applies(p policy) bool {
 	return p.Permissive && slices.ContainsFunc(p.Roles, s.roles.concerns)
 }
 
-// permissive returns the policies that decide what the runtime role sees, and how many are the right one.
+// permissive returns the permissive policies that apply to the runtime role, and how many of them are right.
 func (s *state) permissive(r *relation, column string) (applying []policy, right int) {
 	for _, p := range r.Policies {
 		if s.applies(p) {
@@ -98,7 +98,7 @@ func enable(r *relation) string { return "alter table " + r.sql() + " enable row
 
 const policyName = "tenant"
 
-// createPolicy is the SQL of the expected policy, under a name that is free.
+// createPolicy returns the SQL of the expected policy, with a free name.
 func (s *state) createPolicy(r *relation, column string, is kind) string {
 	return fmt.Sprintf("create policy %s on %s using (%s = %s);", ident(freePolicy(r.Policies)), r.sql(), ident(column), s.current(is))
 }
@@ -111,8 +111,8 @@ func freePolicy(taken []policy) string {
 	return name
 }
 
-// replacePolicies is the SQL that puts the expected policy in the place of others. It comes before they go: in between, where
-// none was, no row would be seen.
+// replacePolicies returns the SQL that replaces policies by the expected one. It is created before the others are dropped: without
+// any policy, no row would be visible.
 func (s *state) replacePolicies(r *relation, column string, is kind, others []policy) string {
 	kept := slices.DeleteFunc(slices.Clone(r.Policies), func(p policy) bool {
 		return slices.ContainsFunc(others, func(o policy) bool { return o.Name == p.Name })
@@ -124,7 +124,7 @@ func (s *state) replacePolicies(r *relation, column string, is kind, others []po
 	return lines(s.createPolicy(r, column, is), dropPolicies(r, others), rename)
 }
 
-// current is the SQL of the session's tenant, null if there is none.
+// current returns the SQL expression for the session's tenant, null if there is none.
 func (s *state) current(is kind) string {
 	cast := map[kind]string{kindBigint: "::bigint", kindUUID: "::uuid"}[is]
 	return fmt.Sprintf("nullif(current_setting('%s', true), '')%s", s.cfg.Setting, cast)
@@ -138,8 +138,8 @@ func dropPolicies(r *relation, list []policy) string {
 	return strings.Join(sql, "\n")
 }
 
-// judgeRLS leaves it to a person to turn row-level security on for the first time. Only they know whether the program carries
-// its tenant: to one that does not, the table would be empty.
+// judgeRLS requires review for enabling row-level security for the first time: for a program that does not set the tenant yet, the
+// table would be empty.
 func judgeRLS(s *state, t *table) []finding {
 	if t.RLS {
 		return nil
@@ -179,7 +179,7 @@ func judgePolicyDrift(s *state, t *table) []finding {
 	}}
 }
 
-// judgePolicyExtra spares one right policy; judgePolicyDrift speaks where there is none.
+// judgePolicyExtra accepts one right policy. If there is none, that is for judgePolicyDrift.
 func judgePolicyExtra(s *state, t *table) []finding {
 	applying, right := s.permissive(t.relation, t.tenant)
 	if right == 0 {
@@ -199,7 +199,7 @@ func judgePolicyExtra(s *state, t *table) []finding {
 	return found
 }
 
-// judgePolicyOther notes the policies that cannot show the runtime role more.
+// judgePolicyOther notes policies that do not show the runtime role more rows.
 func judgePolicyOther(s *state, t *table) []finding {
 	var found []finding
 	for _, p := range t.Policies {
@@ -240,7 +240,7 @@ func (s *state) readInheritance(ctx context.Context, tx pgx.Tx) error {
 	return err
 }
 
-// ancestor returns a tenanted table that a relation is a partition or child of, at any depth, or nil.
+// ancestor returns the tenanted table of which a relation is a partition or child, at any depth, or nil.
 func (s *state) ancestor(oid uint32) *table {
 	for _, parent := range s.parents[oid] {
 		if t := s.tenantTable(parent); t != nil {
@@ -253,8 +253,8 @@ func (s *state) ancestor(oid uint32) *table {
 	return nil
 }
 
-// judgePartitions spares a partition that the runtime role has no right on: through the parent, only the
-// parent's rights and policies count.
+// judgePartitions accepts a partition on which the runtime role has no rights: access through the parent only needs the parent's
+// rights and policies.
 func judgePartitions(s *state, t *table) []finding {
 	var found []finding
 	for _, r := range s.parts[t] {

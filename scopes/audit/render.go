@@ -11,7 +11,7 @@ import (
 	"tenanted/scopes"
 )
 
-// layers returns all layers, in the order of a report. Those of checks that a program added come last.
+// layers returns all layers in the order of a report. Layers of checks that the caller added come last.
 func (r Report) layers() []Layer {
 	all := []Layer{LayerRole, LayerSession, LayerGrants, LayerTables, LayerRLS, LayerKeys, LayerPlan, LayerBypass, LayerCitus}
 	for _, c := range r.Checks {
@@ -22,9 +22,8 @@ func (r Report) layers() []Layer {
 	return all
 }
 
-// WriteText writes reports for people: for each database and each of its placements a line per layer, then the
-// defects with what could happen and the SQL that fixes them, then what was not checked, then the notes, and a
-// summary. An error is w's.
+// WriteText writes reports as text: for each database and each of its placements a line per layer, then the defects with their
+// risks and the SQL that fixes them, then what was not checked, then the notes, and a summary. Errors are those of w.
 func WriteText(w io.Writer, reports ...Report) error {
 	var text strings.Builder
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
@@ -77,7 +76,7 @@ func (r Report) writeLayers(w io.Writer, schema string) {
 	}
 }
 
-// writeDetails writes out the checks of one status.
+// writeDetails writes the checks with one status.
 func (r Report) writeDetails(w io.Writer, status Status) {
 	for _, c := range r.Checks {
 		if c.Status != status {
@@ -118,7 +117,7 @@ type Summary struct {
 	NotChecked int    `json:"not_checked"`
 }
 
-// Summarize adds reports up. Without any nothing was checked.
+// Summarize returns the totals of reports. Without a report the result is "not checked".
 func Summarize(reports ...Report) Summary {
 	s := Summary{Result: "in force", Databases: len(reports)}
 	for _, r := range reports {
@@ -142,8 +141,8 @@ func (s Summary) String() string {
 		plural(s.Databases, "database"), plural(s.Placements, "placement"), plural(s.Defects, "defect"), s.NotChecked)
 }
 
-// WriteJSON writes reports for programs, as {"in_force": …, "summary": …, "databases": [reports]}, with the checks that
-// passed. An error is w's.
+// WriteJSON writes reports as JSON: {"in_force": …, "summary": …, "databases": [reports]}, including the checks that passed. Errors
+// are those of w.
 func WriteJSON(w io.Writer, reports ...Report) error {
 	summary := Summarize(reports...)
 	all := struct {

@@ -9,8 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Requirement is something that the program's migrations make and that its models do not tell of. One of Unique and
-// Trigger is set.
+// Requirement is something that the program's migrations create and that is not in its models. Either Unique or Trigger is set.
 type Requirement struct {
 	// Table is the table's name in each placement or, as "schema.name", one table of the database.
 	Table string
@@ -28,7 +27,7 @@ func (r Requirement) String() string {
 	return "unique key (" + strings.Join(r.Unique, ", ") + ")"
 }
 
-// trigger is a trigger that somebody made, enabled or not.
+// trigger is a user-defined trigger, enabled or not.
 type trigger struct {
 	Relation uint32
 	Name     string
@@ -61,7 +60,7 @@ func judgeRequirements(s *state) []finding {
 	return found
 }
 
-// places returns the schema and name of a required table: one or, without a schema, one for each placement.
+// places returns the schema and name of a required table: one, or if no schema is given, one for each placement.
 func (s *state) places(table string) (names [][2]string) {
 	if schema, name, ok := strings.Cut(table, "."); ok {
 		return [][2]string{{schema, name}}
@@ -72,7 +71,7 @@ func (s *state) places(table string) (names [][2]string) {
 	return names
 }
 
-// lacks says what is missing on a table, or returns "".
+// lacks returns what is missing on a table, or "".
 func (s *state) lacks(want Requirement, name [2]string) string {
 	at := slices.IndexFunc(s.relations, func(r *relation) bool { return r.Schema == name[0] && r.Name == name[1] })
 	if at < 0 {
@@ -123,7 +122,7 @@ func (s *state) readOtherGrants(ctx context.Context, tx pgx.Tx) (err error) {
 	return err
 }
 
-// judgeOtherGrants finds the rights that an earlier runtime role kept.
+// judgeOtherGrants finds rights that an earlier runtime role still has.
 func judgeOtherGrants(s *state) []finding {
 	if s.roles.runtime == nil {
 		return notChecked("there is no runtime role")

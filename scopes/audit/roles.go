@@ -20,8 +20,8 @@ type role struct {
 // roles are the server's roles, seen from the runtime role.
 type roles struct {
 	byOID   map[uint32]*role
-	runtime *role             // nil when there is none of that name
-	via     map[uint32]uint32 // roles the runtime role is a member of, at any depth → its first step to them
+	runtime *role             // nil if it does not exist
+	via     map[uint32]uint32 // roles that the runtime role is a member of, at any depth → the direct membership that leads there
 }
 
 // public is the oid that stands for PUBLIC in grants and policies.
@@ -41,8 +41,8 @@ func newRoles(list []*role, runtime string) roles {
 	return rs
 }
 
-// reach returns every role that r is a member of, at any depth, with the first step to it. Whether a
-// membership is inherited does not matter: what is not inherited is reached by SET ROLE.
+// reach returns every role that r is a member of, at any depth, with the direct membership that leads there. It includes
+// memberships without INHERIT, which can be used by SET ROLE.
 func (rs roles) reach(r *role) map[uint32]uint32 {
 	via := map[uint32]uint32{}
 	for _, first := range r.MemberOf {
@@ -72,19 +72,19 @@ func (rs roles) name(oid uint32) string {
 // isRuntime reports whether oid is the runtime role.
 func (rs roles) isRuntime(oid uint32) bool { return rs.runtime != nil && rs.runtime.OID == oid }
 
-// concerns reports whether what is granted to a role is the runtime role's too.
+// concerns reports whether the runtime role has what is granted to a role.
 func (rs roles) concerns(oid uint32) bool {
 	_, member := rs.via[oid]
 	return oid == public || member || rs.isRuntime(oid)
 }
 
-// filesAndPrograms are the predefined roles that reach the server's files, and so everything in it.
+// filesAndPrograms are the predefined roles with access to the server's files, and so to all data.
 var filesAndPrograms = []string{"pg_execute_server_program", "pg_read_server_files", "pg_write_server_files"}
 
-// everyTable are the predefined roles that hold rights on every table. They are bound by policies.
+// everyTable are the predefined roles with rights on every table. Policies apply to them.
 var everyTable = []string{"pg_read_all_data", "pg_write_all_data"}
 
-// danger says why row-level security does not bind a role, or returns "".
+// danger returns why row-level security does not apply to a role, or "".
 func (s *state) danger(r *role) string {
 	switch owned := s.owns(r.OID); {
 	case r.Superuser:
@@ -103,7 +103,7 @@ func (s *state) danger(r *role) string {
 	return ""
 }
 
-// owns names one thing of the tenants' that a role owns: a table, its schema, or the database.
+// owns returns one tenanted table, its schema or the database if a role owns it, or "".
 func (s *state) owns(oid uint32) string {
 	for _, t := range s.tables {
 		if t.Owner == oid {
@@ -121,8 +121,8 @@ func (s *state) owns(oid uint32) string {
 	return ""
 }
 
-// bypasses reports whether a function that works with a role's rights gets round the policies: only
-// inherited ownership counts beside the role's own attributes.
+// bypasses reports whether a function with a role's rights bypasses the policies, by the role's own attributes or by inherited
+// ownership.
 func (s *state) bypasses(oid uint32) bool {
 	r := s.roles.byOID[oid]
 	if r == nil || r.Superuser || r.BypassRLS {
@@ -135,7 +135,7 @@ func (s *state) bypasses(oid uint32) bool {
 	})
 }
 
-// runtimeBypasses reports whether no policy binds the runtime role on a table.
+// runtimeBypasses reports whether policies do not apply to the runtime role on a table.
 func (s *state) runtimeBypasses(t *table) bool {
 	r := s.roles.runtime
 	_, member := s.roles.via[t.Owner]
@@ -149,7 +149,7 @@ func judgeRuntimeMissing(s *state) []finding {
 	return s.ofRole("there is no role "+s.cfg.Runtime, "create role %s login")
 }
 
-// attribute returns the judge of an attribute that the runtime role must not have.
+// attribute returns the judge for an attribute that the runtime role must not have.
 func attribute(name string, has func(*role) bool) func(*state) []finding {
 	return func(s *state) []finding {
 		if s.roles.runtime == nil || !has(s.roles.runtime) {
@@ -172,7 +172,7 @@ func judgeReadsAll(s *state) []finding {
 	})
 }
 
-// memberships returns a finding for each role that the runtime role is a member of and why objects to.
+// memberships returns a finding for each role that the runtime role is a member of and for which why returns a reason.
 func (s *state) memberships(why func(*role) string) []finding {
 	var found []finding
 	for _, r := range s.roles.byOID {
@@ -194,7 +194,7 @@ func (s *state) memberships(why func(*role) string) []finding {
 	return found
 }
 
-// judgeOwner names one thing of the tenants'; judgeOwned names what else the role owns.
+// judgeOwner finds a tenanted table, schema or database; judgeOwned finds what else the role owns.
 func judgeOwner(s *state) []finding {
 	if s.roles.runtime == nil {
 		return nil
@@ -214,8 +214,8 @@ func judgeOwned(s *state) []finding {
 	return found
 }
 
-// ofRole returns a finding about the runtime role. The fix has %s where the role's name belongs. For a superuser, whose
-// attributes others depend on, and for a role that PostgreSQL came with, it is to use another role.
+// ofRole returns a finding about the runtime role. The fix has %s for the role's name. For a superuser, on whose attributes others
+// may depend, and for a predefined role, the fix is to use another role.
 func (s *state) ofRole(message, fix string) []finding {
 	fix = fmt.Sprintf(fix, ident(s.cfg.Runtime)) + ";"
 	if r := s.roles.runtime; r != nil && (r.Superuser || r.predefined()) {
@@ -230,7 +230,7 @@ func (r *role) predefined() bool { return r.OID < firstNormalObject }
 // firstNormalObject is PostgreSQL's FirstNormalObjectId.
 const firstNormalObject = 16384
 
-// ownerName returns the role that should own what the runtime role must not, or "" if none is known.
+// ownerName returns the role that should own what the runtime role must not own, or "" if it is not known.
 func (s *state) ownerName() string {
 	if s.cfg.Owner != "" {
 		return s.cfg.Owner

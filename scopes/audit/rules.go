@@ -18,21 +18,21 @@ const (
 	LayerCitus   Layer = "Citus" // judged where the database has the extension
 )
 
-// Rule is one thing that must hold, with what it reads from the catalogs and how it judges that.
+// Rule is a condition that must hold, with what it reads from the catalogs and how it is judged.
 type Rule struct {
-	ID    string // stable, as "policy-drift"
+	ID    string // stable, such as "policy-drift"
 	Layer Layer  // what it belongs to
-	Holds string // what is true where it holds
-	Risk  string // what could happen where it does not
-	// Safe: the SQL that fixes it may be applied without a person looking at it. It only takes away what no correct
-	// program has, needs no look at the rows, and holds its locks for a moment. New keys and indexes, ownership, roles and
-	// views do not qualify: they fail on existing rows, lock for long, or break somebody else's program.
+	Holds string // what is true if the rule holds
+	Risk  string // what could happen if it does not
+	// Safe says that the SQL that fixes it can be applied without review: it only removes what no correct program needs,
+	// does not depend on the rows, and holds its locks only briefly. New keys and indexes, ownership, roles and views do not
+	// qualify: they fail on existing rows, lock for a long time, or break another program.
 	Safe bool
 
-	startup  bool                           // [Startup] judges it
-	reads    []part                         // what it needs beside roles and relations
-	database func(*state) []finding         // judged once; what it finds may still lie in one placement
-	table    func(*state, *table) []finding // or: judged for each tenanted table in each placement
+	startup  bool                           // whether [Startup] judges it
+	reads    []part                         // what it needs in addition to roles and relations
+	database func(*state) []finding         // judged once; a finding may still be about one placement
+	table    func(*state, *table) []finding // or judged for each tenanted table in each placement
 }
 
 // Rules returns every rule of an audit, in the order of a report.

@@ -9,11 +9,11 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// setting is a default that a session of the runtime role starts with.
+// setting is a default with which a session of the runtime role starts.
 type setting struct {
 	Role     string // empty: every role
 	Database string // empty: every database
-	Entry    string // as "search_path=public"
+	Entry    string // such as "search_path=public"
 }
 
 func (d setting) name() string {
@@ -26,7 +26,7 @@ func (d setting) value() string {
 	return value
 }
 
-// object is whose default it is.
+// object describes whose default it is.
 func (d setting) object() string {
 	switch {
 	case d.Role == "":
@@ -37,7 +37,7 @@ func (d setting) object() string {
 	return "role " + d.Role + " in database " + d.Database
 }
 
-// reset is the SQL that takes the default away.
+// reset returns the SQL that removes the default.
 func (d setting) reset() string {
 	var who string
 	switch {
@@ -79,8 +79,8 @@ func (s *state) defaults(name string, bad func(value string) bool) []finding {
 	return found
 }
 
-// judgeSessionTenant also looks at what the connection started with: postgresql.conf and connection options
-// leave no trace in the catalogs.
+// judgeSessionTenant also looks at the connection's own setting, since defaults in postgresql.conf and connection options are not in
+// the catalogs.
 func judgeSessionTenant(s *state) []finding {
 	found := s.defaults(s.cfg.Setting, func(value string) bool { return value != "" })
 	if len(found) == 0 && s.server.tenant != "" {
@@ -117,7 +117,7 @@ func judgeReplicationRole(s *state) []finding {
 	return s.defaults("session_replication_role", func(value string) bool { return value == "replica" })
 }
 
-// judgeSearchPath lets the one placement of a database be the default: there is no other tenant's to land in.
+// judgeSearchPath accepts the only placement of a database as the default, since there is no other tenant's schema.
 func judgeSearchPath(s *state) []finding {
 	if len(s.schemas) < 2 {
 		return nil
@@ -132,8 +132,8 @@ func judgeSearchPath(s *state) []finding {
 	})
 }
 
-// judgeFurther lets the one placement of a database be a further schema: it is everybody's own. Where it is one of several,
-// the table is another tenant's, and else one that nobody writes to knowingly.
+// judgeFurther accepts the only placement of a database as a further schema. If there are several placements, a table found there
+// is another tenant's; in a schema that is no placement, it is one that nobody writes to on purpose.
 func judgeFurther(s *state) []finding {
 	var found []finding
 	for _, r := range s.relations {
@@ -154,7 +154,7 @@ func judgeFurther(s *state) []finding {
 	return found
 }
 
-// readOwned reads what the runtime role owns, beside what judgeOwner knows.
+// readOwned reads what the runtime role owns, except what judgeOwner finds.
 func (s *state) readOwned(ctx context.Context, tx pgx.Tx) error {
 	const query = `
 		select pg_describe_object(d.classid, d.objid, d.objsubid)

@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// isSharedView reports whether a tenanted model is of a view that shows everybody's rows beside the tenant's own.
+// isSharedView reports whether a tenanted model's table is a view of the tenant's own rows and of shared ones.
 func (t *table) isSharedView() bool { return t.Kind == "v" && t.model.readOnly }
 
 // readDefinitions reads the views of own and shared rows.
@@ -33,17 +33,17 @@ func (s *state) readDefinitions(ctx context.Context, tx pgx.Tx) error {
 	return err
 }
 
-// The definition of a view as PostgreSQL prints it: one SELECT from one table, an item of its list with the table's name and a
-// name of its own taken off, and an alias.
+// The parts of a view's definition as PostgreSQL prints it: a SELECT from one table, an item of its list without table name and
+// alias, and an alias.
 var (
 	oneSelect = regexp.MustCompile(`(?s)^ SELECT (.+)\n   FROM (.+)$`)
 	bareItem  = regexp.MustCompile(`(?s)^(?:(?:\w+|"[^"]+")\.)?(.+?)(?: AS (?:\w+|"[^"]+"))?$`)
 	alias     = regexp.MustCompile(`^ (?:\w+|"[^"]+")$`)
 )
 
-// sharing returns the tables of everybody's rows that a view reads; ok is false when the view is not of the expected form:
-// selects from single tables, joined by UNION ALL, of which the tenanted ones bring their own tenant column, and the others
-// the transaction's tenant in its place.
+// sharing returns the tables of shared rows that a view reads. ok is false if the view does not have the expected form: SELECTs from
+// single tables, combined by UNION ALL, in which tenanted tables have their own tenant column and the others the transaction's
+// tenant in its place.
 func (s *state) sharing(t *table) (shared []*relation, ok bool) {
 	at := slices.IndexFunc(t.columns, func(c column) bool { return c.Name == t.tenant })
 	own := false
@@ -65,7 +65,7 @@ func (s *state) sharing(t *table) (shared []*relation, ok bool) {
 	return shared, own && len(shared) > 0
 }
 
-// parseSelect returns the table that one SELECT of a view reads, and its items; nil for anything but the simplest form.
+// parseSelect returns the table and the items of a simple SELECT, and nil for any other form.
 func (s *state) parseSelect(text string) (from *relation, items []string) {
 	parts := oneSelect.FindStringSubmatch(text)
 	if parts == nil || strings.Count(text, "SELECT") != 1 {
@@ -78,7 +78,7 @@ func (s *state) parseSelect(text string) (from *relation, items []string) {
 	return s.relations[i], strings.Split(parts[1], ",\n    ")
 }
 
-// isPrinted reports whether text is the relation's name, with an alias or without.
+// isPrinted reports whether text is the relation's name, with or without an alias.
 func (r *relation) isPrinted(text string) bool {
 	for _, schema := range spellings(r.Schema) {
 		for _, name := range spellings(r.Name) {
@@ -90,7 +90,7 @@ func (r *relation) isPrinted(text string) bool {
 	return false
 }
 
-// spellings are the ways in which PostgreSQL may print a name: it quotes one only where it must.
+// spellings are the ways in which PostgreSQL may print a name: it quotes a name only if necessary.
 func spellings(name string) []string { return []string{name, ident(name)} }
 
 func judgeSharedViews(s *state) []finding {
@@ -111,7 +111,7 @@ func judgeSharedViews(s *state) []finding {
 	return found
 }
 
-// judgeWritable looks at the tables of everybody's rows, and at those whose models embed scopes.ReadOnly.
+// judgeWritable judges the tables of shared rows, and those of models that embed scopes.ReadOnly.
 func judgeWritable(s *state) []finding {
 	protected := map[uint32]bool{}
 	for _, r := range s.relations {

@@ -11,7 +11,7 @@ import (
 	"tenanted/scopes/citus"
 )
 
-// state is the database as the audit found it, and what it is measured against.
+// state is the database as it was read, and what it is compared with.
 type state struct {
 	cfg     Config
 	models  models
@@ -23,9 +23,9 @@ type state struct {
 	tables    []*table // the tenanted ones, in all placements
 	missing   []missing
 	parents   map[uint32][]uint32    // of partitions and inheritance children
-	parts     map[*table][]*relation // partitions and children, at any depth, that are no model's own
+	parts     map[*table][]*relation // partitions and children, at any depth, that have no model of their own
 
-	touching map[uint32]bool // relations through which tenanted rows are reached
+	touching map[uint32]bool // relations through which tenanted rows can be read
 
 	byOID      map[uint32]*relation
 	tableByOID map[uint32]*table
@@ -43,18 +43,18 @@ type state struct {
 	shards       shards
 }
 
-// missing is a model's table, or a whole schema when model is nil, that is not there.
+// missing is a model's table that does not exist, or a schema if model is nil.
 type missing struct {
 	schema string
 	model  *model
 }
 
-// server is what a connection says of itself and its database.
+// server describes a connection and its database.
 type server struct {
 	database    string
 	login       string // role it logged in as
-	version     int    // as 150018
-	tenant      string // value of the tenant's setting; empty on a sound connection
+	version     int    // such as 150018
+	tenant      string // value of the tenant's setting; empty unless there is a default
 	rowSecurity string
 	owner       string            // of the database
 	schemas     map[string]uint32 // owners by schema
@@ -62,7 +62,7 @@ type server struct {
 	propagation string            // whether the coordinator passes SET LOCAL on
 }
 
-// part is a part of the catalogs that some rules need. Later parts build on earlier ones.
+// part is a part of the catalogs that some rules need. Later parts use earlier ones.
 type part = int
 
 const (
@@ -91,7 +91,7 @@ var readers = [...]func(*state, context.Context, pgx.Tx) error{
 	definitions: (*state).readDefinitions, plans: (*state).readPlans, onShards: (*state).readShards,
 }
 
-// read reads roles and the relations of some schemas, or of all when there are none, and then what the rules need.
+// read reads the roles, the relations of some schemas, or of all if none are given, and then what the rules need.
 func (s *state) read(ctx context.Context, tx pgx.Tx, rules []Rule, schemas []string) error {
 	if err := s.readServer(ctx, tx); err != nil {
 		return err
@@ -144,7 +144,7 @@ func (s *state) readServer(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// placementSchemas returns the placements, and the schemas that models name themselves.
+// placementSchemas returns the placements, and the schemas that models name.
 func (s *state) placementSchemas() []string {
 	list := slices.Clone(s.schemas)
 	for _, m := range s.models {
@@ -155,7 +155,7 @@ func (s *state) placementSchemas() []string {
 	return list
 }
 
-// matches reports whether a name is among those that the configuration lists.
+// matches reports whether a name matches one of the configuration's patterns.
 func matches(patterns []string, name string) bool {
 	return slices.ContainsFunc(patterns, func(pattern string) bool {
 		ok, err := path.Match(pattern, name)

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// relation is a table, view, materialised view or foreign table, in any schema but the system's.
+// relation is a table, view, materialised view or foreign table in a schema that is not the system's.
 type relation struct {
 	OID       uint32
 	Schema    string
@@ -31,7 +31,7 @@ type relation struct {
 
 func (r *relation) String() string { return r.Schema + "." + r.Name }
 
-// object is how a report calls the relation: "table public.tasks".
+// object is the relation's name in a report: "table public.tasks".
 func (r *relation) object() string { return r.kind() + " " + r.String() }
 
 func (r *relation) kind() string {
@@ -57,7 +57,7 @@ type column struct {
 	NotNull  bool
 	Type     string
 	Default  string
-	Serial   string // the sequence that its default takes its values from, if it is the column's own
+	Serial   string // the sequence of its default, if the column owns it
 }
 
 func (r *relation) column(name string) (column, bool) {
@@ -134,7 +134,7 @@ func (s *state) findTables() {
 	}
 }
 
-// belongs reports whether a model's table is expected in a schema.
+// belongs reports whether a schema should have a model's table.
 func (s *state) belongs(m *model, schema string) bool {
 	if m.schema != "" {
 		return m.schema == schema
@@ -167,10 +167,10 @@ func (s *state) oids() []uint32 {
 	return list
 }
 
-// relation returns the relation of an oid, nil when it is the system's.
+// relation returns the relation with that oid, or nil for one of the system's.
 func (s *state) relation(oid uint32) *relation { return s.byOID[oid] }
 
-// tenantTable returns the tenanted table of an oid, or nil.
+// tenantTable returns the tenanted table with that oid, or nil.
 func (s *state) tenantTable(oid uint32) *table { return s.tableByOID[oid] }
 
 func judgeSchemas(s *state) []finding {
@@ -216,7 +216,7 @@ func judgeAmbiguous(_ *state, t *table) []finding {
 		"-- keep one of them; the others are of a plain type, or, in a join table, the same column (joinForeignKey, joinReferences)")
 }
 
-// judgeColumns looks at untenanted models too.
+// judgeColumns includes untenanted models.
 func judgeColumns(s *state) []finding {
 	var found []finding
 	for _, r := range s.relations {
@@ -226,7 +226,7 @@ func judgeColumns(s *state) []finding {
 		}
 		var absent []string
 		for _, name := range m.columns {
-			tenants := r.holdsRows() && slices.Contains(m.tenant, name) // that is judgeTenantType's
+			tenants := r.holdsRows() && slices.Contains(m.tenant, name) // which judgeTenantType judges
 			if _, ok := r.column(name); !ok && !tenants {
 				absent = append(absent, name)
 			}
@@ -241,7 +241,7 @@ func judgeColumns(s *state) []finding {
 	return found
 }
 
-// modelOf returns the model whose table a relation is, or nil.
+// modelOf returns the model of a relation, or nil.
 func (s *state) modelOf(r *relation) *model {
 	if m := s.models[r.Name]; m != nil && s.belongs(m, r.Schema) {
 		return m
@@ -249,7 +249,7 @@ func (s *state) modelOf(r *relation) *model {
 	return s.models[r.Schema+"."+r.Name]
 }
 
-// judgeUntenanted finds the models that should be tenanted.
+// judgeUntenanted finds models that should be tenanted.
 func judgeUntenanted(s *state) []finding {
 	var found []finding
 	for _, r := range s.strangers() {
@@ -264,7 +264,7 @@ func judgeUntenanted(s *state) []finding {
 	return found
 }
 
-// judgeUnknown finds the tables of tenants' rows that no model knows.
+// judgeUnknown finds tables with tenants' rows that have no model.
 func judgeUnknown(s *state) []finding {
 	var found []finding
 	for _, r := range s.strangers() {
@@ -279,7 +279,7 @@ func judgeUnknown(s *state) []finding {
 	return found
 }
 
-// exposure says whether the runtime role gets at a table that nobody confines.
+// exposure describes whether the runtime role can read a table without row-level security.
 func (s *state) exposure(r *relation) string {
 	switch {
 	case !s.runtimeMay(r, rowRights...):
@@ -290,7 +290,7 @@ func (s *state) exposure(r *relation) string {
 	return ""
 }
 
-// adopt is the SQL that puts a stranger under row-level security.
+// adopt returns the SQL that enables row-level security on a table without a model.
 func (s *state) adopt(r *relation) string {
 	for _, name := range s.models.tenantColumns() {
 		if c, ok := r.column(name); ok {
@@ -300,7 +300,7 @@ func (s *state) adopt(r *relation) string {
 	return "-- give it the tenant column, row-level security and a model, or drop it"
 }
 
-// strangers are the tables that hold tenants' rows and are no tenanted model's, nor a part of one's.
+// strangers returns the tables that have tenants' rows and belong to no tenanted model, nor to a partitioned table of one.
 func (s *state) strangers() []*relation {
 	var list []*relation
 	for _, r := range s.relations {
@@ -311,7 +311,7 @@ func (s *state) strangers() []*relation {
 	return list
 }
 
-// tenantMark says by what a table is known to hold tenants' rows, or returns "".
+// tenantMark returns what marks a table as one with tenants' rows, or "".
 func (s *state) tenantMark(r *relation) string {
 	for _, name := range s.models.tenantColumns() {
 		if _, ok := r.column(name); ok {
@@ -326,7 +326,7 @@ func (s *state) tenantMark(r *relation) string {
 	return ""
 }
 
-// placement returns a schema if it is one, else "": what lies elsewhere is the whole database's.
+// placement returns the schema if it is a placement, and otherwise "", which stands for the whole database.
 func (s *state) placement(schema string) string {
 	if slices.Contains(s.placementSchemas(), schema) {
 		return schema

@@ -8,14 +8,14 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// rewrite is a rewrite rule, a view's own among them, with a relation that it touches.
+// rewrite is a rewrite rule, or a view's own rule, with a relation that it refers to.
 type rewrite struct {
-	Relation uint32 // the view's, or the one the rule is on
+	Relation uint32 // the view, or the table with the rule
 	Name     string
 	Touches  uint32
 }
 
-// returnRule is what PostgreSQL calls the rule that makes a view a view.
+// returnRule is PostgreSQL's name for the rule that defines a view.
 const returnRule = "_RETURN"
 
 func (s *state) readRewrites(ctx context.Context, tx pgx.Tx) error {
@@ -30,8 +30,8 @@ func (s *state) readRewrites(ctx context.Context, tx pgx.Tx) error {
 	return err
 }
 
-// findTouching marks the relations through which tenanted rows are reached: the tenanted tables with their
-// parts, the views over them, the views over those, and so on.
+// findTouching marks the relations through which tenanted rows can be read: the tenanted tables with their parts, the views over
+// them, the views over those, and so on.
 func (s *state) findTouching() {
 	s.touching = map[uint32]bool{}
 	for _, t := range s.tables {
@@ -50,7 +50,7 @@ func (s *state) findTouching() {
 	}
 }
 
-// views returns the views, or materialised views, through which tenanted rows are reached.
+// views returns the views, or materialised views, through which tenanted rows can be read.
 func (s *state) views(kind string) []*relation {
 	var list []*relation
 	for _, r := range s.relations {
@@ -84,7 +84,7 @@ func judgeMaterialised(s *state) []finding {
 	return found
 }
 
-// around is a finding about a relation that leads past the policies.
+// around returns a finding about a relation that bypasses the policies.
 func (s *state) around(r *relation, message, fix string) finding {
 	if s.runtimeMay(r, rowRights...) {
 		message += ", and the runtime role has rights on it"
@@ -110,8 +110,7 @@ func judgeRules(s *state) []finding {
 	return found
 }
 
-// judgeForeign finds foreign tables that look like a way to tenanted rows: by a tenant column, or by the
-// name of the table at the other end.
+// judgeForeign finds foreign tables that seem to show tenanted rows: by a tenant column, or by the name of the remote table.
 func judgeForeign(s *state) []finding {
 	var found []finding
 	for _, r := range s.relations {

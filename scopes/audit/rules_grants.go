@@ -1,0 +1,103 @@
+package audit
+
+// grantRules are about the rights of the runtime role and of others.
+var grantRules = []Rule{
+	{
+		ID: "grant-missing", Layer: LayerGrants,
+		Holds: "the runtime role may read the table and use its sequences",
+		Risk:  "the program fails with a permission error",
+		reads: []part{columns, grants},
+		table: judgeGrantMissing,
+	},
+	{
+		ID: "grant-excess", Layer: LayerGrants, Safe: true,
+		Holds: "the runtime role has no TRUNCATE, REFERENCES or TRIGGER",
+		Risk:  "TRUNCATE empties the table for every tenant, REFERENCES tells whether another tenant's row exists, TRIGGER runs code in other tenants' statements: none of them is subject to row-level security",
+		reads: []part{inheritance, grants},
+		table: judgeExcess,
+	},
+	{
+		ID: "grant-option", Layer: LayerGrants,
+		Holds: "the runtime role cannot pass its rights on",
+		Risk:  "injected SQL opens the table to other roles",
+		reads: []part{inheritance, grants},
+		table: judgeGrantOption,
+	},
+	{
+		ID: "grant-public", Layer: LayerGrants,
+		Holds: "nothing is granted to PUBLIC",
+		Risk:  "every role of the server, those made for other programs too, can reach the rows",
+		reads: []part{inheritance, grants},
+		table: judgePublic,
+	},
+	{
+		ID: "grant-sequence", Layer: LayerGrants,
+		Holds: "the runtime role cannot set the table's sequences",
+		Risk:  "one tenant sets the counter back, and every tenant's inserts fail on keys that exist",
+		reads: []part{grants},
+		table: judgeSequences,
+	},
+	{
+		ID: "grant-private", Layer: LayerGrants, Safe: true,
+		Holds:    "the runtime role has no right on private tables",
+		Risk:     "injected SQL reads or changes what concerns all tenants, such as the list of them",
+		reads:    []part{grants},
+		database: judgePrivate,
+	},
+	{
+		ID: "grant-shared", Layer: LayerGrants, Safe: true,
+		Holds:    "the runtime role cannot write shared rows, nor the tables of read-only models",
+		Risk:     "one tenant changes what all of them see",
+		reads:    []part{columns, inheritance, foreignKeys, rewrites, grants, definitions},
+		database: judgeWritable,
+	},
+	{
+		ID: "grant-create", Layer: LayerGrants, Safe: true,
+		Holds:    "the runtime role cannot create objects in a schema",
+		Risk:     "injected SQL creates a table, function or operator that later statements of other tenants find first",
+		reads:    []part{grants},
+		database: judgeCreate(false),
+	},
+	{
+		ID: "grant-create-public", Layer: LayerGrants,
+		Holds:    "PUBLIC cannot create objects in a schema",
+		Risk:     "any role creates a table, function or operator that later statements of any tenant find first",
+		reads:    []part{grants},
+		database: judgeCreate(true),
+	},
+	{
+		ID: "grant-database", Layer: LayerGrants,
+		Holds:    "the runtime role cannot create schemas",
+		Risk:     "injected SQL makes a schema of its own, with tables in which no layer is in force",
+		reads:    []part{grants},
+		database: judgeCreateSchema,
+	},
+	{
+		ID: "grant-temporary", Layer: LayerGrants,
+		Holds:    "the runtime role cannot create temporary tables",
+		Risk:     "a temporary table with the name of a tenanted one hides it from the next users of the pooled connection, whatever their tenant, unless pg_temp comes last in search_path",
+		reads:    []part{grants},
+		database: judgeTemporary,
+	},
+	{
+		ID: "grant-other-role", Layer: LayerGrants,
+		Holds:    "no role but the runtime role and the owner has rights on tenanted or private tables",
+		Risk:     "whoever has the password of an earlier runtime role can still use it; the policies apply to the role, but it chooses its tenant itself",
+		reads:    []part{grants, otherGrants},
+		database: judgeOtherGrants,
+	},
+	{
+		ID: "grant-parameter", Layer: LayerGrants,
+		Holds:    "the runtime role may not set parameters that are reserved to superusers",
+		Risk:     "session_replication_role and others disable keys and triggers",
+		reads:    []part{grants},
+		database: judgeParameters,
+	},
+	{
+		ID: "grant-default", Layer: LayerGrants,
+		Holds:    "default privileges give the runtime role rights on rows only, and PUBLIC none",
+		Risk:     "each future table has the grant",
+		reads:    []part{grants},
+		database: judgeDefaults,
+	},
+}
