@@ -2,11 +2,11 @@ package scopestest
 
 import "slices"
 
-// Attack is one way to get at another tenant's rows.
+// Attack is a way of reading or changing another tenant's rows.
 type Attack struct {
 	// Name is stable: "group/what-is-done".
 	Name string
-	// Limit says why no layer can stop the attack, in words for people. Empty for all others.
+	// Limit says why no layer can stop the attack. Empty for all others.
 	Limit string
 
 	run func(*attackRun) error

@@ -10,7 +10,7 @@ import (
 	"tenanted/scopes"
 )
 
-// contextAttacks confuse whose work is being done. In those that begin as B, A comes after and must get nothing.
+// contextAttacks confuse whose work is being done. In those that start as B, A follows and must get nothing.
 var contextAttacks = []Attack{
 	{Name: "context/no-tenant-read", run: func(x *attackRun) error { return x.find(x.none()) }},
 	{Name: "context/no-tenant-raw", run: func(x *attackRun) error { return x.scan(x.none().Raw(x.sql("select * from {child}"))) }},
@@ -136,12 +136,12 @@ var contextAttacks = []Attack{
 	}},
 }
 
-// tenant is one who is not there, in A's place.
+// tenant returns a tenant that does not exist, in A's placement.
 func (x *attackRun) tenant(id any) scopes.Tenant {
 	return scopes.Tenant{ID: id, Placement: x.a.tenant.Placement}
 }
 
-// twoWorkers has A's and B's work switch on the same few connections.
+// twoWorkers runs A's and B's work alternately on the same few connections.
 func twoWorkers(x *attackRun) error {
 	var wait sync.WaitGroup
 	var mu sync.Mutex
@@ -163,7 +163,7 @@ func twoWorkers(x *attackRun) error {
 	return failed
 }
 
-// recovered returns what a panic was about as an error.
+// recovered returns a panic's value as an error.
 func recovered(panicked any) error {
 	if panicked == nil {
 		return nil

@@ -5,7 +5,7 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// createAttacks make rows.
+// createAttacks create rows.
 var createAttacks = []Attack{
 	{Name: "create/for-b", run: write(func(x *attackRun) *gorm.DB { return x.attacker().Create(x.forB()) })},
 	{Name: "create/for-b-unscoped", run: write(func(x *attackRun) *gorm.DB { return x.attacker().Unscoped().Create(x.forB()) })},
@@ -43,7 +43,7 @@ var createAttacks = []Attack{
 		return x.attacker().Clauses(clause.OnConflict{UpdateAll: true}).Create(x.onBsKey())
 	})},
 	{Name: "create/upsert-on-bs-id", run: write(func(x *attackRun) *gorm.DB {
-		// The conflict is on the id alone, which is possible where ids are unique over all tenants.
+		// The conflict is on the id only, which is possible if ids are unique over all tenants.
 		return x.attacker().Clauses(clause.OnConflict{
 			Columns: []clause.Column{{Name: x.child.id.DBName}}, DoUpdates: clause.AssignmentColumns([]string{x.child.text.DBName}),
 		}).Create(x.onBsKey())
@@ -78,7 +78,7 @@ var createAttacks = []Attack{
 	})},
 }
 
-// relationAttacks reach B's rows by way of relations.
+// relationAttacks reach B's rows through relations.
 var relationAttacks = []Attack{
 	{Name: "relation/create-with-loaded-parent-of-b", run: write(func(x *attackRun) *gorm.DB {
 		return x.attacker().Create(x.child.relate(x.child.make(ownMark), x.BelongsTo, x.victimParent()))

@@ -11,7 +11,7 @@ import (
 
 const arbitrarySQL = "who can run arbitrary SQL as the runtime role can name another tenant"
 
-// rawAttacks are SQL that GORM passes on as it is, and SQL injected into it.
+// rawAttacks are raw SQL, and SQL injected into GORM's conditions.
 var rawAttacks = []Attack{
 	{Name: "raw/scan", run: func(x *attackRun) error { return x.scan(x.attacker().Raw(x.sql("select * from {child}"))) }},
 	{Name: "raw/find", run: func(x *attackRun) error { return x.find(x.attacker().Raw(x.sql("select * from {child}"))) }},

@@ -5,7 +5,7 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// readAttacks read by models.
+// readAttacks read with models.
 var readAttacks = []Attack{
 	{Name: "read/by-primary-key", run: func(x *attackRun) error {
 		return x.read(x.attacker().Where(x.child.byID(x.victim())).First, x.child.one())

@@ -5,10 +5,10 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// sharedAttack goes after B's rows by the view of own and shared rows, or after those of everybody.
+// sharedAttack is an attack on B's rows through the view of own and shared rows, or on the shared rows.
 type sharedAttack struct {
 	name    string
-	byModel bool // the scope alone must stop it
+	byModel bool // the scope must stop it without the other layers
 	run     func(*sharedRun) error
 }
 
@@ -16,17 +16,17 @@ func byModel(name string, run func(*sharedRun) error) sharedAttack {
 	return sharedAttack{name, true, run}
 }
 
-// writesModel is one statement of GORM's.
+// writesModel is an attack by one GORM write.
 func writesModel(name string, statement func(*sharedRun) *gorm.DB) sharedAttack {
 	return byModel(name, func(x *sharedRun) error { return x.did(statement(x)) })
 }
 
-// runsSQL is one statement that GORM passes on as it is.
+// runsSQL is an attack by one raw statement.
 func runsSQL(name, sql string) sharedAttack {
 	return sharedAttack{name, false, func(x *sharedRun) error { return x.did(x.attacker().Exec(x.sql(sql))) }}
 }
 
-// readsSQL reads what GORM passes on as it is.
+// readsSQL is an attack by one raw query.
 func readsSQL(name, sql string) sharedAttack {
 	return sharedAttack{name, false, func(x *sharedRun) error { return x.scan(x.attacker().Raw(x.sql(sql))) }}
 }

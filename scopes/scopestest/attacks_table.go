@@ -5,7 +5,7 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// tableAttacks read without a model that GORM knows, by joins, and by relations.
+// tableAttacks read without a model, with joins, and through relations.
 var tableAttacks = []Attack{
 	{Name: "table/name", run: func(x *attackRun) error { return x.scan(x.attacker().Table(x.child.Table)) }},
 	{Name: "table/alias", run: func(x *attackRun) error { return x.scan(x.attacker().Table(x.child.Table + " t")) }},
@@ -34,7 +34,7 @@ var tableAttacks = []Attack{
 	{Name: "join/relation", run: func(x *attackRun) error { return x.find(x.attacker().Joins(x.BelongsTo).Or("1=1")) }},
 	{Name: "join/relation-inner", run: func(x *attackRun) error { return x.find(x.attacker().InnerJoins(x.BelongsTo).Or("1=1")) }},
 	{Name: "join/relation-of-bs-parent", run: func(x *attackRun) error {
-		// A's child points at B's parent where nothing keeps it from that.
+		// A's child points at B's parent if no layer prevents that.
 		x.attacker().Model(x.own()).UpdateColumn(x.foreignKey.DBName, x.parent.idOf(x.victimParent()))
 		return x.find(x.attacker().Joins(x.BelongsTo))
 	}},

@@ -140,12 +140,12 @@ var writeAttacks = []Attack{
 	}},
 }
 
-// write is an attack that is one statement.
+// write returns an attack that is one statement.
 func write(statement func(*attackRun) *gorm.DB) func(*attackRun) error {
 	return func(x *attackRun) error { return x.did(statement(x)) }
 }
 
-// gift is what makes a child one of B's.
+// gift returns the change that gives a child to B.
 func (x *attackRun) gift(tenantColumn string) map[string]any {
 	return map[string]any{tenantColumn: stored(x.b.tenant), x.foreignKey.DBName: x.parent.idOf(x.victimParent())}
 }

@@ -15,8 +15,8 @@ import (
 	"tenanted/scopes"
 )
 
-// attackRun is one attack being made. It offers what attacks need: databases for the tenants' contexts, rows of
-// both, and ways to report what was seen.
+// attackRun is the execution of one attack. It provides what attacks need: databases with the tenants' contexts, rows of both
+// tenants, and methods to report what was seen.
 type attackRun struct {
 	subject
 	db   *gorm.DB
@@ -27,13 +27,13 @@ type attackRun struct {
 	learned string
 }
 
-// attacker returns the database as tenant A's request has it.
+// attacker returns the database with tenant A's context.
 func (x *attackRun) attacker() *gorm.DB { return x.as(x.a.tenant) }
 
-// as returns the database as t's request has it.
+// as returns the database with t's context.
 func (x *attackRun) as(t scopes.Tenant) *gorm.DB { return x.db.WithContext(x.context(t)) }
 
-// none returns the database as code has it that lost its context.
+// none returns the database with a context without a tenant.
 func (x *attackRun) none() *gorm.DB { return x.db.WithContext(x.ctx) }
 
 func (x *attackRun) context(t scopes.Tenant) context.Context { return scopes.WithTenant(x.ctx, t) }
@@ -42,7 +42,7 @@ func (x *attackRun) context(t scopes.Tenant) context.Context { return scopes.Wit
 func (x *attackRun) own() any       { return x.child.copy(x.a.children[0]) }
 func (x *attackRun) ownParent() any { return x.parent.copy(x.a.parents[0]) }
 
-// victim and victimParent return the same of B's: rows that somebody loaded for B.
+// victim and victimParent return the same of B's, as loaded for B.
 func (x *attackRun) victim() any       { return x.child.copy(x.b.children[0]) }
 func (x *attackRun) victimParent() any { return x.parent.copy(x.b.parents[0]) }
 
@@ -59,17 +59,17 @@ func (m model) copy(row any) any {
 	return c.Interface()
 }
 
-// saw reports what the attacker was given, whatever it is.
+// saw reports what the attacker got, of any type.
 func (x *attackRun) saw(values ...any) { x.seen = append(x.seen, texts(values...)...) }
 
-// counted reports a number of children that the attacker was told; more than A has are B's.
+// counted reports a number of children that the attacker learned; more than A has are B's.
 func (x *attackRun) counted(n int64) {
 	if n > perTable*perTable {
 		x.learned = fmt.Sprintf("A counted %d rows of its %d", n, perTable*perTable)
 	}
 }
 
-// same reports the answers to the same request, for B's id and for one that nobody has.
+// same reports the answers to the same request, for B's id and for an id that does not exist.
 func (x *attackRun) same(id any, ask func(id any) (affected int64, err error)) error {
 	n1, err1 := ask(id)
 	n2, err2 := ask(x.child.numbered(1 << 40))
@@ -89,29 +89,29 @@ func answer(affected int64, err error) string {
 	return number.ReplaceAllString(err.Error(), "#")
 }
 
-// byID is the condition that a row has the id of another.
+// byID returns the condition that a row has another row's id.
 func (m model) byID(row any) clause.Expression {
 	return clause.Eq{Column: clause.Column{Table: clause.CurrentTable, Name: m.id.DBName}, Value: m.idOf(row)}
 }
 
-// isCanary is the condition that a row is B's, by its text.
+// isCanary returns the condition that a row has B's text.
 func (m model) isCanary() string { return m.Table + "." + m.text.DBName + " = '" + canary + "'" }
 
-// errNotMade is returned by an attack that the subject gives no occasion for.
+// errNotMade is returned by an attack that is not possible with the subject.
 var errNotMade = errors.New("this attack cannot be made on this subject")
 
-// find reads children, and findParents parents, with what db says.
+// find reads children, and findParents parents, with the conditions of db.
 func (x *attackRun) find(db *gorm.DB) error        { return x.read(db.Find, x.child.many()) }
 func (x *attackRun) findParents(db *gorm.DB) error { return x.read(db.Find, x.parent.many()) }
 
-// read reads into dest by one of GORM's methods.
+// read calls one of GORM's methods with dest and reports what it read.
 func (x *attackRun) read(by func(dest any, conds ...any) *gorm.DB, dest any) error {
 	err := by(dest).Error
 	x.saw(dest, err)
 	return err
 }
 
-// scan reads rows of unknown shape.
+// scan reads rows with any columns.
 func (x *attackRun) scan(db *gorm.DB) error {
 	var found []map[string]any
 	err := db.Scan(&found).Error
@@ -125,7 +125,7 @@ func (x *attackRun) did(db *gorm.DB) error {
 	return db.Error
 }
 
-// set is a change of a child's text to something harmless.
+// set returns a harmless change of a child's text.
 func (x *attackRun) set() map[string]any { return map[string]any{x.child.text.DBName: "changed"} }
 
 // sql fills in names and values: {child}, {parent}, {tenant}, {id}, {text}, {fk} of the child, {ptenant}, {pid}, {ptext} of
@@ -143,19 +143,19 @@ func (x *attackRun) sql(text string) string {
 	).Replace(text)
 }
 
-// forB is a new child that says it is B's.
+// forB returns a new child with B's tenant.
 func (x *attackRun) forB() any {
 	row := x.child.forTenant(x.fresh(), x.b.tenant)
 	return x.child.set(row, x.foreignKey, x.parent.idOf(x.victimParent()))
 }
 
-// onBsKey is a new child of A's with the id of one of B's.
+// onBsKey returns a new child of A's with the id of one of B's.
 func (x *attackRun) onBsKey() any {
 	row := x.child.forTenant(x.fresh(), x.a.tenant)
 	return x.child.set(row, x.child.id, x.child.idOf(x.victim()))
 }
 
-// asMap is a new child as a map, for one of the tenants and under a parent of theirs.
+// asMap returns a new child as a map, for one of the tenants and under one of its parents.
 func (x *attackRun) asMap(tenant scopes.Tenant) map[string]any {
 	row := x.fresh()
 	if tenant == x.b.tenant {
@@ -170,7 +170,7 @@ func (x *attackRun) asMap(tenant scopes.Tenant) map[string]any {
 	return values
 }
 
-// key is the child's primary key as a conflict's target.
+// key returns the child's primary key as a conflict target.
 func (x *attackRun) key() (columns []clause.Column) {
 	for _, f := range x.child.PrimaryFields {
 		columns = append(columns, clause.Column{Name: f.DBName})
@@ -178,14 +178,15 @@ func (x *attackRun) key() (columns []clause.Column) {
 	return columns
 }
 
-// insert is SQL that inserts a copy of A's child, for a tenant and under a parent.
+// insert returns SQL that inserts a copy of A's child, for a tenant and under a parent.
 func (x *attackRun) insert(tenant, parent string) string {
 	return fmt.Sprintf(`insert into {child} overriding system value
 		select (jsonb_populate_record(c, jsonb_build_object('%s', %s, '%s', %s, '%s', %s))).* from {child} c where {id} = {aid}`,
 		x.child.tenant.DBName, tenant, x.foreignKey.DBName, parent, x.child.id.DBName, quoted(x.child.numbered(1<<30)))
 }
 
-// associate is the children of A's parent, and associateB those of a loaded parent of B's, to A.
+// associate returns the association with the children of A's parent, and associateB that of a loaded parent of B's, both with A's
+// context.
 func (x *attackRun) associate() *gorm.Association {
 	return x.attacker().Model(x.ownParent()).Association(x.HasMany)
 }
@@ -193,7 +194,7 @@ func (x *attackRun) associateB() *gorm.Association {
 	return x.attacker().Model(x.victimParent()).Association(x.HasMany)
 }
 
-// query reads what database/sql returned.
+// query reads the rows that database/sql returned.
 func (x *attackRun) query(rows *sql.Rows, err error) error {
 	if err != nil {
 		x.saw(err)
@@ -220,10 +221,10 @@ func (n nullable) Scan(v any) error {
 	return nil
 }
 
-// errRolledBack undoes what an attack has done and looked at.
+// errRolledBack rolls back the transaction of an attack.
 var errRolledBack = errors.New("rolled back by the attack itself")
 
-// panicError is what an attack ran into instead of an error.
+// panicError is a panic in an attack.
 type panicError struct{ value any }
 
 func (e *panicError) Error() string { return fmt.Sprint("panic: ", e.value) }

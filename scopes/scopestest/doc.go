@@ -1,22 +1,22 @@
-// Package scopestest attacks a database that keeps tenants apart, and says whether it held.
+// Package scopestest attacks a database that keeps tenants apart, and reports which attacks succeed.
 //
-// [Run] makes every known attack (see [Attacks]) on somebody's models and database, as the application would
-// open it: with all layers on. Each attack works for tenant A and goes after tenant B's rows. [Layers] makes them
-// once for each layer alone, with the others off, and returns the table of which layer stops what.
+// [Run] makes every known attack (see [Attacks]) on your models and database, opened as the application opens it: with all
+// layers on. Each attack works for tenant A and tries to read or change tenant B's rows. [Layers] also makes them once for each
+// layer with the others off, and returns a table of which layer stops which attack.
 //
 // # Verdict
 //
-// The judge is a connection of its own, by a role that sees all rows, and knows nothing of the code under test.
-// B's rows bear a text that is theirs alone (the canary). An attack has succeeded if
-//   - the canary is in anything that A was shown, error messages and A's own rows included;
-//   - A counted more rows than it has, or had different answers for B's key and for one that nobody has;
-//   - a row of B is not what it was, to the byte, or is gone, or one was added;
+// The judge uses its own connection, as a role that sees all rows, and none of the code under test. B's rows contain a text that
+// no other row has (the canary). An attack has succeeded if
+//   - the canary is in anything that A got, including error messages and A's own rows;
+//   - A counted more rows than it has, or got different answers for B's key and for one that does not exist;
+//   - a row of B was changed, removed or added;
 //   - a row of A points at one of B's.
 //
-// Whether it succeeded or not, the pool must be whole afterwards: nothing in use, no transaction left open on the
-// server, and neither a tenant nor a search_path left on a pooled connection.
+// In any case the pool must be clean afterwards: no connection in use, no open transaction on the server, and neither a tenant nor
+// a search_path left on a pooled connection.
 //
-// Both tenants must be able to do their own work besides: a database that shows nobody anything does not pass.
+// Both tenants must also be able to do their own work, so a database in which nobody sees anything does not pass.
 //
 // # Sites
 //
@@ -25,5 +25,5 @@
 //
 // # Use
 //
-// The suite deletes and inserts the rows of the two tenants. Give it a database for tests.
+// The suite deletes and inserts rows of the two tenants: give it a test database.
 package scopestest

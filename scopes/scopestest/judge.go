@@ -25,16 +25,16 @@ const (
 	firstID  = 1_000_000
 )
 
-// sight is one tenant's tables, as the judge sees them.
+// sight is the judge's view of one tenant's tables.
 type sight struct {
 	conn *pgx.Conn
 	db   *gorm.DB
 }
 
-// sights are both tenants' tables.
+// sights are the judge's views of both tenants' tables.
 type sights struct{ a, b sight }
 
-// judge sees all rows, by connections of its own and without any of the code under test.
+// judge reads all rows over its own connections, with none of the code under test.
 type judge struct {
 	subject
 	sights
@@ -72,19 +72,19 @@ func connect(t testing.TB, role *pgx.ConnConfig, p scopes.Placement, models []mo
 	return sight{conn, db}
 }
 
-// rows are one tenant's rows as they were made: the children of all parents, in the order of the parents.
+// rows are one tenant's rows as they were created: the children of all parents, in the order of the parents.
 type rows struct {
 	tenant            scopes.Tenant
 	parents, children []any
 }
 
-// state is what is in the tables, and what came of it.
+// state is the content of the tables.
 type state struct {
-	rows [2]rows   // A's and B's, as they were made
-	text [2]string // A's and B's, as PostgreSQL writes them
+	rows [2]rows   // A's and B's, as they were created
+	text [2]string // A's and B's, as PostgreSQL prints them
 }
 
-// reset makes both tenants' rows anew. The ids of B's are above those of A's, in whatever tables they are.
+// reset recreates both tenants' rows. B's ids are above A's, also if they are in different tables.
 func (j *judge) reset(ctx context.Context) (s state, err error) {
 	tenants := []scopes.Tenant{j.target.A, j.target.B}
 	sights := []sight{j.a, j.b}
@@ -103,7 +103,7 @@ func (j *judge) reset(ctx context.Context) (s state, err error) {
 	return s, err
 }
 
-// clear deletes the rows of both tenants, and of others below their parents.
+// clear deletes the rows of both tenants, and other tenants' children of their parents.
 func (j *judge) clear(ctx context.Context, s sight) error {
 	theirs := fmt.Sprintf("%s in (%s, %s)", ident(j.parent.tenant.DBName), literal(j.target.A), literal(j.target.B))
 	_, err := s.conn.Exec(ctx, fmt.Sprintf(`
@@ -114,7 +114,7 @@ func (j *judge) clear(ctx context.Context, s sight) error {
 	return err
 }
 
-// fill makes a tenant's rows, with ids from first.
+// fill creates a tenant's rows, with ids from first.
 func (j *judge) fill(ctx context.Context, s sight, t scopes.Tenant, mark string, first int64) (made rows, err error) {
 	made.tenant = t
 	row := func(m model) any {
@@ -146,7 +146,7 @@ func relations(m model) (names []string) {
 	return names
 }
 
-// snapshot returns the tenant's rows, each as PostgreSQL writes it.
+// snapshot returns the tenant's rows as PostgreSQL prints them.
 func (j *judge) snapshot(ctx context.Context, s sight, t scopes.Tenant) (text string, err error) {
 	sql := fmt.Sprintf(`select coalesce(string_agg(row, E'\n' order by n, id, row), '') from (
 			select 1 as n, t.%[3]s as id, t::text as row from %[1]s t where t.%[2]s = $1 union all
@@ -176,7 +176,7 @@ func (j *judge) orphans(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
-// look returns A's and B's rows.
+// look returns A's and B's current rows.
 func (j *judge) look(ctx context.Context) (text [2]string, err error) {
 	if text[0], err = j.snapshot(ctx, j.a, j.target.A); err != nil {
 		return text, err
@@ -185,7 +185,7 @@ func (j *judge) look(ctx context.Context) (text [2]string, err error) {
 	return text, err
 }
 
-// harm says what came of an attack, empty if nothing did, and whether the rows are what they were.
+// harm returns how an attack succeeded, or "", and whether the rows are unchanged.
 func (j *judge) harm(ctx context.Context, before state, x *attackRun) (harm string, unchanged bool, err error) {
 	after, err := j.look(ctx)
 	if err != nil {
@@ -207,8 +207,8 @@ func (j *judge) harm(ctx context.Context, before state, x *attackRun) (harm stri
 	return harm, after == before.text, err
 }
 
-// leaks says what the attack left behind on the pool and the server, empty if nothing. The server learns of a
-// cancelled statement and of a closed connection a little later than the client, so it looks for a while.
+// leaks returns what the attack left behind in the pool and on the server, or "". The server notices a canceled statement and a
+// closed connection a little later than the client, so leaks waits for a while.
 func (j sights) leaks(ctx context.Context, o *opened) (left string, err error) {
 	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if left, err = j.leaksNow(ctx, o); left == "" || err != nil {
@@ -238,7 +238,7 @@ func (j sights) leaksNow(ctx context.Context, o *opened) (string, error) {
 	return "", err
 }
 
-// texts returns all strings in a value, whatever their depth.
+// texts returns all strings in a value, at any depth.
 func texts(values ...any) (found []string) {
 	for _, v := range values {
 		if err, ok := v.(error); ok {
@@ -251,7 +251,7 @@ func texts(values ...any) (found []string) {
 }
 
 func appendTexts(found []string, v reflect.Value, depth int) []string {
-	if depth > 12 { // relations may go round in circles
+	if depth > 12 { // relations can be circular
 		return found
 	}
 	switch v.Kind() {

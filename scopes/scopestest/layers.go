@@ -19,18 +19,18 @@ var (
 	rlsOnly     = layers{rls: true}
 )
 
-// column is one column of the table: some layers, on a target.
+// column is a column of the table: a set of layers on a target.
 type column struct {
 	Name     string
 	Outcomes []Outcome
 }
 
-// Table is which layer stops which attack.
+// Table says which layer stops which attack.
 type Table struct{ columns []column }
 
-// Layers makes every attack with all layers on, and then once for each layer with the others off. It fails the test for
-// an attack that succeeds against all of them. The foreign and primary keys of the models' tables are altered for good, to
-// be without the tenant: the target's database is of no use afterwards. Target.Owner is required.
+// Layers makes every attack with all layers on, and then once for each layer with the others off. It fails the test for an attack
+// that succeeds with all layers on. It permanently removes the tenant from the primary and foreign keys of the models' tables, so
+// the target's database cannot be used afterwards. Target.Owner is required.
 func Layers(t *testing.T, s Subject, target Target) Table {
 	t.Helper()
 	subject, err := s.parse()
@@ -50,8 +50,8 @@ func Layers(t *testing.T, s Subject, target Target) Table {
 	return table
 }
 
-// sessionAlone makes every attack with the session layer alone, which is what tells a placement of one's own from shared
-// tables.
+// sessionAlone makes every attack with only the session layer, which is the layer in which a placement of the tenant's own differs
+// from shared tables.
 func sessionAlone(t *testing.T, name string, s Subject, target Target) Table {
 	t.Helper()
 	return Table{[]column{{name, run(t, s, target, sessionOnly)}}}
@@ -66,8 +66,8 @@ func (t Table) with(others ...Table) Table {
 	return Table{columns}
 }
 
-// Markdown returns the table. The first column's attacks are the rows. A cell says how the layer stopped the attack, or is
-// a dash. An attack that one layer alone stops is marked with the layer's name in the last column.
+// Markdown returns the table, with a row for each attack. A cell says how the layer stopped the attack, or is a dash. The last
+// column names the layer if only one stops the attack.
 func (t Table) Markdown() string {
 	var b strings.Builder
 	b.WriteString("| attack |")
@@ -94,8 +94,8 @@ func (c column) cell(attack string) string {
 	return "–"
 }
 
-// only names the layer that is the only one to stop an attack, "none" where none alone does, and says nothing otherwise.
-// The columns after the first are layers up to the fifth.
+// only returns the layer that is the only one to stop an attack, "none" if no single layer stops it, and otherwise "". The columns
+// of single layers are the second to the fifth.
 func (t Table) only(attack string) string {
 	var stopping []string
 	for _, c := range t.columns[1:min(5, len(t.columns))] {
@@ -113,8 +113,8 @@ func (t Table) only(attack string) string {
 	}
 }
 
-// simplifyKeys makes the keys of the models' tables what they would be without tenants: ids are unique over all
-// tenants, and foreign keys are the id alone. Whatever else refers to these tables loses its foreign key.
+// simplifyKeys removes the tenant from the keys of the models' tables: ids are unique over all tenants, and foreign keys have the id
+// only. Other tables that refer to these lose their foreign keys.
 func simplifyKeys(ctx context.Context, target Target, s subject) error {
 	config := target.Owner.Copy()
 	place(config, target.A.Placement)

@@ -27,17 +27,17 @@ import (
 type Target struct {
 	// Runtime is how the application connects for a tenant.
 	Runtime *pgx.ConnConfig
-	// Owner connects as the tables' owner, who row-level security does not apply to. Needed by [Layers] only.
+	// Owner connects as the tables' owner, to which row-level security does not apply. Only [Layers] needs it.
 	Owner *pgx.ConnConfig
-	// Judge connects as a role that sees and may do everything. Default: Owner.
+	// Judge connects as a role that can read and change all rows. Default: Owner.
 	Judge *pgx.ConnConfig
-	// A attacks, B is attacked. Both have their placement, with the tables in it, on the server that the roles connect to.
+	// A attacks B. The placements of both, with their tables, must exist on the server that the roles connect to.
 	A, B scopes.Tenant
 	// Options are the application's for scopes/session. Default: none.
 	Options session.Options
 }
 
-// layers are the layers that are on; the keys are a matter of the database, not of how it is opened.
+// layers are the layers that are on. The keys are not among them, since they are in the database.
 type layers struct{ scope, session, rls bool }
 
 // opened is the target, opened with some layers.
@@ -47,12 +47,12 @@ type opened struct {
 	pools []*sql.DB
 
 	mu    sync.Mutex
-	conns []*pgconn.PgConn // made so far
+	conns []*pgconn.PgConn // opened so far
 }
 
 const maxConns = 4
 
-// openTarget opens the target as the application would, but for the layers that are off.
+// openTarget opens the target as the application does, without the layers that are off.
 func openTarget(t testing.TB, target Target, models []model, on layers) *opened {
 	o := &opened{layers: on}
 	role := target.Runtime
@@ -86,7 +86,7 @@ func openGORM(t testing.TB, pool gorm.ConnPool) *gorm.DB {
 	return db
 }
 
-// watched returns a copy of config that keeps note of the connections made with it.
+// watched returns a copy of config that records the connections that are opened with it.
 func (o *opened) watched(config *pgx.ConnConfig) *pgx.ConnConfig {
 	config = config.Copy()
 	config.AfterConnect = func(_ context.Context, conn *pgconn.PgConn) error {
@@ -100,7 +100,7 @@ func (o *opened) watched(config *pgx.ConnConfig) *pgx.ConnConfig {
 
 // leftovers returns the settings that idle connections should not have.
 func (o *opened) leftovers(ctx context.Context) (found []string, err error) {
-	if !o.session { // without that layer, the settings are the connection's on purpose
+	if !o.session { // without that layer, connections keep their settings on purpose
 		return nil, nil
 	}
 	o.mu.Lock()
@@ -121,13 +121,13 @@ func (o *opened) leftovers(ctx context.Context) (found []string, err error) {
 	return found, nil
 }
 
-// noScope stands for the scope's plugin where that is off. GORM knows plugins by their names.
+// noScope replaces the scope's plugin if that is off, under the same name.
 type noScope struct{}
 
 func (noScope) Name() string              { return "scopes" }
 func (noScope) Initialize(*gorm.DB) error { return nil }
 
-// withoutScopes returns the clauses that are not of package scopes.
+// withoutScopes returns the clauses that are not package scopes'.
 func withoutScopes(clauses []clause.Interface) []clause.Interface {
 	return slices.DeleteFunc(slices.Clone(clauses), func(c clause.Interface) bool {
 		return strings.HasSuffix(reflect.TypeOf(c).PkgPath(), "/scopes")

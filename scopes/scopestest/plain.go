@@ -13,9 +13,8 @@ import (
 	"tenanted/scopes/session"
 )
 
-// plain is what there is without the session layer: pools of pgx's own driver, all to A's database. Where
-// row-level security is on, somebody must tell the server the tenant, so the connections of each tenant bear it
-// as a setting of the session's, and those for a context without a tenant bear none.
+// plain replaces the session layer if that is off: pools of pgx's driver, all to A's database. If row-level security is on, each
+// tenant has a pool whose sessions have the tenant as a setting, and contexts without a tenant have one without the setting.
 type plain struct {
 	of map[string]*sql.DB // by key; empty for none
 }
@@ -42,7 +41,7 @@ func openPlain(t testing.TB, role *pgx.ConnConfig, target Target, rls bool) *pla
 	return p
 }
 
-// place makes config lead to a placement.
+// place sets a placement in config.
 func place(config *pgx.ConnConfig, p scopes.Placement) {
 	if p.Database != "" {
 		config.Database = p.Database

@@ -11,18 +11,18 @@ import (
 	"gorm.io/gorm"
 )
 
-// attackTime bounds one attack: no tenant may be able to hang the pool either.
+// attackTime bounds one attack. A pool that hangs is a failure too.
 const attackTime = 20 * time.Second
 
-// Run makes every attack with all layers on, and fails the test for each that succeeds and each that leaves the pool
-// or something on the server.
+// Run makes every attack with all layers on, and fails the test for each that succeeds or leaves something behind in the pool or on
+// the server.
 func Run(t *testing.T, s Subject, target Target) {
 	t.Helper()
 	failEach(t, run(t, s, target, allOn))
 	works(t, s, target)
 }
 
-// works fails the test unless both tenants can do their own work: what shows nobody anything would stop all attacks.
+// works fails the test unless both tenants can do their own work: a database in which nobody sees anything stops all attacks too.
 func works(t *testing.T, s Subject, target Target) {
 	t.Helper()
 	subject, err := s.parse()
@@ -37,7 +37,7 @@ func works(t *testing.T, s Subject, target Target) {
 	}
 }
 
-// work is what an honest tenant does: it sees all of its rows, changes one, and adds and deletes another.
+// work is a tenant's own work: it reads all of its rows, changes one, and adds and deletes another.
 func (x *attackRun) work(db *gorm.DB) error {
 	found := x.child.many()
 	read := db.Preload(x.HasMany).Find(x.parent.many())
@@ -58,7 +58,7 @@ func (x *attackRun) work(db *gorm.DB) error {
 	return nil
 }
 
-// failEach fails the test for each attack that succeeded and that something could have stopped.
+// failEach fails the test for each attack that succeeded and that could have been stopped.
 func failEach(t *testing.T, outcomes []Outcome) {
 	t.Helper()
 	for _, o := range outcomes {
@@ -68,21 +68,21 @@ func failEach(t *testing.T, outcomes []Outcome) {
 	}
 }
 
-// Outcome is what came of one attack.
+// Outcome is the result of one attack.
 type Outcome struct {
-	Attack Attack // which one
+	Attack Attack // the attack
 	// Harm says how the attack succeeded. Empty: it was stopped.
 	Harm string
-	// End is "panic", "error" or "no rows": how the attacker's code went on.
+	// End is how the attacker's code ended: "panic", "error" or "no rows".
 	End string
-	// Err is what the attacker's code got: an error, or a panic as one.
+	// Err is the error or panic that the attacker's code got.
 	Err error
 
-	leaked    bool // the pool is damaged and of no more use
-	unchanged bool // both tenants' rows are what they were
+	leaked    bool // the pool is damaged and cannot be used any more
+	unchanged bool // both tenants' rows are as before
 }
 
-// run makes all attacks that can be made with the layers that are on.
+// run makes all attacks that are possible with the layers that are on.
 func run(t *testing.T, s Subject, target Target, on layers) (outcomes []Outcome) {
 	t.Helper()
 	subject, err := s.parse()

@@ -15,24 +15,23 @@ import (
 	"tenanted/scopes"
 )
 
-// Shared describes the models of rows of which some are a tenant's own and some everybody's: see [scopes.ReadOnly]. Each
-// function returns a pointer to a new row that bears text in its text field and is fit to be inserted, but for its tenant and
-// its id.
+// Shared describes the models of rows of which some are a tenant's own and some are shared by all: see [scopes.ReadOnly]. Each
+// function returns a pointer to a new row with text in its text field, which can be inserted once its tenant and id are set.
 type Shared struct {
 	Own      func(text string) any // of the tenant's own table
-	Everyone func(text string) any // of the table of everybody's rows
+	Everyone func(text string) any // of the table of shared rows
 	Any      func(text string) any // of the view of both
 
 	// Text names the text field of all three. Default: "Name".
 	Text string
 }
 
-// everyoneMark is in the text fields of everybody's rows.
+// everyoneMark is in the text fields of shared rows.
 const everyoneMark = "row of everybody"
 
-// RunShared makes every attack on a tenant's own and everybody's rows: with all layers on, with row-level security and the
-// grants alone, and, where Target.Owner is set, with the scope alone. It fails the test for each that succeeds. What tenants
-// do with rows of their own table is [Run]'s.
+// RunShared makes every attack on own and shared rows: with all layers on, with only row-level security and grants, and, if
+// Target.Owner is set, with only the scope. It fails the test for each that succeeds. [Run] is for what tenants do in their own
+// tables.
 func RunShared(t *testing.T, s Shared, target Target) {
 	t.Helper()
 	failEach(t, attackShared(t, s, target, allOn))
@@ -43,8 +42,8 @@ func RunShared(t *testing.T, s Shared, target Target) {
 	sharedWorks(t, s, target)
 }
 
-// shared is a Shared whose models have been looked through.
-type shared struct{ tenants, everyone, any model } // of the tables of own and of everybody's rows, and of the view
+// shared is a Shared with its models parsed.
+type shared struct{ tenants, everyone, any model } // of the tables of own and of shared rows, and of the view
 
 func (s Shared) parse(t *testing.T) (parsed shared) {
 	t.Helper()
@@ -67,10 +66,10 @@ func (s shared) models() []model { return []model{s.tenants, s.everyone, s.any} 
 type sharedRun struct {
 	*attackRun
 	shared
-	bs, everyones any // a row of B's, and one of everybody's
+	bs, everyones any // a row of B's, and a shared one
 }
 
-// everyonesView is everybody's row as the view shows it to A, and bsView B's.
+// everyonesView returns the shared row as the view shows it to A, and bsView B's row.
 func (x *sharedRun) everyonesView() any {
 	return x.any.forTenant(x.any.set(x.any.make("changed"), x.any.id, x.everyone.idOf(x.everyones)), x.a.tenant)
 }
@@ -78,7 +77,7 @@ func (x *sharedRun) bsView() any {
 	return x.any.forTenant(x.any.set(x.any.make("changed"), x.any.id, x.tenants.idOf(x.bs)), x.a.tenant)
 }
 
-// changed is everybody's row with another text.
+// changed returns the shared row with another text.
 func (x *sharedRun) changed() any {
 	return x.everyone.set(x.everyone.make("changed"), x.everyone.id, x.everyone.idOf(x.everyones))
 }
@@ -95,14 +94,14 @@ func (x *sharedRun) sql(text string) string {
 // name is the quoted name of the model's table.
 func (m model) name() string { return pgx.Identifier(strings.Split(m.Table, ".")).Sanitize() }
 
-// sharedJudge knows what is in the tables of own and of everybody's rows.
+// sharedJudge reads the tables of own and of shared rows.
 type sharedJudge struct {
 	sights
 	shared
 	target Target
 }
 
-// rows makes both tenants' rows anew, and everybody's.
+// rows recreates both tenants' rows and the shared one.
 func (j *sharedJudge) rows(ctx context.Context) (bs, everyones any, err error) {
 	for _, s := range []sight{j.a, j.b} { // both before either is filled: they may be the same tables
 		_, err := s.conn.Exec(ctx, fmt.Sprintf("delete from %s where %s in (%s, %s); delete from %s", j.tenants.name(),
@@ -130,7 +129,7 @@ func (j *sharedJudge) ownRow(ctx context.Context, s sight, t scopes.Tenant, mark
 	return row, create(s.db.WithContext(ctx), j.tenants, []any{row})
 }
 
-// look returns A's rows, B's, and those of everybody or of nobody.
+// look returns A's rows, B's rows, and all others.
 func (j *sharedJudge) look(ctx context.Context) (text [3]string, err error) {
 	own := func(where string) string {
 		return fmt.Sprintf("select coalesce(string_agg(t::text, ' ' order by t::text), '') from %s t where %s", j.tenants.name(), where)
@@ -149,7 +148,7 @@ func (j *sharedJudge) look(ctx context.Context) (text [3]string, err error) {
 	return text, nil
 }
 
-// attackShared makes all attacks that the layers that are on can stop.
+// attackShared makes all attacks that can be stopped by the layers that are on.
 func attackShared(t *testing.T, s Shared, target Target, on layers) (outcomes []Outcome) {
 	t.Helper()
 	parsed := s.parse(t)
@@ -174,7 +173,7 @@ func attackShared(t *testing.T, s Shared, target Target, on layers) (outcomes []
 	return outcomes
 }
 
-// harm says what came of an attack, empty if nothing did.
+// harm returns how an attack succeeded, or "".
 func (j *sharedJudge) harm(t *testing.T, before [3]string, x *sharedRun) string {
 	after, err := j.look(t.Context())
 	require.NoError(t, err)
@@ -191,7 +190,7 @@ func (j *sharedJudge) harm(t *testing.T, before [3]string, x *sharedRun) string 
 	return x.learned
 }
 
-// sharedWorks fails the test unless both tenants see their own rows and everybody's, and may write their own.
+// sharedWorks fails the test unless both tenants see their own rows and the shared one, and can write their own.
 func sharedWorks(t *testing.T, s Shared, target Target) {
 	t.Helper()
 	parsed := s.parse(t)
@@ -214,7 +213,7 @@ func sharedWorks(t *testing.T, s Shared, target Target) {
 	}
 }
 
-// count reports a number of rows that A was told of: it has one, and one is everybody's.
+// count reports a number of rows that A learned: it should see its own and the shared one.
 func (x *sharedRun) count(db *gorm.DB) error {
 	var n int64
 	err := db.Count(&n).Error

@@ -16,23 +16,23 @@ import (
 
 // Subject describes the models to attack: a parent and its children, both tenanted.
 type Subject struct {
-	// Parent and Child return a pointer to a new row that bears text in its text field and is fit to be inserted,
-	// but for its tenant, its id and the child's parent, which the suite sets. Ids are integers, UUIDs or texts.
+	// Parent and Child return a pointer to a new row with text in its text field, which can be inserted once the suite has set
+	// its tenant, its id and the child's parent. Ids are integers, UUIDs or texts.
 	Parent, Child func(text string) any
 
 	// ParentText and ChildText name the text fields. Default: "Name".
 	ParentText, ChildText string
 
-	// BelongsTo names the child's field that holds its parent, and HasMany the parent's that holds its children.
+	// BelongsTo names the child's field for its parent, and HasMany the parent's field for its children.
 	BelongsTo, HasMany string
 
-	// Nested names a path from the child over its parent to what that belongs to, as "Task.Project". Empty: none.
+	// Nested names a path from the child through its parent to what the parent belongs to, such as "Task.Project". Empty: none.
 	Nested string
 
-	// Foreign keys of the parent's or the child's other than these must be satisfied by what Target holds.
+	// Other foreign keys of the parent and the child must be satisfied by rows that are in the target's database.
 }
 
-// model is one of the subject's models, as GORM understands it.
+// model is one of the subject's models as parsed by GORM.
 type model struct {
 	*schema.Schema
 	tenant *schema.Field
@@ -41,7 +41,7 @@ type model struct {
 	make   func(text string) any
 }
 
-// subject is a Subject whose models have been looked through.
+// subject is a Subject with its models parsed.
 type subject struct {
 	Subject
 	parent, child model
@@ -78,7 +78,7 @@ func (s Subject) parse() (subject, error) {
 	return parsed, nil
 }
 
-// parseModel looks through a tenanted model.
+// parseModel parses a tenanted model.
 func parseModel(make func(string) any, text string) (model, error) {
 	m, err := parseRow(make, text)
 	if err == nil && m.tenant == nil {
@@ -87,7 +87,7 @@ func parseModel(make func(string) any, text string) (model, error) {
 	return m, err
 }
 
-// parseRow looks through any model.
+// parseRow parses any model.
 func parseRow(make func(string) any, text string) (model, error) {
 	s, err := schema.Parse(make(""), &sync.Map{}, schema.NamingStrategy{})
 	if err != nil {
@@ -127,7 +127,7 @@ func (m model) list(rows ...any) any {
 // set returns row with the field set.
 func (m model) set(row any, f *schema.Field, value any) any {
 	if err := f.Set(context.Background(), reflect.ValueOf(row).Elem(), value); err != nil {
-		panic(err) // a field of the model's own, from a field of the same type
+		panic(err) // cannot happen: the value has the field's type
 	}
 	return row
 }
@@ -140,7 +140,7 @@ func (m model) get(row any, f *schema.Field) any {
 // idOf returns the row's id, as an argument of a statement.
 func (m model) idOf(row any) any { return stored(scopes.Tenant{ID: m.get(row, m.id)}) }
 
-// numbered returns the nth id: the number, or a UUID.
+// numbered returns the nth id: the number or a UUID.
 func (m model) numbered(n int64) any {
 	if zero := reflect.Zero(m.id.IndirectFieldType); zero.CanInt() || zero.CanUint() {
 		return n
@@ -151,7 +151,7 @@ func (m model) numbered(n int64) any {
 // forTenant returns row with its tenant set.
 func (m model) forTenant(row any, t scopes.Tenant) any { return m.set(row, m.tenant, stored(t)) }
 
-// stored is a tenant's id as an argument of a statement.
+// stored returns a tenant's id as an argument of a statement.
 func stored(t scopes.Tenant) any {
 	if n, err := strconv.ParseInt(t.Key(), 10, 64); err == nil && reflect.Indirect(reflect.ValueOf(t.ID)).Kind() != reflect.String {
 		return n
@@ -159,7 +159,7 @@ func stored(t scopes.Tenant) any {
 	return t.Key()
 }
 
-// literal is a tenant's id in a statement's text.
+// literal returns a tenant's id for a statement's text.
 func literal(t scopes.Tenant) string { return quoted(stored(t)) }
 
 func quoted(id any) string {
@@ -169,7 +169,7 @@ func quoted(id any) string {
 	return fmt.Sprint(id)
 }
 
-// withID returns an empty row that bears row's id, and its tenant if that is asked for.
+// withID returns an empty row with row's id, and optionally its tenant.
 func (m model) withID(row any, tenant bool) any {
 	key := m.set(m.one(), m.id, m.get(row, m.id))
 	if tenant {
@@ -178,7 +178,7 @@ func (m model) withID(row any, tenant bool) any {
 	return key
 }
 
-// relate puts value, a row or a slice of rows, into the relation of row.
+// relate sets the relation of row to value, a row or a slice of rows.
 func (m model) relate(row any, relation string, value any) any {
 	field := m.Relationships.Relations[relation].Field.ReflectValueOf(context.Background(), reflect.ValueOf(row).Elem())
 	v := reflect.ValueOf(value)
@@ -198,8 +198,8 @@ func (m model) relate(row any, relation string, value any) any {
 // models are those of a subject.
 func (s subject) models() []model { return []model{s.parent, s.child} }
 
-// disarmAll makes db treat models, and those they are related to, as any others: the scope is off, its clauses are taken
-// out of what db knows of them. It must be called before db is used.
+// disarmAll turns the scope off for models and their related models, by removing its clauses from the schemas that db has cached. It
+// must be called before db is used.
 func disarmAll(db *gorm.DB, models ...model) error {
 	if err := db.Use(noScope{}); err != nil {
 		return err
