@@ -35,15 +35,17 @@ In Mixed the tenant is in the shared tables, unless --schema or --database gives
 and MultipleDb they name its schema or database, which else is called after the slug. --server gives it a database of its
 own on another server.
 
---count makes many: SLUG-1, SLUG-2 and so on, with the same number behind --name, and behind --schema or else --database.
+--count creates several: SLUG-1, SLUG-2 and so on. The number is also appended to --name, and to --schema or else --database.
 
---from-file makes those of a CSV file (- for the standard input). Its first line names the columns, in any order: slug, and
-where wanted name, server, database and schema, which mean what the flags mean. A line:
-  acme,"Acme, Inc.",,tenanted_acme,
+--from-file creates the tenants of a CSV file (- for the standard input). Its first line names the columns, in any order: slug,
+and optionally name, server, database and schema, which are as the flags. A file with two of them:
+  slug,name
+  acme,"Acme, Inc."
+  bolt,Bolt
 
-Both look through the whole list first, and create nothing if a slug cannot be, is there twice or is taken; --dry-run prints
-what would be created where. A tenant that fails does not stop the others; the exit code is 1 then. However it ended, the
-same command goes on with what is missing: the same file, or the same flags with any --count.`,
+Both check the whole list first, and create nothing if a slug is invalid, reserved, repeated or taken. --dry-run prints what
+would be created where. A tenant that fails does not stop the others; the exit code is then 1. After a failure or an
+interruption, the same command continues with what is missing: the same file, or the same flags with any --count.`,
 		Example: `  PROGRAM tenants create acme --name "Acme Inc."
   PROGRAM tenants create trial --count 1000
   PROGRAM tenants create --from-file tenants.csv --dry-run
@@ -64,14 +66,14 @@ same command goes on with what is missing: the same file, or the same flags with
 	}
 	cmd.Flags().StringVar(&o.name, "name", "", "what people call the tenant (default the slug)")
 	addPlacement(cmd, &o.where)
-	cmd.Flags().IntVar(&o.count, "count", 1, "how many, with numbers behind the slug")
+	cmd.Flags().IntVar(&o.count, "count", 1, "the number of tenants; the slug gets a number")
 	cmd.Flags().StringVar(&o.file, "from-file", "", "a CSV file with the tenants; - for the standard input")
 	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "print what would be created where, and create nothing")
 	cmd.Flags().IntVar(&o.jobs, "jobs", 4, "how many tenants at a time, each with up to five connections")
 	return cmd
 }
 
-// maxCount bounds --count: a mistyped number is not a fleet.
+// maxCount bounds --count, in case it is mistyped.
 const maxCount = 100_000
 
 func (o createOptions) validate(cmd *cobra.Command, args []string) error {

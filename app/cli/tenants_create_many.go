@@ -17,10 +17,10 @@ import (
 	"tenanted/app/tenancy"
 )
 
-// tenantList is the tenants that one command creates, and where each is asked for.
+// tenantList is the tenants that one command creates.
 type tenantList struct {
 	tenancy.Batch
-	names []string // of each tenant in messages: "tenants.csv:7: acme"
+	names []string // each tenant's in messages: "tenants.csv:7: acme"
 }
 
 func (l *tenantList) add(name string, n tenancy.NewTenant) {
@@ -28,10 +28,10 @@ func (l *tenantList) add(name string, n tenancy.NewTenant) {
 	l.Tenants, l.names = append(l.Tenants, n), append(l.names, name)
 }
 
-// maxRefused bounds how many mistakes are shown at once.
+// maxRefused bounds how many errors are shown.
 const maxRefused = 20
 
-// refusals returns the errors as one, with a line for each; nil if there is none.
+// refusals joins the errors of the tenants, with a line for each. It returns nil if there are none.
 func (l tenantList) refusals(errs []error) error {
 	var lines []string
 	for i, err := range errs {
@@ -74,16 +74,16 @@ func (o createOptions) numbered(slug string) tenantList {
 	return l
 }
 
-// batchKey names a command by what it was told.
-func batchKey(told ...string) string {
-	sum := sha256.Sum256([]byte(strings.Join(told, "\x00")))
+// batchKey identifies a command by its arguments.
+func batchKey(arguments ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(arguments, "\x00")))
 	return hex.EncodeToString(sum[:6])
 }
 
 // The columns of a file of tenants.
 var tenantColumns = []string{"slug", "name", "server", "database", "schema"}
 
-// readTenants reads a file of tenants. Its error has a line for each line of the file that cannot be read.
+// readTenants reads a file of tenants. Its error has a line for each invalid line of the file.
 func readTenants(name, text string) (l tenantList, err error) {
 	if name == "-" {
 		name = "standard input"
@@ -92,7 +92,7 @@ func readTenants(name, text string) (l tenantList, err error) {
 	reader.TrimLeadingSpace = true
 	columns, err := reader.Read()
 	if errors.Is(err, io.EOF) {
-		return l, fmt.Errorf("%s is empty: begin with a line of columns, as slug,name", name)
+		return l, fmt.Errorf("%s is empty: begin with a line of column names, such as slug,name", name)
 	}
 	if err == nil {
 		err = checkColumns(columns)
@@ -100,7 +100,7 @@ func readTenants(name, text string) (l tenantList, err error) {
 	if err != nil {
 		return l, fmt.Errorf("%s:1: %w", name, err)
 	}
-	var refused, told []string
+	var refused, values []string
 	for {
 		record, err := reader.Read()
 		if errors.Is(err, io.EOF) {
@@ -116,9 +116,9 @@ func readTenants(name, text string) (l tenantList, err error) {
 			refused = append(refused, fmt.Sprintf("%s:%d: %v", name, line, err))
 		}
 		l.add(fmt.Sprintf("%s:%d: %s", name, line, n.Slug), n)
-		told = append(told, n.Slug, n.Name, n.Where.Server, n.Where.Database, n.Where.Schema)
+		values = append(values, n.Slug, n.Name, n.Where.Server, n.Where.Database, n.Where.Schema)
 	}
-	l.Key = batchKey(told...)
+	l.Key = batchKey(values...)
 	return l, joinLines(refused)
 }
 
@@ -128,7 +128,7 @@ func checkColumns(columns []string) error {
 		case !slices.Contains(tenantColumns, column):
 			return fmt.Errorf("column %q is unknown: use %s", column, strings.Join(tenantColumns, ", "))
 		case slices.Contains(columns[:i], column):
-			return fmt.Errorf("column %q is there twice", column)
+			return fmt.Errorf("column %q occurs twice", column)
 		}
 	}
 	if !slices.Contains(columns, "slug") {
@@ -156,7 +156,7 @@ func tenantOf(columns, record []string) (n tenancy.NewTenant) {
 	return n
 }
 
-// list returns the tenants that the command is given, after a look whether they can be created at all.
+// list returns the tenants that the command is to create, if their slugs and placements are valid.
 func (p *program) list(o createOptions, args []string) (l tenantList, err error) {
 	cfg, err := p.load()
 	if err != nil {
@@ -172,7 +172,7 @@ func (p *program) list(o createOptions, args []string) (l tenantList, err error)
 			return l, usageError{err}
 		}
 	case !o.many:
-		l.Key = "none" // a tenant that was created alone is not created again
+		l.Key = "none" // no tenant was created by it
 		l.add(args[0], tenancy.NewTenant{Slug: args[0], Name: o.name, Where: o.where})
 	default:
 		l = o.numbered(args[0])
@@ -207,7 +207,7 @@ func (p *program) createMany(ctx context.Context, o createOptions, args []string
 	})
 }
 
-// planOf returns the plan of a batch, and one error for all tenants that cannot be created.
+// planOf returns the plan for a batch, or one error for all tenants that cannot be created.
 func planOf(ctx context.Context, setup *tenancy.Setup, l tenantList) ([]tenancy.Planned, error) {
 	creator, err := setup.NewCreator(ctx)
 	if err != nil {
@@ -278,7 +278,7 @@ func (p *program) createPlanned(ctx context.Context, setup *tenancy.Setup, l ten
 	if err := p.showFailed(plan, errs); err != nil {
 		return err
 	}
-	return fmt.Errorf("%d of %d tenants were not created: remove the causes, and give the same command again", wanted-created, wanted)
+	return fmt.Errorf("%d of %d tenants were not created: remove the causes, and run the same command again", wanted-created, wanted)
 }
 
 func (p *program) showFailed(plan []tenancy.Planned, errs []error) error {

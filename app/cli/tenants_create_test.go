@@ -109,7 +109,7 @@ func TestAFileOfTenants(t *testing.T) {
 			Environ: w.environ, Dir: w.dir, In: strings.NewReader("slug\neast\nwww\neast\nWest\n"), Out: &out, Err: &errs})
 		require.Equal(t, 2, code)
 		require.Equal(t, "tenanted: standard input:3: www: the slug is reserved: choose another one\n"+
-			"tenanted: standard input:4: east: the slug is there twice\n"+
+			"tenanted: standard input:4: east: the slug occurs twice\n"+
 			"tenanted: standard input:5: West: not a slug: use letters a to z, digits and hyphens, at most 63, no hyphen at the ends\n", errs.String())
 	})
 }
@@ -120,12 +120,12 @@ func TestFilesOfTenantsThatAreRefused(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                                            "t.csv is empty",
 		"slug;name\nacme;Acme\n":                      `t.csv:1: column "slug;name" is unknown`,
-		"slug,slug\na,b\n":                            `t.csv:1: column "slug" is there twice`,
+		"slug,slug\na,b\n":                            `t.csv:1: column "slug" occurs twice`,
 		"name\nAcme\n":                                `t.csv:1: there is no column "slug"`,
 		"slug,name\nacme\n":                           "t.csv:2: wrong number of fields",
 		"slug,name\nacme,\"Acme\n":                    `t.csv:2: extraneous or missing " in quoted-field`,
 		"slug,name\nacme,A\aB\n":                      "t.csv:2: --name \"A\\aB\" has characters that cannot be shown",
-		"slug,schema\nacme,x\n\nbolt,x\n":             "t.csv:4: bolt: the placement tenanted_mixed.x is there twice",
+		"slug,schema\nacme,x\n\nbolt,x\n":             "t.csv:4: bolt: the placement tenanted_mixed.x occurs twice",
 		"slug,schema\nacme,\nbolt,public\n":           `t.csv:3: bolt: --schema=public: is taken`,
 		"slug,database\nacme,tenanted_mixed\n":        "t.csv:2: acme: --database=tenanted_mixed: is the default database",
 		"slug,server\nacme,eu\n":                      `t.csv:2: acme: --server=eu: is not configured`,
@@ -151,8 +151,8 @@ func TestFilesOfTenantsThatAreRefused(t *testing.T) {
 	}
 }
 
-// breakSecond makes the creation of the second tenant fail until the returned function is called.
-func (w *fixture) breakSecond(t *testing.T) (mend func()) {
+// breakSecond makes the creation of the second tenant fail until fix is called.
+func (w *fixture) breakSecond(t *testing.T) (fix func()) {
 	t.Helper()
 	run := func(sql string) { w.db.Exec(t, pgtest.Owner, sql) }
 	switch w.strategy {
@@ -174,15 +174,15 @@ func TestATenantThatFailsDoesNotStopTheOthers(t *testing.T) {
 	t.Parallel()
 	eachUnmixed(t, func(t *testing.T, w *fixture) {
 		w.ok(t, "migrate")
-		mend := w.breakSecond(t)
+		fix := w.breakSecond(t)
 		args := []string{"tenants", "create", "load", "--count", "5", "--jobs", "1"}
 		r := w.run(t, args...)
 		require.Equal(t, 1, r.code, r.err)
 		require.Regexp(t, `^created 4 tenants in \S+; 0 were there already\nSLUG +PLACEMENT +ERROR\nload-2 +\S+ +create tenant "load-2": .+\n$`, r.out)
-		require.Equal(t, "tenanted: 1 of 5 tenants were not created: remove the causes, and give the same command again\n", r.err)
+		require.Equal(t, "tenanted: 1 of 5 tenants were not created: remove the causes, and run the same command again\n", r.err)
 		require.Equal(t, 1, w.count(t, "select count(*) from control.audit_log where slug = 'load-2' and error <> ''"))
 		require.Contains(t, w.ok(t, append(args, "--dry-run")...), "to be completed")
-		mend()
+		fix()
 		require.Contains(t, w.ok(t, args...), "created 1 tenants")
 		w.createdOnce(t, 5)
 	})

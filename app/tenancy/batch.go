@@ -11,17 +11,17 @@ import (
 	"tenanted/scopes"
 )
 
-// Batch is the tenants that one command creates, each empty and with the next free id, as [Creator.CreateByName] does.
+// Batch is the tenants that one command creates, as [Creator.CreateByName] does: without data, and with the next free ids.
 type Batch struct {
-	// Key tells one command from another. It is in the audit log, so that the same command given again takes the tenants that it has
-	// created for done, and refuses those of others.
+	// Key identifies the command. It is written to the audit log, so that the same command, when it is repeated, can tell the
+	// tenants that it has created from other tenants with the same slugs.
 	Key     string
-	Tenants []NewTenant // their ids are not looked at
+	Tenants []NewTenant // their ids are ignored
 }
 
 const batchMark = ", batch "
 
-// ofBatch is how the audit log's entry of a tenant ends that a batch has created.
+// ofBatch returns the end of the detail in the audit log's entry for a tenant that a batch creates.
 func ofBatch(key string) string {
 	if key == "" {
 		return ""
@@ -29,8 +29,8 @@ func ofBatch(key string) string {
 	return batchMark + key
 }
 
-// Check returns what is wrong with the tenants before anything is looked up: a slug or place that cannot be, or that of an
-// earlier one. The errors are in the order of the tenants; nil is for one that can be created.
+// Check returns what is wrong with the tenants regardless of the directory: an invalid or reserved slug, an invalid placement, a slug
+// or placement that occurs twice. It returns an error or nil for each tenant, in their order.
 func (b Batch) Check(cfg config.Config) []error {
 	errs := make([]error, len(b.Tenants))
 	slugs, places := map[string]bool{}, map[scopes.Placement]bool{}
@@ -42,27 +42,27 @@ func (b Batch) Check(cfg config.Config) []error {
 		case err != nil:
 			errs[i] = err
 		case slugs[n.Slug]:
-			errs[i] = errors.New("the slug is there twice")
+			errs[i] = errors.New("the slug occurs twice")
 		case places[placement] && !cfg.Shared(placement):
-			errs[i] = fmt.Errorf("the placement %s is there twice", placement)
+			errs[i] = fmt.Errorf("the placement %s occurs twice", placement)
 		}
 		slugs[n.Slug], places[placement] = true, true
 	}
 	return errs
 }
 
-// Planned is what there is of a tenant of a batch.
+// Planned is a tenant of a batch with its current state.
 type Planned struct {
 	NewTenant
 	Placement scopes.Placement // where it is or will be
-	State     string           // empty: there is nothing; StateCreating: it was begun; any other: the same command has created it
+	State     string           // empty: it does not exist; StateCreating: it is incomplete; otherwise: the same command created it
 	Err       error            // why it cannot be created
 }
 
-// Missing reports whether the tenant is to be created, or completed.
+// Missing reports whether the tenant must be created or completed.
 func (p Planned) Missing() bool { return p.State == "" || p.State == StateCreating }
 
-// Plan looks what there is of the tenants of a batch that has passed [Batch.Check], and changes nothing.
+// Plan returns what is to be done for a batch that has passed [Batch.Check], and changes nothing.
 func (c *Creator) Plan(ctx context.Context, b Batch) ([]Planned, error) {
 	known, err := c.knownOf(ctx, b)
 	if err != nil {
@@ -75,7 +75,7 @@ func (c *Creator) Plan(ctx context.Context, b Batch) ([]Planned, error) {
 	return plan, nil
 }
 
-// known is what the directory has that concerns a batch.
+// known is what the directory has about a batch.
 type known struct {
 	entries map[string]Entry          // by slug
 	mine    map[any]bool              // ids of the tenants that the same command has created
@@ -89,42 +89,44 @@ func (c *Creator) knownOf(ctx context.Context, b Batch) (k known, err error) {
 	for i, n := range b.Tenants {
 		slugs[i] = n.Slug
 	}
-	rows, _ := c.control.Query(ctx, "select "+entryColumns+" from control.tenants where slug = any($1)", slugs)
-	entries, err := pgx.CollectRows(rows, scanEntry)
-	if err != nil {
-		return k, err
+	for _, read := range []func() error{
+		func() error {
+			return each(ctx, c.control, scanEntry, func(e Entry) { k.entries[e.Slug] = e },
+				"select "+entryColumns+" from control.tenants where slug = any($1)", slugs)
+		},
+		func() error {
+			return each(ctx, c.control, pgx.RowTo[scopes.TenantID], func(id scopes.TenantID) { k.mine[id] = true },
+				"select tenant_id from control.audit_log l where "+byBatch, ofBatch(b.Key))
+		},
+		func() error {
+			return each(ctx, c.control, pgx.RowTo[string], func(slug string) { k.former[slug] = true },
+				"select slug from control.former_slugs where slug = any($1) and until > now()", slugs)
+		},
+		func() error {
+			return each(ctx, c.control, pgx.RowToStructByPos[scopes.Placement], func(p scopes.Placement) { k.taken[p] = !c.setup.cfg.Shared(p) }, `
+				select `+placementColumns+` from control.tenants where slug <> all($1)
+				union all select coalesce(from_server, ''), coalesce(from_database, current_database()), from_schema from control.moves
+				union all select coalesce(to_server, ''), coalesce(to_database, current_database()), to_schema from control.moves`, slugs)
+		},
+	} {
+		if err := read(); err != nil {
+			return k, err
+		}
 	}
-	for _, e := range entries {
-		k.entries[e.Slug] = e
-	}
-	rows, _ = c.control.Query(ctx, "select tenant_id from control.audit_log l where "+byBatch, ofBatch(b.Key))
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[scopes.TenantID])
-	if err != nil {
-		return k, err
-	}
-	for _, id := range ids {
-		k.mine[id] = true
-	}
-	rows, _ = c.control.Query(ctx, "select slug from control.former_slugs where slug = any($1) and until > now()", slugs)
-	former, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return k, err
-	}
-	for _, slug := range former {
-		k.former[slug] = true
-	}
-	rows, _ = c.control.Query(ctx, `
-		select `+placementColumns+` from control.tenants where slug <> all($1)
-		union all select coalesce(from_server, ''), coalesce(from_database, current_database()), from_schema from control.moves
-		union all select coalesce(to_server, ''), coalesce(to_database, current_database()), to_schema from control.moves`, slugs)
-	placements, err := pgx.CollectRows(rows, pgx.RowToStructByPos[scopes.Placement])
-	for _, p := range placements {
-		k.taken[p] = !c.setup.cfg.Shared(p)
-	}
-	return k, err
+	return k, nil
 }
 
-// byBatch is the condition for entries of the audit log, l, that end as [ofBatch] has it.
+// each calls use with each row of a query.
+func each[T any](ctx context.Context, conn *pgx.Conn, scan pgx.RowToFunc[T], use func(T), query string, args ...any) error {
+	rows, _ := conn.Query(ctx, query, args...)
+	all, err := pgx.CollectRows(rows, scan)
+	for _, value := range all {
+		use(value)
+	}
+	return err
+}
+
+// byBatch is the condition for entries of the audit log, aliased l, whose detail ends with $1, from [ofBatch].
 const byBatch = "l.action = 'create' and l.tenant_id is not null and right(l.detail, length($1)) = $1"
 
 // createdBy reports whether a batch has created the tenant of that slug.
@@ -150,7 +152,7 @@ func (k known) plan(cfg config.Config, n NewTenant) Planned {
 		p.Placement, p.State = e.Placement, e.State
 	case k.former[n.Slug]:
 		p.Err = &ExistsError{Slug: n.Slug}
-	case k.taken[p.Placement]: // as [Creator.enter] has it
+	case k.taken[p.Placement]: // then [Creator.enter] adds the id to the name
 		p.Placement, p.Err = cfg.PlacementFor(n.Slug+"_ID", n.Where)
 		if k.taken[p.Placement] {
 			p.Err = fmt.Errorf("placement %s is another tenant's: choose another one", p.Placement)

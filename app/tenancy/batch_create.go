@@ -11,9 +11,9 @@ import (
 	"tenanted/scopes/fleet"
 )
 
-// CreatePlanned creates the tenants of a plan that are missing, some at a time, and calls done with the number of each in the
-// plan; one call at a time. One that fails does not stop the others. Once ctx has ended it begins no further one, and returns
-// why.
+// CreatePlanned creates the missing tenants of a plan, jobs at a time. It calls done with each one's index in the plan and its error,
+// one call at a time. A tenant that fails does not stop the others. When ctx ends, CreatePlanned starts no other tenant, and returns
+// ctx's error.
 func (s *Setup) CreatePlanned(ctx context.Context, key string, plan []Planned, jobs int, done func(i int, err error)) error {
 	ahead, err := s.NewCreator(ctx)
 	if err != nil {
@@ -39,14 +39,14 @@ type batchWork struct {
 	plan      []Planned
 	jobs      int
 	templates templates
-	tenants   chan int // by their numbers in the plan
+	tenants   chan int // indexes in the plan
 
-	mutex sync.Mutex // guards the calls of done, and made
+	mutex sync.Mutex // guards made, and serialises the calls of done
 	done  func(i int, err error)
-	made  map[scopes.Placement]bool // which have their tables already
+	made  map[scopes.Placement]bool // the placements that have their tables
 }
 
-// aheadAtOnce is how many placements are migrated together, before their tenants are created one by one.
+// aheadAtOnce is how many placements are migrated together before their tenants are created one by one.
 const aheadAtOnce = 50
 
 // feed hands the tenants to the workers.
@@ -70,8 +70,8 @@ func (w *batchWork) feed(ctx context.Context, ahead *Creator) error {
 	return nil
 }
 
-// migrateAhead makes the placements of some tenants together, which takes fewer connections than one by one. What fails here
-// fails again when the tenant is created, and is reported then.
+// migrateAhead migrates the placements of some tenants together, which needs fewer connections than one at a time. Errors are ignored:
+// a placement that fails is migrated again when its tenant is created, and the error is reported then.
 func (w *batchWork) migrateAhead(ctx context.Context, c *Creator, chunk []int) {
 	var placements []scopes.Placement
 	for _, i := range chunk {
@@ -94,15 +94,14 @@ func (w *batchWork) migrateAhead(ctx context.Context, c *Creator, chunk []int) {
 	}})
 }
 
-// isMade reports whether a placement has its tables already.
+// isMade reports whether a placement is known to have its tables.
 func (w *batchWork) isMade(p scopes.Placement) bool {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	return w.made[p]
 }
 
-// work creates tenants over the connections of one [Creator], and takes another one after a failure, whatever state those are
-// in then.
+// work creates tenants with a [Creator]. After a failure it opens a new one, since the connections may be in any state.
 func (w *batchWork) work(ctx context.Context) {
 	var c *Creator
 	for i := range w.tenants {
@@ -133,7 +132,7 @@ func (w *batchWork) newCreator(ctx context.Context) (*Creator, error) {
 	return c, nil
 }
 
-// create creates a tenant, unless the same command, given twice at once, has just done it.
+// create creates a tenant. If the same command runs twice at once, a tenant that the other one has just created is no error.
 func (w *batchWork) create(ctx context.Context, c *Creator, n NewTenant) error {
 	n.batch = w.key
 	_, err := c.createEmpty(ctx, n)

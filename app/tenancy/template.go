@@ -13,22 +13,22 @@ import (
 	"tenanted/scopes"
 )
 
-// templates are databases with a tenant's tables and no rows, by the names of their servers. To copy one is quicker than to
-// migrate a new database.
+// templates are databases with a tenant's tables and no rows, by the names of their servers. Copying one is quicker than migrating
+// a new database.
 type templates map[string]*template
 
-// template is one of them. The connection holds an advisory lock by its name, which tells it from what a process that was killed has
-// left.
+// template is one of them. The connection holds an advisory lock for its name, which distinguishes it from a template that a killed
+// process left behind.
 type template struct {
 	name string
 	conn *pgx.Conn
 }
 
-// minCopies is how many databases must be wanted on a server for a template to be worth its making.
+// minCopies is the number of new databases on a server from which a template is worth creating.
 const minCopies = 3
 
-// makeTemplates makes a template on each server on which enough tenants of a plan get a database of their own. A server on which
-// that fails has none: whatever is wrong there is wrong with each of its tenants, and their errors say so.
+// makeTemplates creates a template on each server on which enough tenants of a plan get their own database. Errors are ignored: without
+// a template the databases are migrated, and if the server is at fault, each tenant's error says so.
 func (s *Setup) makeTemplates(ctx context.Context, d deployment, plan []Planned) templates {
 	wanted := map[string]int{}
 	for _, p := range plan {
@@ -48,11 +48,10 @@ func (s *Setup) makeTemplates(ctx context.Context, d deployment, plan []Planned)
 	return made
 }
 
-// has reports whether a placement is made as a copy.
+// has reports whether there is a template for a placement.
 func (ts templates) has(s *Setup, p scopes.Placement) bool { return ts[p.Server] != nil && s.copied(p) }
 
-// copied reports whether a placement can be a copy of a template: it is in the usual schema of a database that is not the
-// default one.
+// copied reports whether a placement can be a copy of a template: it is the public schema of a database other than the default one.
 func (s *Setup) copied(p scopes.Placement) bool {
 	return p.InSchema("") != s.cfg.Default() && p.Schema == config.PublicSchema
 }
@@ -82,7 +81,7 @@ func (s *Setup) makeTemplate(ctx context.Context, d deployment, server string) (
 	return t, nil
 }
 
-// fillTemplate makes the tables. Nobody may connect to the template afterwards, since it cannot be copied meanwhile.
+// fillTemplate creates the tables, and then forbids connections to the template, during which it could not be copied.
 func (m *maker) fillTemplate(ctx context.Context, p scopes.Placement) error {
 	for _, target := range []migrations.Target{placementTarget(p), {Set: migrations.Tenant, Placement: p}} {
 		if result := m.up(ctx, target); result.Err != nil {
@@ -101,11 +100,11 @@ func (m *maker) fillTemplate(ctx context.Context, p scopes.Placement) error {
 	return err
 }
 
-// drop removes the template, and ends its lock.
+// drop drops the template and releases its lock.
 func (t *template) drop(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), logTime)
 	defer cancel()
-	_, _ = t.conn.Exec(ctx, "drop database if exists "+pgx.Identifier{t.name}.Sanitize()) // the next command sweeps it
+	_, _ = t.conn.Exec(ctx, "drop database if exists "+pgx.Identifier{t.name}.Sanitize()) // if that fails, the next command drops it
 	_ = t.conn.Close(ctx)
 }
 
@@ -115,7 +114,7 @@ func (ts templates) drop(ctx context.Context) {
 	}
 }
 
-// sweepTemplates removes the templates of processes that were killed: those whose lock nobody holds.
+// sweepTemplates drops the templates that killed processes left behind: those whose lock is free.
 func (s *Setup) sweepTemplates(ctx context.Context, conn *pgx.Conn) error {
 	rows, _ := conn.Query(ctx, "select datname::text from pg_database where starts_with(datname, $1)", s.cfg.TemplatePrefix())
 	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
@@ -127,16 +126,14 @@ func (s *Setup) sweepTemplates(ctx context.Context, conn *pgx.Conn) error {
 		if err != nil || !left {
 			continue
 		}
-		_, err = conn.Exec(ctx, "drop database if exists "+pgx.Identifier{name}.Sanitize())
-		if _, unlocked := conn.Exec(ctx, "select pg_advisory_unlock($1)", databaseLock(name)); err == nil {
-			err = unlocked
-		}
+		_, _ = conn.Exec(ctx, "drop database if exists "+pgx.Identifier{name}.Sanitize()) // perhaps still in use: then later
+		_, err = conn.Exec(ctx, "select pg_advisory_unlock($1)", databaseLock(name))
 	}
 	return err
 }
 
-// copyTemplate makes a placement's database as a copy of a template, and binds it. It reports false where there is no template, or the
-// database exists, as after a creation that was interrupted: then migrations complete it.
+// copyTemplate creates a placement's database as a copy of a template, and binds it. It returns false if there is no template, or if
+// the database exists, as after an interruption; migrations complete it then.
 func (c *Creator) copyTemplate(ctx context.Context, p scopes.Placement) (copied bool, err error) {
 	if !c.templates.has(c.setup, p) || c.deployment.isCopy() {
 		return false, nil
@@ -158,8 +155,8 @@ func (c *Creator) copyTemplate(ctx context.Context, p scopes.Placement) (copied 
 	return true, c.bindCopy(ctx, p, server.User)
 }
 
-// bindCopy binds a new copy of a template, and leaves placed with a connection to it. A copy has the rights in the template, but not
-// those on it.
+// bindCopy binds a new copy of a template, and connects placed to it. Rights on tables are copied with the template; rights on the
+// database are not, and are granted here.
 func (c *Creator) bindCopy(ctx context.Context, p scopes.Placement, runtime string) error {
 	conn, err := connectTo(ctx, c.setup.cfg, config.AsOwner, p)
 	if err != nil {
