@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"tenanted/app/cli"
@@ -215,4 +216,30 @@ func TestManyThatAreKilledAreCompleted(t *testing.T) {
 		group.Wait()
 		w.created(t, 13)
 	})
+}
+
+// A command that is killed between the copy of a template and its binding leaves a database that the same command completes, and
+// that can be dropped.
+func TestACopyOfATemplateThatIsNotBound(t *testing.T) {
+	t.Parallel()
+	w := newFixture(t, config.MultipleDb)
+	w.ok(t, "migrate")
+	args := []string{"tenants", "create", "load", "--count", "3"}
+	w.ok(t, args...)
+	for _, slug := range []string{"load-1", "load-2"} {
+		to := w.db.Config(pgtest.Owner)
+		to.Database = w.db.Name + "_" + slug
+		conn, err := pgx.ConnectConfig(t.Context(), to)
+		require.NoError(t, err)
+		_, err = conn.Exec(t.Context(), "delete from accounts; update control.placement set made_in = 'template'", pgx.QueryExecModeSimpleProtocol)
+		require.NoError(t, err)
+		require.NoError(t, conn.Close(t.Context()))
+		w.db.Exec(t, pgtest.Owner, "update control.tenants set state = 'creating' where slug = $1", slug)
+	}
+	w.fails(t, 1, "is a copy of a tenant's database", "dbshell", "--tenant", "load-1", "--owner")
+	w.ok(t, "tenants", "drop", "load-2", "--yes")
+	require.Zero(t, w.count(t, "select count(*) from pg_database where datname = current_database() || '_load-2'"))
+	require.Contains(t, w.ok(t, args...), "created 2 tenants in ")
+	require.Equal(t, 3, w.count(t, "select count(*) from control.tenants where state = 'active'"))
+	require.Empty(t, w.check(t, 0).ids(audit.Defect))
 }
