@@ -32,7 +32,7 @@ func newTenantsExport(p *program) *cobra.Command {
 may be served meanwhile, or be suspended. The file has the same rows in every configuration; "tenants import" makes a tenant of it.
 
 The file is written as FILE.partial, for the owner alone to read, and renamed when it is complete. After an interruption the same
-command begins anew.`,
+command starts from the beginning.`,
 		Example: `  PROGRAM tenants export acme -o acme.tar.zst
   PROGRAM tenants export acme -o - | ssh backup 'cat > acme.tar.zst'`,
 		Args:              arguments("the tenant"),
