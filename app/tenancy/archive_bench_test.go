@@ -116,7 +116,7 @@ func (w *archiveBench) move(b *testing.B, what string, o tenancy.MoveOptions) {
 		m, err = w.creator.Move(ctx, numbered(0).Slug, o)
 		return err
 	})
-	require.Eventually(b, func() bool { return l.since(m.Held) }, time.Minute, time.Millisecond)
+	require.Eventually(b, func() bool { return l.since(m.Held / 2) }, time.Minute, time.Millisecond)
 	stop()
 	writers.Wait()
 	require.Equal(b, !o.Lock, m.Followed)
