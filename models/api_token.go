@@ -56,7 +56,9 @@ func (m APITokenManager) Create(user int64, name string) (secret string, err err
 		return "", err
 	}
 	name = strings.TrimSpace(name)
-	if err := checkText("name", "A name", name, maxName); err != nil {
+	wrong := fields{}
+	wrong.line(FieldName, "A name", name, maxPersonName)
+	if err := wrong.err(); err != nil {
 		return "", err
 	}
 	if _, err := UserManager(m).Get(user); err != nil {

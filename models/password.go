@@ -89,7 +89,7 @@ func checkDjango(hash, password string) bool {
 	return err == nil && subtle.ConstantTimeCompare([]byte(base64.StdEncoding.EncodeToString(key)), []byte(parts[3])) == 1
 }
 
-// NewPasswordHash returns the hash of a password to be set, or a [*UserError] for one that cannot be.
+// NewPasswordHash returns the hash of a password to be set, or a [*InvalidError] for one that cannot be.
 func NewPasswordHash(password string) (string, error) {
 	if err := newPassword(password); err != nil {
 		return "", err
@@ -107,9 +107,9 @@ func CheckPassword(hash, password string) (ok, outdated bool) {
 func newPassword(password string) error {
 	switch n := utf8.RuneCountInString(password); {
 	case n < MinPassword:
-		return &UserError{"password", fmt.Sprintf("A password has at least %d letters.", MinPassword)}
+		return invalid(FieldPassword, fmt.Sprintf("A password has at least %d letters.", MinPassword))
 	case n > MaxPassword:
-		return &UserError{"password", fmt.Sprintf("A password has at most %d letters.", MaxPassword)}
+		return invalid(FieldPassword, fmt.Sprintf("A password has at most %d letters.", MaxPassword))
 	}
 	return nil
 }

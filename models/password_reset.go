@@ -36,7 +36,7 @@ func (m UserManager) NewReset(id int64) (User, string, error) {
 		return User{}, "", err
 	}
 	if u.DeactivatedAt != nil {
-		return User{}, "", &UserError{"user", u.Email + " is deactivated: activate the user first."}
+		return User{}, "", invalid(FieldUser, u.Email+" is deactivated: activate the user first.")
 	}
 	secret, err := m.newReset(u.ID, resetLasts)
 	return u, secret, err
@@ -57,7 +57,7 @@ func (m UserManager) ResetFor(secret string) (u User, err error) {
 }
 
 // Reset sets the password of the user whom a link's secret is for. The user's links and sessions end. It returns [ErrNotFound] for a
-// link that was used or has ended, and a [*UserError] for a password that cannot be one.
+// link that was used or has ended, and a [*InvalidError] for a password that cannot be one.
 func (m UserManager) Reset(secret, password string) (u User, err error) {
 	if err := newPassword(password); err != nil {
 		return u, err
@@ -80,7 +80,7 @@ func (m UserManager) Reset(secret, password string) (u User, err error) {
 }
 
 // ChangePassword sets the actor's password, who knows the present one. The user's links and sessions end. It returns
-// [ErrWrongPassword] or a [*UserError].
+// [ErrWrongPassword] or a [*InvalidError].
 func (m UserManager) ChangePassword(old, password string) error {
 	a, ok := ActorOf(m.db.Statement.Context)
 	if !ok || a.ForUser() {

@@ -2,11 +2,9 @@ package models
 
 import (
 	"errors"
-	"fmt"
 	"net/mail"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"gorm.io/gorm"
@@ -41,14 +39,6 @@ func (u User) Name() string {
 
 // Actor returns the user as who acts.
 func (u User) Actor() Actor { return Actor{UserID: u.ID, Role: u.Role, Name: u.Name(), Email: u.Email} }
-
-// UserError says what is wrong with a field of a form about users.
-type UserError struct {
-	Field   string // "email", "password", …
-	Problem string // a sentence
-}
-
-func (e *UserError) Error() string { return e.Problem }
 
 // ErrLastAdmin says that an account would be left without an admin.
 var ErrLastAdmin = errors.New("an account needs an active admin, and this user is the only one")
@@ -104,7 +94,7 @@ type NewUser struct {
 }
 
 // Invite adds a user, and returns the secret of the link by which they choose a password within a week. It is for admins. It returns a
-// [*UserError] for what cannot be, also an email that another user of the account has.
+// [*InvalidError] for what cannot be, also an email that another user of the account has.
 func (m UserManager) Invite(n NewUser) (u User, secret string, err error) {
 	if err := allowed(m.db.Statement.Context, ManageUsers); err != nil {
 		return u, "", err
@@ -121,7 +111,7 @@ func (m UserManager) Invite(n NewUser) (u User, secret string, err error) {
 			return created.Error
 		}
 		if created.RowsAffected == 0 {
-			return &UserError{"email", "There is a user with this email already."}
+			return invalid(FieldEmail, "There is a user with this email already.")
 		}
 		secret, err = UserManager{tx}.newReset(u.ID, invitationLasts)
 		return err
@@ -129,45 +119,33 @@ func (m UserManager) Invite(n NewUser) (u User, secret string, err error) {
 	return u, secret, err
 }
 
+// The most letters of a user's texts.
 const (
-	maxEmail = 254 // letters
-	maxName  = 100
+	maxEmail      = 254
+	maxPersonName = 100
 )
 
 func (u User) check() error {
-	if err := checkText("email", "An email", u.Email, maxEmail); err != nil {
-		return err
-	}
-	if address, err := mail.ParseAddress(u.Email); err != nil || address.Address != u.Email {
-		return &UserError{"email", "This is not an email address, as ann@example.com is."}
+	wrong := fields{}
+	wrong.line(FieldEmail, "An email", u.Email, maxEmail)
+	if address, err := mail.ParseAddress(u.Email); wrong[FieldEmail] == "" && (err != nil || address.Address != u.Email) {
+		wrong[FieldEmail] = "This is not an email address, as ann@example.com is."
 	}
 	if u.Role != Member && u.Role != Admin {
-		return &UserError{"role", "A user is a member or an admin."}
+		wrong[FieldRole] = notARole
 	}
-	if err := checkText("first_name", "A first name", u.FirstName, maxName); err != nil {
-		return err
-	}
-	return checkText("last_name", "A last name", u.LastName, maxName)
+	wrong.line(FieldFirstName, "A first name", u.FirstName, maxPersonName)
+	wrong.line(FieldLastName, "A last name", u.LastName, maxPersonName)
+	return wrong.err()
 }
 
-// checkText refuses a text that is empty, long, or not one line.
-func checkText(field, what, text string, longest int) error {
-	switch {
-	case text == "":
-		return &UserError{field, what + " is needed."}
-	case !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl):
-		return &UserError{field, what + " is one line of text."}
-	case utf8.RuneCountInString(text) > longest:
-		return &UserError{field, fmt.Sprintf("%s has at most %d letters.", what, longest)}
-	}
-	return nil
-}
+const notARole = "A user is a member or an admin."
 
 // SetRole gives a user a role, from the next request on. It is for admins. It returns [ErrNotFound], [ErrLastAdmin], or a
-// [*UserError] for what is no role.
+// [*InvalidError] for what is no role.
 func (m UserManager) SetRole(id int64, role Role) error {
 	if role != Member && role != Admin {
-		return &UserError{"role", "A user is a member or an admin."}
+		return invalid(FieldRole, notARole)
 	}
 	return m.change(id, role == Admin, func(in UserManager) error { return in.update(id, "role", role) })
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -26,6 +28,13 @@ const (
 	FieldTask     = "task"
 	FieldAssignee = "assignee"
 	FieldMoveTo   = "move_to" // of a [Removal]
+
+	FieldUser      = "user" // the user as a whole
+	FieldEmail     = "email"
+	FieldFirstName = "first_name"
+	FieldLastName  = "last_name"
+	FieldRole      = "role"
+	FieldPassword  = "password"
 )
 
 // InvalidError says what is wrong with an input, for people, by field. Nothing was written.
@@ -34,6 +43,15 @@ type InvalidError struct{ Fields map[string]string }
 func (e *InvalidError) Error() string {
 	return fmt.Sprintf("invalid input: %v", e.Fields)
 }
+
+// First returns the first field that is wrong, by name, and what is wrong with it.
+func (e *InvalidError) First() (field, problem string) {
+	field = slices.Min(slices.Collect(maps.Keys(e.Fields)))
+	return field, e.Fields[field]
+}
+
+// invalid returns the error of one field.
+func invalid(field, problem string) error { return &InvalidError{fields{field: problem}} }
 
 // ConflictError says that a row has been changed since it was read. Nothing was written.
 type ConflictError struct {
@@ -72,16 +90,28 @@ func (f fields) err() error {
 // name checks a name, and takes the blanks around it away.
 func (f fields) name(name *string) {
 	*name = strings.TrimSpace(*name)
-	switch {
-	case !visible(*name):
-		f[FieldName] = "A name is needed."
-	case !utf8.ValidString(*name):
-		f[FieldName] = "The name must be UTF-8 text."
-	case strings.ContainsFunc(*name, unicode.IsControl):
-		f[FieldName] = "The name must be one line without control characters."
-	case utf8.RuneCountInString(*name) > MaxName:
-		f[FieldName] = fmt.Sprintf("The name has %d letters: at most %d are possible.", utf8.RuneCountInString(*name), MaxName)
+	f.line(FieldName, "A name", *name, MaxName)
+}
+
+// line checks a text by [LineProblem].
+func (f fields) line(field, what, text string, longest int) {
+	if problem := LineProblem(what, text, longest); problem != "" {
+		f[field] = problem
 	}
+}
+
+// LineProblem says, of what a person calls "A name" or so, what is wrong with a text that must be one line of which something can be
+// seen, of at most so many letters (code points). It is empty for nothing.
+func LineProblem(what, text string, longest int) string {
+	switch {
+	case !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl):
+		return what + " is one line of text."
+	case !visible(text):
+		return what + " is needed."
+	case utf8.RuneCountInString(text) > longest:
+		return fmt.Sprintf("%s has at most %d letters.", what, longest)
+	}
+	return ""
 }
 
 // details checks a text of several lines. They end as PostgreSQL's do, and not as those of a form.

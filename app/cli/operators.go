@@ -59,8 +59,9 @@ func (p *program) passwordCommand(verb, short, long, done string, change func(*t
 			}
 			return p.withOperators(cmd.Context(), func(o *tenancy.Operators) error {
 				err := change(o, cmd.Context(), args[0], password)
-				if wrong, ok := errors.AsType[*models.UserError](err); ok {
-					return usage("--password-stdin: %s", strings.ToLower(strings.TrimSuffix(wrong.Problem, ".")))
+				if wrong, ok := errors.AsType[*models.InvalidError](err); ok {
+					_, problem := wrong.First()
+					return usage("--password-stdin: %s", strings.ToLower(strings.TrimSuffix(problem, ".")))
 				}
 				if err != nil {
 					return err

@@ -204,8 +204,9 @@ func (p *program) onUser(ctx context.Context, args []string, action string, work
 
 // usersProblem has what is wrong with an argument be a mistake in usage.
 func usersProblem(err error) error {
-	if wrong, ok := errors.AsType[*models.UserError](err); ok {
-		return usage("%s: %s", strings.ReplaceAll(wrong.Field, "_", "-"), wrong.Problem)
+	if wrong, ok := errors.AsType[*models.InvalidError](err); ok {
+		field, problem := wrong.First()
+		return usage("%s: %s", strings.ReplaceAll(field, "_", "-"), problem)
 	}
 	return err
 }

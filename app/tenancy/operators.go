@@ -48,7 +48,7 @@ var operatorName = regexp.MustCompile(`^[a-z0-9][a-z0-9._@-]{0,63}$`)
 // ValidOperator reports whether an operator may be called so: as an account is, or an email address.
 func ValidOperator(name string) bool { return operatorName.MatchString(name) }
 
-// Add lets somebody sign in as an operator. A password that cannot be one is a *models.UserError.
+// Add lets somebody sign in as an operator. A password that cannot be one is a *models.InvalidError.
 func (o *Operators) Add(ctx context.Context, name, password string) error {
 	hash, err := models.NewPasswordHash(password)
 	if err != nil {

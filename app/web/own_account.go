@@ -25,8 +25,9 @@ func (f formProblem) attributes(field string) templ.Attributes {
 
 // problemIn returns what an error says of a form's field. ok is false for an error of another kind.
 func problemIn(err error) (p formProblem, ok bool) {
-	if wrong, is := errors.AsType[*models.UserError](err); is {
-		return formProblem{wrong.Field, wrong.Problem}, true
+	if wrong, is := errors.AsType[*models.InvalidError](err); is {
+		field, problem := wrong.First()
+		return formProblem{field, problem}, true
 	}
 	return formProblem{}, false
 }

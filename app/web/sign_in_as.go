@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
 
@@ -78,13 +76,8 @@ func (s *site) linkSignInAs(c *gin.Context) error {
 }
 
 func reasonProblem(reason string) formProblem {
-	switch {
-	case reason == "":
-		return formProblem{"reason", "A reason is needed, as the number of a ticket."}
-	case !utf8.ValidString(reason) || strings.ContainsFunc(reason, unicode.IsControl):
-		return formProblem{"reason", "A reason is one line of text."}
-	case utf8.RuneCountInString(reason) > maxReason:
-		return formProblem{"reason", fmt.Sprintf("A reason has at most %d letters.", maxReason)}
+	if problem := models.LineProblem("A reason", reason, maxReason); problem != "" {
+		return formProblem{"reason", problem}
 	}
 	return formProblem{}
 }
