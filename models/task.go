@@ -49,8 +49,9 @@ func (m TaskManager) Page(project int64, number, size int) (rows []TaskRow, page
 		return nil, page, err
 	}
 	keys := page.window(tasks.Select("account_id, id"), "tasks.name, tasks.id")
-	const count = "(SELECT count(*) FROM subtasks s WHERE s.account_id = tasks.account_id AND s.task_id = tasks.id"
-	err = m.db.Model(&Task{}).Select("tasks.*, "+count+") AS subtasks, "+count+" AND s.complete) AS done").
+	count := m.db.Model(&Subtask{}).Select("count(*)").Where("subtasks.task_id = tasks.id")
+	done := m.db.Model(&Subtask{}).Select("count(*)").Where("subtasks.task_id = tasks.id AND subtasks.complete")
+	err = m.db.Model(&Task{}).Select("tasks.*, (?) AS subtasks, (?) AS done", count, done).
 		Where("(account_id, id) IN (?)", keys).Order("tasks.name, tasks.id").Find(&rows).Error
 	return rows, page, err
 }

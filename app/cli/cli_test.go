@@ -30,8 +30,8 @@ func TestFromAnEmptyDatabaseToAPage(t *testing.T) {
 
 		w.ok(t, "seed", "--accounts", "2")
 		list := strings.Split(w.ok(t, "tenants", "list"), "\n")
-		require.Regexp(t, `^ID +SLUG +NAME +PLACEMENT +STATE$`, list[0])
-		require.Regexp(t, fmt.Sprintf(`^2 +tenant-1 +.* %s(_tenant-1)?\.(public|tenant-1) +active$`, w.db.Name), list[2])
+		require.Regexp(t, `^ID +SLUG +NAME +PLACEMENT +STATE +VERSION$`, list[0])
+		require.Regexp(t, fmt.Sprintf(`^2 +tenant-1 +.* %s(_tenant-1)?\.(public|tenant-1) +active +\d+$`, w.db.Name), list[2])
 
 		s := w.serve(t)
 		status, page := s.get(t, "tenant-1.localhost", "/subtasks/")

@@ -23,7 +23,7 @@ import (
 func manyDatabases(t *testing.T) int {
 	text := os.Getenv("TENANTED_TEST_DATABASES")
 	if text == "" {
-		return 24
+		return 12
 	}
 	n, err := strconv.Atoi(text)
 	require.NoError(t, err)

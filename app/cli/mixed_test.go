@@ -32,7 +32,7 @@ func TestAMixedFleet(t *testing.T) {
 		if slug[0] != 'b' && slug != "tenant-2" {
 			place = w.db.Name + "." + place
 		}
-		require.Regexp(t, slug+` .* `+place+` +active\n`, list)
+		require.Regexp(t, slug+` .* `+place+` +active +\d+\n`, list)
 		s.becomes(t, slug, 200)
 		require.Equal(t, "1\n", w.ok(t, "dbshell", "--tenant", slug, "--", "-XAtc", "select count(*) from accounts"))
 	}

@@ -84,7 +84,7 @@ func TestSeedRollbackLeavesNothing(t *testing.T) {
 		out := w.ok(t, "seed", "--accounts", "2", "--rollback")
 		require.Equal(t, "2", fiveTotals.FindStringSubmatch(out)[1])
 		require.Contains(t, out, "rolled back: nothing was kept")
-		require.Equal(t, "ID  SLUG  NAME  PLACEMENT  STATE\n", w.ok(t, "tenants", "list"))
+		require.Equal(t, "ID  SLUG  NAME  PLACEMENT  STATE  VERSION\n", w.ok(t, "tenants", "list"))
 		require.Zero(t, w.count(t, "select count(*) from pg_namespace where nspname ~ 'tenant'"))
 		require.Equal(t, 3, w.run(t, "check").code, "there is no tenant to look at")
 		require.Contains(t, w.ok(t, "seed", "--accounts", "2"), "tenant-1 ")

@@ -297,7 +297,7 @@ func (w *fixture) rewrite(t *testing.T, from, to, old, by string) {
 	z, err := zstd.NewWriter(file)
 	require.NoError(t, err)
 	out := tar.NewWriter(z)
-	for _, name := range []string{"manifest.json", "accounts", "projects", "tasks", "subtasks", "users", "checksums.json"} {
+	for _, name := range []string{"manifest.json", "accounts", "projects", "tasks", "users", "subtasks", "checksums.json"} {
 		if !strings.HasSuffix(name, ".json") {
 			name = "tables/" + name + "/000001.csv"
 		}

@@ -40,7 +40,7 @@ func TestATenantIsCreatedSuspendedAndResumedWhileServing(t *testing.T) {
 		require.Contains(t, w.ok(t, "tenants", "create", "acme", "--name", "Acme Inc."), "created tenant 1000001 (acme) in ")
 		w.ok(t, "tenants", "create", "bolt")
 		s.becomes(t, "acme", 200)
-		require.Regexp(t, `1000001 +acme +Acme Inc\. .* active\n1000002 +bolt +bolt .* active`, w.ok(t, "tenants", "list"))
+		require.Regexp(t, `1000001 +acme +Acme Inc\. .* active +\d+\n1000002 +bolt +bolt .* active`, w.ok(t, "tenants", "list"))
 		w.fails(t, 1, `tenant "acme" exists, in state "active": choose another slug`, "tenants", "create", "acme")
 
 		require.Equal(t, "tenant acme is suspended\n", w.ok(t, "tenants", "suspend", "acme"))

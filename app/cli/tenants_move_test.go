@@ -252,20 +252,22 @@ func TestAPlaceThatATenantHasLeftTakesNoChange(t *testing.T) {
 	w.ok(t, "migrate")
 	w.ok(t, "seed", "--accounts", "2") // shared, schema
 	s := w.serve(t)
-	complete := func(slug, id string, want int) string {
-		status, body := s.send(t, http.MethodPost, slug+".localhost", "/subtask/"+id+"/complete", url.Values{"complete": {"true"}})
+	token := w.token(t, "tenant-1")
+	complete := func(id string, want int) string {
+		status, body := s.do(t, http.MethodPost, "tenant-1.localhost", "/subtask/"+id+"/complete", url.Values{"complete": {"true"}},
+			"Accept: application/json", "Content-Type: application/x-www-form-urlencoded", "Authorization: Bearer "+token)
 		require.Equal(t, want, status, body)
 		return body
 	}
 	const moving = "This account is being moved. Try again in a moment."
 	first := fmt.Sprint(w.count(t, `select min(id) from "tenant-1".subtasks`))
-	complete("tenant-1", first, 200)
+	complete(first, 200)
 	w.db.Exec(t, pgtest.Superuser, `revoke insert, update, delete on all tables in schema "tenant-1" from `+pgtest.Runtime)
-	require.Contains(t, complete("tenant-1", first, 503), moving)
+	require.Contains(t, complete(first, 503), moving)
 	status, _ := s.get(t, "tenant-1.localhost", "/subtasks/")
 	require.Equal(t, 200, status, "reads go on")
 	w.db.Exec(t, pgtest.Superuser, `grant insert on "tenant-1".accounts to `+pgtest.Runtime)
-	require.NotContains(t, complete("tenant-1", first, 500), moving, "that is no move")
+	require.NotContains(t, complete(first, 500), moving, "that is no move")
 
 	require.Zero(t, s.end(t))
 }

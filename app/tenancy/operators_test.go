@@ -13,6 +13,7 @@ import (
 
 	"tenanted/app/config"
 	"tenanted/app/tenancy"
+	"tenanted/migrations"
 	"tenanted/models"
 	"tenanted/scopes/pgtest"
 )
@@ -139,7 +140,7 @@ func TestOperatorsLookAfterTenants(t *testing.T) {
 		require.NoError(t, err)
 		found, err := directory.Find(t.Context(), "acme")
 		require.NoError(t, err)
-		require.Equal(t, tenancy.Entry{Tenant: made, State: "active"}, found)
+		require.Equal(t, tenancy.Entry{Tenant: made, State: "active", Version: migrations.Tenant.Newest()}, found)
 		require.NoError(t, o.Suspend(ctx, "acme"))
 		found, err = directory.Find(t.Context(), "acme")
 		require.NoError(t, err)

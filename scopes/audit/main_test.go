@@ -42,7 +42,7 @@ func newFixture(t *testing.T) fixture {
 }
 
 const grants = `grant usage on schema public to {run};
-	grant select, insert, update, delete on accounts, users, projects, tasks, subtasks, sessions, password_resets, api_tokens, sign_in_attempts to {run};`
+	grant select, insert, update, delete on accounts, users, projects, tasks, subtasks, sessions, password_resets, api_tokens, sign_in_attempts, request_keys to {run};`
 
 func emptyFixture(t *testing.T, key string, build func(context.Context, *pgx.Conn) error, inputs ...string) fixture {
 	t.Helper()
