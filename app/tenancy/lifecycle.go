@@ -172,8 +172,8 @@ func (c *Creator) Suspend(ctx context.Context, tenant string) (Entry, error) {
 	return e, c.logged(ctx, "suspend", e.Tenant, "", func() error { return c.change(ctx, e, StateActive, StateSuspended) })
 }
 
-// Resume serves a suspended tenant again if its database exists and belongs to this deployment. It does nothing for an active
-// tenant. The errors are those of [Creator.Suspend].
+// Resume serves a suspended tenant again if its database exists and belongs to this deployment. The sessions of before have ended. It
+// does nothing for an active tenant. The errors are those of [Creator.Suspend].
 func (c *Creator) Resume(ctx context.Context, tenant string) (Entry, error) {
 	e, err := c.Find(ctx, tenant)
 	if err != nil {
@@ -183,7 +183,25 @@ func (c *Creator) Resume(ctx context.Context, tenant string) (Entry, error) {
 		if err := c.connectTo(ctx, e.Placement); err != nil {
 			return fmt.Errorf("resume tenant %q: %w", e.Slug, err)
 		}
+		if e.State == StateSuspended {
+			if err := c.endSessions(ctx, e.Tenant); err != nil {
+				return fmt.Errorf("resume tenant %q: end the sessions of before: %w", e.Slug, err)
+			}
+		}
 		return c.change(ctx, e, StateSuspended, StateActive)
+	})
+}
+
+// endSessions signs all of a tenant's users out, in the placement that the creator is connected to. While the tenant is suspended
+// nobody can use a session, so that this can wait until its database is needed anyway.
+func (c *Creator) endSessions(ctx context.Context, t scopes.Tenant) error {
+	return Placed{c.placed, t.Schema}.Begin(ctx, func(tx pgx.Tx) error {
+		var there bool
+		if err := tx.QueryRow(ctx, "select to_regclass('sessions') is not null").Scan(&there); err != nil || !there {
+			return err // tables of before there were sessions
+		}
+		_, err := tx.Exec(ctx, "delete from sessions where account_id = $1", t.ID)
+		return err
 	})
 }
 
