@@ -262,8 +262,8 @@ func TestEmailsCannotBeFoundOut(t *testing.T) {
 			text = body
 		}
 	}
-	for _, email := range emails {
-		require.Greater(t, least[email], least["a hash"]/2, "%s is answered without trying a hash", email)
+	for _, email := range emails { // without a hash it takes a twentieth; a busy machine makes each least a matter of luck
+		require.Greater(t, least[email], least["a hash"]/5, "%s is answered without trying a hash", email)
 	}
 }
 
