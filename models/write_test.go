@@ -84,8 +84,8 @@ func TestWhatIsWrongWithAnInput(t *testing.T) {
 	f := open(t)
 	ctx, before := f.by(t, 1, models.Admin), f.rows(t, 1)
 	for name, says := range map[string]string{
-		"": "needed", " \t\n": "needed", "\u200b\u2060": "needed", "a\x00b": "control", "a\nb": "control", "a\u0085b": "control",
-		"a\xffb": "UTF-8", strings.Repeat("ä", 201): "201 letters",
+		"": "needed", " \t\n": "needed", "\u200b\u2060": "needed", "a\x00b": "one line", "a\nb": "one line", "a\u0085b": "one line",
+		"a\xffb": "one line", strings.Repeat("ä", 201): "at most 200 letters",
 	} {
 		_, err := f.Projects(ctx).Create(models.ProjectInput{Name: name}, "")
 		requireInvalid(t, err, models.FieldName, says)
