@@ -52,12 +52,12 @@ func TestMigrateAtomic(t *testing.T) {
 // Killed with kill -9 at whatever moment, migrate --atomic leaves all or none, once it is run again.
 func TestAKilledAtomicMigration(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t, config.MultipleDb, "MULTIDB_COUNT=8")
+	w := newFixture(t, config.MultipleDb, "MULTIDB_COUNT=5")
 	w.ok(t, "migrate")
-	w.ok(t, "seed", "--accounts", "8")
+	w.ok(t, "seed", "--accounts", "5")
 	prepared := fmt.Sprintf("select count(*) from pg_prepared_xacts where starts_with(database, '%s_')", w.db.Name)
 	const committed = "select count(*) from control.atomic_migrations where decision = 'commit'"
-	for round := range 6 {
+	for round := range 4 {
 		w.ok(t, "migrate", "--down", "--all")
 		before := w.count(t, committed)
 		w.kill(t, func() bool {

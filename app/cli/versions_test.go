@@ -115,11 +115,13 @@ func (s *server) says(t *testing.T, path, want string) {
 // serves those that are.
 func TestTwoVersionsAtOnce(t *testing.T) {
 	t.Parallel()
-	for _, additive := range []bool{true, false} {
+	for additive, strategies := range map[bool][]config.Strategy{ // each kind of placement once, since the programs take long to start
+		true: {config.SingleSchema, config.MultipleDb}, false: {config.SingleSchema, config.MultipleSchemas, config.Mixed},
+	} {
 		t.Run(fmt.Sprintf("additive %v", additive), func(t *testing.T) {
 			t.Parallel()
 			path := buildNewer(t, additive)
-			eachStrategy(t, func(t *testing.T, w *fixture) {
+			over(t, strategies, func(t *testing.T, w *fixture) {
 				w.ok(t, "migrate")
 				w.ok(t, "seed", "--accounts", "3")
 				old := w.serve(t, "--metrics")
