@@ -23,7 +23,7 @@ const (
 
 // tables are those that are copied, with their columns but for generated ones.
 var tables = []struct{ name, columns string }{
-	{"accounts", "*"}, {"users", "*"}, {"projects", "*"}, {"tasks", "*"}, {"subtasks", "account_id, id, task_id, name, complete, details, assignee_id"},
+	{"accounts", "*"}, {"users", "*"}, {"projects", "*"}, {"tasks", "*"}, {"subtasks", "account_id, id, task_id, name, complete, details, version, assignee_id"},
 }
 
 // seed makes the accounts, and compares that with a server-side COPY of the same rows into the same tables, from
