@@ -3,6 +3,7 @@ package web
 import (
 	"fmt"
 	"net"
+	"os"
 	"slices"
 	"testing"
 
@@ -37,9 +38,10 @@ func TestPictures(t *testing.T) {
 			t.Parallel()
 			tab := browsertest.NewTab(t, chromium)
 			if slices.Contains([]string{"signed-in", "users", "password", "tokens"}, page.name) {
-				if w == nil {
+				if w == nil && os.Getenv("CI") != "true" {
 					t.Skip("nobody is signed in there")
 				}
+				require.NotNil(t, w)
 				w.signInAs(tab, address, 0, adminID)
 			}
 			for _, width := range []int64{1200, 390} {
